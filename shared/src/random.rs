@@ -1,0 +1,50 @@
+//! Random bytes and time-ordered ids, drawn from the operating system and nowhere else.
+
+use rand_core::{Rng, UnwrapErr};
+use time::OffsetDateTime;
+use uuid::{Builder, Uuid};
+
+/// `N` bytes from the operating system's generator (`getrandom(2)`).
+///
+/// # Panics
+/// When the operating system cannot give randomness: nothing secret can be made then.
+pub fn bytes<const N: usize>() -> [u8; N] {
+    let mut bytes = [0; N];
+    fill(&mut bytes);
+    bytes
+}
+
+/// Fills a buffer that already has its final place, so that a secret never exists on the stack.
+///
+/// # Panics
+/// As [`bytes`].
+pub fn fill(buffer: &mut [u8]) {
+    UnwrapErr(getrandom::SysRng).fill_bytes(buffer);
+}
+
+/// A `UUIDv7` (RFC 9562 §5.7) for something that came to be at `now`: millisecond order, 74 random
+/// bits. It names things; it is never a secret.
+pub fn uuid_v7(now: OffsetDateTime) -> Uuid {
+    let millis = now.unix_timestamp_nanos() / 1_000_000;
+    Builder::from_unix_timestamp_millis(u64::try_from(millis).unwrap_or(0), &bytes()).into_uuid()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use time::macros::datetime;
+
+    #[test]
+    fn ids_carry_their_moment_and_differ() {
+        let now = datetime!(2026-01-02 03:04:05.678 UTC);
+        let (first, second) = (uuid_v7(now), uuid_v7(now));
+        assert_ne!(first, second);
+        assert_eq!(first.get_version_num(), 7);
+        let (seconds, nanos) = first
+            .get_timestamp()
+            .expect("version 7 has a time")
+            .to_unix();
+        assert_eq!(i64::try_from(seconds), Ok(now.unix_timestamp()));
+        assert_eq!(nanos / 1_000_000, 678);
+    }
+}
