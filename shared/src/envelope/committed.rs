@@ -51,6 +51,9 @@ pub fn extract(salt: &[u8], key: &[u8]) -> Hkdf<Sha256> {
 }
 
 /// `commitment || ciphertext || tag`.
+///
+/// # Panics
+/// With a plaintext over 64 GiB, the cipher's own limit.
 pub fn seal(secret: &Hkdf<Sha256>, binding: &Binding<'_>, plaintext: &[u8]) -> Vec<u8> {
     let keys = Keys::derive(secret, binding);
     let mut sealed = Vec::with_capacity(COMMITMENT + plaintext.len() + TAG);

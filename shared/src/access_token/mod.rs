@@ -1,0 +1,160 @@
+//! A person's access token (RFC 9068 `at+jwt`): its claims, its verification anywhere, and the security
+//! scheme that handlers ask for. Signing is identity's alone.
+
+mod caller;
+mod keys;
+
+use std::sync::Arc;
+
+use jsonwebtoken::{Algorithm, Validation, decode, decode_header};
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+use time::{Duration, OffsetDateTime};
+use uuid::Uuid;
+
+use crate::{clock::Clock, problem::Unexpected, user_id::UserId};
+
+pub use caller::{Caller, CallerRejected, Presented};
+pub use keys::KeySet;
+use keys::Keys;
+
+/// The `typ` of access tokens (RFC 9068 §2.1): no other signed thing of Keystead carries it.
+pub const TYPE: &str = "at+jwt";
+/// Longer tokens are refused unread; ours are below 700 bytes.
+const LONGEST: usize = 4096;
+/// How far `iat` may lie ahead, for machines whose clocks differ.
+const SKEW: Duration = Duration::seconds(30);
+
+/// What an access token says (RFC 9068 §2.2). Times are seconds since the epoch.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Claims {
+    /// The identity service that signed it.
+    pub iss: String,
+    /// The platform it is for.
+    pub aud: String,
+    /// The person.
+    pub sub: UserId,
+    /// The session it belongs to.
+    pub sid: Uuid,
+    /// The token itself.
+    pub jti: Uuid,
+    /// When it was minted.
+    pub iat: i64,
+    /// When it ends; 15 minutes later.
+    pub exp: i64,
+    /// When the person last proved who they are.
+    pub auth_time: i64,
+    /// How: `pwd`, `otp` (RFC 8176).
+    pub amr: Vec<String>,
+    /// From when it counts, when a signer says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nbf: Option<i64>,
+}
+
+/// Why a token was refused.
+#[derive(Debug, Error)]
+pub enum Refused {
+    /// Not a token, not ours, not for us, or changed.
+    #[error("the access token is invalid")]
+    Invalid,
+    /// Ours, and over.
+    #[error("the access token has expired")]
+    Expired,
+    /// Another kind of token in the place of an access token.
+    #[error("this is not an access token")]
+    WrongType,
+    /// The signer's keys could not be fetched yet, so nothing can be said about the token.
+    #[error("access tokens cannot be verified at the moment")]
+    KeysUnavailable(#[from] Unexpected),
+}
+
+/// Verifies access tokens of one issuer for one audience, locally.
+#[derive(Debug)]
+pub struct Verifier {
+    issuer: String,
+    audience: String,
+    keys: Keys,
+}
+
+impl Verifier {
+    /// A verifier that is handed its keys with [`Verifier::replace_keys`]: identity's own.
+    pub fn local(issuer: &str, audience: &str) -> Self {
+        Self {
+            issuer: issuer.to_owned(),
+            audience: audience.to_owned(),
+            keys: Keys::local(),
+        }
+    }
+
+    /// A verifier that fetches the keys from `url` when it first needs them, when a token names a key it
+    /// does not know (at most every ten seconds), and every five minutes.
+    pub fn remote(issuer: &str, audience: &str, url: &str, clock: &Clock) -> Self {
+        Self {
+            issuer: issuer.to_owned(),
+            audience: audience.to_owned(),
+            keys: Keys::remote(url, clock),
+        }
+    }
+
+    /// Sets the keys of a local verifier.
+    pub fn replace_keys(&self, keys: KeySet) {
+        self.keys.replace(keys);
+    }
+
+    /// The claims of a token that is genuine, ours, for us and current at `now`.
+    ///
+    /// Algorithm, `typ`, issuer and audience are pinned here; the token's own header only names a key
+    /// among those we already trust (RFC 8725 §3.1, §3.10, §3.11).
+    pub async fn verify(&self, token: &str, now: OffsetDateTime) -> Result<Claims, Refused> {
+        if token.starts_with("kst_") {
+            return Err(Refused::WrongType);
+        }
+        if token.len() > LONGEST {
+            return Err(Refused::Invalid);
+        }
+        let header = decode_header(token).map_err(|_| Refused::Invalid)?;
+        if header.alg != Algorithm::EdDSA || header.crit.is_some() {
+            return Err(Refused::Invalid);
+        }
+        if header.typ.as_deref() != Some(TYPE) {
+            return Err(Refused::WrongType);
+        }
+        let kid = header.kid.ok_or(Refused::Invalid)?;
+        let key = self.keys.find(&kid).await?.ok_or(Refused::Invalid)?;
+        let claims: Claims = decode(token, &key, &signature_only())
+            .map_err(|_| Refused::Invalid)?
+            .claims;
+        self.check(&claims, now)?;
+        Ok(claims)
+    }
+
+    fn check(&self, claims: &Claims, now: OffsetDateTime) -> Result<(), Refused> {
+        let latest_start = (now + SKEW).unix_timestamp();
+        let early = claims.iat > latest_start || claims.nbf.is_some_and(|from| from > latest_start);
+        if claims.iss != self.issuer || claims.aud != self.audience || early {
+            return Err(Refused::Invalid);
+        }
+        if claims.exp <= now.unix_timestamp() {
+            return Err(Refused::Expired);
+        }
+        Ok(())
+    }
+}
+
+/// `jsonwebtoken` checks algorithm and signature; the claims are checked against the caller's `now`.
+pub(crate) fn signature_only() -> Validation {
+    let mut validation = Validation::new(Algorithm::EdDSA);
+    validation.required_spec_claims.clear();
+    validation.validate_exp = false;
+    validation.validate_aud = false;
+    validation
+}
+
+/// What the HTTP layer of a service puts into its request data so that [`Caller`] can work.
+#[derive(Clone)]
+pub struct Verification {
+    /// The verifier.
+    pub verifier: Arc<Verifier>,
+    /// The service's clock.
+    pub clock: Clock,
+}

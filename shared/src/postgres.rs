@@ -1,0 +1,145 @@
+//! One bounded pool per service and its forward-only migrations.
+//!
+//! Statements go out through the `*_typed` methods of [`tokio_postgres::GenericClient`]: one round trip,
+//! nothing prepared on the server, so that the pool works behind `PgBouncer` in transaction mode.
+
+use std::{
+    ops::{Deref, DerefMut},
+    time::Duration,
+};
+
+use deadpool_postgres::{Manager, ManagerConfig, Object, RecyclingMethod, Runtime};
+use secrecy::{ExposeSecret, SecretString};
+use sha2::{Digest, Sha256};
+use tokio_postgres::{Client, Config, GenericClient, NoTls, types::Type};
+
+use crate::{problem::Unexpected, settings::Problems};
+
+/// Connections a service opens at most. Two cores serve more requests with few connections than with many.
+const CONNECTIONS: usize = 16;
+/// How long a request waits for a connection, or for a new one to open, before it answers 503.
+const PATIENCE: Duration = Duration::from_secs(3);
+/// The advisory lock of migrations: the ASCII of `keystead`.
+const MIGRATION_LOCK: i64 = 0x6b65_7973_7465_6164;
+
+/// The service's connections to its own database. Opening is lazy: a service starts without Postgres.
+#[derive(Clone)]
+pub struct Pool(deadpool_postgres::Pool);
+
+/// A connection that goes back to the pool when dropped.
+pub struct Connection(Object);
+
+impl Pool {
+    /// Prepares a pool for the database at `url` (several hosts and `target_session_attrs` are fine).
+    pub fn new(url: &SecretString) -> Result<Self, Problems> {
+        let wrong = || Problems::one("DATABASE_URL", "is not a Postgres URL");
+        let mut config: Config = url.expose_secret().parse().map_err(|_| wrong())?;
+        config
+            .connect_timeout(PATIENCE)
+            .keepalives_idle(Duration::from_secs(30));
+        let recycling = ManagerConfig {
+            recycling_method: RecyclingMethod::Fast,
+        };
+        let pool = deadpool_postgres::Pool::builder(Manager::from_config(config, NoTls, recycling))
+            .max_size(CONNECTIONS)
+            .wait_timeout(Some(PATIENCE))
+            .create_timeout(Some(PATIENCE))
+            .runtime(Runtime::Tokio1)
+            .build()
+            .map_err(|_| wrong())?;
+        Ok(Self(pool))
+    }
+
+    /// A connection, or `Unavailable` after three seconds without one.
+    pub async fn get(&self) -> Result<Connection, Unexpected> {
+        Ok(Connection(self.0.get().await?))
+    }
+
+    /// Whether a statement comes back.
+    pub async fn ping(&self) -> Result<(), Unexpected> {
+        self.get().await?.query_typed("SELECT 1", &[]).await?;
+        Ok(())
+    }
+}
+
+impl Deref for Connection {
+    type Target = Client;
+
+    fn deref(&self) -> &Client {
+        &self.0
+    }
+}
+
+impl DerefMut for Connection {
+    fn deref_mut(&mut self) -> &mut Client {
+        &mut self.0
+    }
+}
+
+/// One forward step of a schema, embedded in the binary that needs it.
+#[derive(Clone, Copy, Debug)]
+pub struct Migration {
+    /// Its file name, `0001_accounts.sql`; migrations run in the order given and never change once landed.
+    pub name: &'static str,
+    /// The statements.
+    pub sql: &'static str,
+}
+
+/// Runs the migrations that this database has not seen, all in one transaction.
+///
+/// Any number of replicas may start at once: a transaction-scoped advisory lock lets one through, the
+/// others find nothing left to do. A migration whose text differs from what ran is refused.
+pub async fn migrate(pool: &Pool, migrations: &[Migration]) -> Result<(), Unexpected> {
+    let mut connection = pool.get().await?;
+    let transaction = connection.transaction().await?;
+    transaction
+        .execute_typed(
+            "SELECT pg_advisory_xact_lock($1)",
+            &[(&MIGRATION_LOCK, Type::INT8)],
+        )
+        .await?;
+    transaction
+        .batch_execute(
+            "CREATE TABLE IF NOT EXISTS migrations (
+                name text PRIMARY KEY,
+                checksum bytea NOT NULL,
+                applied_at timestamptz NOT NULL DEFAULT now()
+            )",
+        )
+        .await?;
+    for migration in migrations {
+        apply(&transaction, migration).await?;
+    }
+    transaction.commit().await?;
+    Ok(())
+}
+
+async fn apply(transaction: &impl GenericClient, migration: &Migration) -> Result<(), Unexpected> {
+    let checksum = Sha256::digest(migration.sql).to_vec();
+    let known = transaction
+        .query_typed_opt(
+            "SELECT checksum FROM migrations WHERE name = $1",
+            &[(&migration.name, Type::TEXT)],
+        )
+        .await?;
+    if let Some(row) = known {
+        let applied: Vec<u8> = row.try_get("checksum")?;
+        return if applied == checksum {
+            Ok(())
+        } else {
+            Err(Unexpected::bug(format!(
+                "migration {} changed after it ran",
+                migration.name
+            )))
+        };
+    }
+    transaction.batch_execute(migration.sql).await?;
+    transaction
+        .execute_typed(
+            "INSERT INTO migrations (name, checksum) VALUES ($1, $2)",
+            &[(&migration.name, Type::TEXT), (&checksum, Type::BYTEA)],
+        )
+        .await?;
+    tracing::info!(migration = migration.name, "migrated");
+    Ok(())
+}

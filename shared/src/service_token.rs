@@ -1,0 +1,226 @@
+//! Who calls whom: short-lived tokens that one service signs with its own Ed25519 key for one other.
+//!
+//! No secret is shared by two services: each is configured with the public keys it trusts.
+
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use aws_lc_rs::signature::Ed25519KeyPair;
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, decode, decode_header, encode};
+use rustls::pki_types::{PrivatePkcs8KeyDer, pem::PemObject};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use thiserror::Error;
+use time::{Duration, OffsetDateTime};
+use uuid::Uuid;
+
+use crate::{
+    access_token::signature_only,
+    jwk::{Jwk, JwkSet},
+    random,
+};
+
+/// The `typ` of service tokens: an access token is never one.
+pub const TYPE: &str = "svc+jwt";
+/// How long a token lives.
+const LIFETIME: Duration = Duration::seconds(60);
+/// A signer hands out one token for this long, so that verifiers can recognise it by its hash.
+const REUSE: Duration = Duration::seconds(30);
+/// How far clocks of two machines may differ.
+const SKEW: Duration = Duration::seconds(10);
+const LONGEST: usize = 2048;
+/// Verified tokens remembered at most: one per caller and half minute is all that honest callers need.
+const REMEMBERED: usize = 1024;
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Claims {
+    iss: String,
+    sub: String,
+    aud: String,
+    iat: i64,
+    exp: i64,
+    jti: Uuid,
+}
+
+/// A service's own signing key.
+pub struct Signer {
+    service: String,
+    kid: String,
+    key: EncodingKey,
+    current: Mutex<HashMap<&'static str, (String, OffsetDateTime)>>,
+}
+
+impl Signer {
+    /// Reads the key from PKCS#8 PEM (`openssl genpkey -algorithm ed25519`).
+    pub fn from_pem(service: &str, pem: &str) -> Result<Self, String> {
+        let problem = || "is not an Ed25519 private key in PKCS#8 PEM".to_owned();
+        let der = PrivatePkcs8KeyDer::from_pem_slice(pem.as_bytes()).map_err(|_| problem())?;
+        let pair = Ed25519KeyPair::from_pkcs8_maybe_unchecked(der.secret_pkcs8_der())
+            .map_err(|_| problem())?;
+        Ok(Self {
+            service: service.to_owned(),
+            kid: Jwk::of(&pair).kid,
+            key: EncodingKey::from_ed_der(der.secret_pkcs8_der()),
+            current: Mutex::default(),
+        })
+    }
+
+    /// A token for `audience`, good for at least half a minute.
+    pub fn token(&self, audience: &'static str, now: OffsetDateTime) -> String {
+        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        match current.get(audience) {
+            Some((token, until)) if now < *until && *until - now <= REUSE => token.clone(),
+            _ => {
+                let token = self.sign(audience, now);
+                current.insert(audience, (token.clone(), now + REUSE));
+                token
+            }
+        }
+    }
+
+    fn sign(&self, audience: &str, now: OffsetDateTime) -> String {
+        let mut header = Header::new(Algorithm::EdDSA);
+        header.typ = Some(TYPE.to_owned());
+        header.kid = Some(self.kid.clone());
+        let claims = Claims {
+            iss: self.service.clone(),
+            sub: self.service.clone(),
+            aud: audience.to_owned(),
+            iat: now.unix_timestamp(),
+            exp: (now + LIFETIME).unix_timestamp(),
+            jti: Uuid::from_bytes(random::bytes()),
+        };
+        encode(&header, &claims, &self.key).expect("an Ed25519 key signs any JSON object")
+    }
+}
+
+impl fmt::Debug for Signer {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "Signer({}, {})", self.service, self.kid)
+    }
+}
+
+/// Why a service token was refused. Callers learn nothing more than that it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum Refused {
+    /// No key of ours verifies it, or it says something no signer of ours says.
+    #[error("the service token is invalid")]
+    Invalid,
+    /// It was good and is over.
+    #[error("the service token has expired")]
+    Expired,
+    /// It is meant for another service.
+    #[error("the service token is for another service")]
+    OtherAudience,
+}
+
+/// The services whose tokens count, by the keys they sign with.
+pub struct TrustedServices {
+    keys: HashMap<String, (String, DecodingKey)>,
+    verified: Mutex<HashMap<[u8; 32], Claims>>,
+}
+
+impl TrustedServices {
+    /// Reads `{"keys": [{…, "kid": …, "service": "journal"}]}`.
+    pub fn from_jwks(json: &str) -> Result<Self, String> {
+        let set: JwkSet = serde_json::from_str(json).map_err(|_| "is not a JWK set".to_owned())?;
+        let mut keys = HashMap::new();
+        for jwk in set.keys {
+            let key = jwk
+                .decoding_key()
+                .map_err(|error| format!("has a key that is {error}"))?;
+            let service = jwk.service.ok_or("has a key without a `service`")?;
+            if keys.insert(jwk.kid, (service, key)).is_some() {
+                return Err("names one `kid` twice".to_owned());
+            }
+        }
+        Ok(Self {
+            keys,
+            verified: Mutex::default(),
+        })
+    }
+
+    /// The name of the service that signed this token for `audience`.
+    ///
+    /// A token seen before is recognised by its SHA-256, so a caller's steady traffic costs one signature
+    /// check per half minute; its end is checked every time.
+    pub fn verify(
+        &self,
+        token: &str,
+        audience: &str,
+        now: OffsetDateTime,
+    ) -> Result<String, Refused> {
+        if token.len() > LONGEST {
+            return Err(Refused::Invalid);
+        }
+        let hash: [u8; 32] = Sha256::digest(token).into();
+        let known = self.verified().get(&hash).cloned();
+        let claims = match known {
+            Some(claims) => claims,
+            None => self.check_signature(token)?,
+        };
+        check(&claims, audience, now)?;
+        self.remember(hash, claims.clone(), now);
+        Ok(claims.iss)
+    }
+
+    fn remember(&self, hash: [u8; 32], claims: Claims, now: OffsetDateTime) {
+        let mut verified = self.verified();
+        if verified.len() >= REMEMBERED {
+            verified.retain(|_, known| known.exp > now.unix_timestamp());
+        }
+        if verified.len() < REMEMBERED {
+            verified.insert(hash, claims);
+        }
+    }
+
+    fn verified(&self) -> MutexGuard<'_, HashMap<[u8; 32], Claims>> {
+        self.verified.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Pins algorithm and `typ`; the key named must belong to the service that the token speaks for.
+    fn check_signature(&self, token: &str) -> Result<Claims, Refused> {
+        let header = decode_header(token).map_err(|_| Refused::Invalid)?;
+        let ours = header.alg == Algorithm::EdDSA
+            && header.typ.as_deref() == Some(TYPE)
+            && header.crit.is_none();
+        let (service, key) = header
+            .kid
+            .filter(|_| ours)
+            .and_then(|kid| self.keys.get(&kid))
+            .ok_or(Refused::Invalid)?;
+        let claims: Claims = decode(token, key, &signature_only())
+            .map_err(|_| Refused::Invalid)?
+            .claims;
+        if claims.iss != *service || claims.sub != *service {
+            return Err(Refused::Invalid);
+        }
+        Ok(claims)
+    }
+}
+
+impl fmt::Debug for TrustedServices {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let services = self.keys.iter().map(|(kid, (service, _))| (kid, service));
+        out.debug_map().entries(services).finish()
+    }
+}
+
+fn check(claims: &Claims, audience: &str, now: OffsetDateTime) -> Result<(), Refused> {
+    if claims.aud != audience {
+        return Err(Refused::OtherAudience);
+    }
+    if claims.exp <= now.unix_timestamp() {
+        return Err(Refused::Expired);
+    }
+    let too_early = claims.iat > (now + SKEW).unix_timestamp();
+    let too_long = claims.exp - claims.iat > LIFETIME.whole_seconds();
+    if too_early || too_long {
+        Err(Refused::Invalid)
+    } else {
+        Ok(())
+    }
+}

@@ -1,0 +1,399 @@
+//! Settings: read once from the environment into types, every problem told at once, by name and never
+//! by value.
+//!
+//! ```
+//! use shared::settings::{Reader, Problems, parsed};
+//!
+//! struct Settings { port: u16, workers: u8 }
+//!
+//! fn read(lookup: &dyn Fn(&str) -> Option<String>) -> Result<Settings, Problems> {
+//!     let mut env = Reader::new(lookup);
+//!     let port = env.required("PORT", parsed("a port number"));
+//!     let workers = env.or("WORKERS", "2", parsed("a small number"));
+//!     env.finish(|| Some(Settings { port: port?, workers: workers? }))
+//! }
+//!
+//! assert_eq!(read(&|_| Some("80".to_owned())).unwrap().port, 80);
+//! assert!(read(&|_| None).unwrap_err().to_string().contains("PORT"));
+//! ```
+
+use std::{fmt, fs, process::ExitCode, str::FromStr};
+
+use secrecy::SecretString;
+use time::Duration;
+use zeroize::Zeroizing;
+
+/// A 256-bit key, wiped when dropped.
+pub type Key256 = Zeroizing<[u8; 32]>;
+
+/// `EX_CONFIG` of `sysexits.h`: what every service exits with when its settings are wrong.
+pub const EXIT_CONFIG: u8 = 78;
+
+/// Every problem found in the settings, in the order they were read. Never empty.
+#[derive(Debug)]
+pub struct Problems(Vec<String>);
+
+impl Problems {
+    /// A problem that only shows once the settings are used, such as a key file that does not parse.
+    pub fn one(name: &str, problem: impl fmt::Display) -> Self {
+        Self(vec![format!("{name} {problem}")])
+    }
+
+    /// Prints the list on standard error and gives the exit code for it.
+    pub fn report(&self) -> ExitCode {
+        eprintln!("{self}");
+        ExitCode::from(EXIT_CONFIG)
+    }
+}
+
+impl fmt::Display for Problems {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "the settings have {} problem(s):", self.0.len())?;
+        self.0
+            .iter()
+            .try_for_each(|problem| write!(out, "\n  {problem}"))
+    }
+}
+
+impl std::error::Error for Problems {}
+
+/// A variable of this process. The only reader of the environment in the workspace.
+pub fn process_environment(name: &str) -> Option<String> {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the one place that reads the environment"
+    )]
+    std::env::var(name).ok()
+}
+
+/// Reads variables one by one and remembers what was wrong with each.
+pub struct Reader<'a> {
+    lookup: &'a dyn Fn(&str) -> Option<String>,
+    problems: Vec<String>,
+}
+
+impl<'a> Reader<'a> {
+    /// Reads through `lookup`: [`process_environment`], or a map in a test.
+    pub fn new(lookup: &'a dyn Fn(&str) -> Option<String>) -> Self {
+        Self {
+            lookup,
+            problems: Vec::new(),
+        }
+    }
+
+    /// A variable without which the service cannot run.
+    pub fn required<T>(
+        &mut self,
+        name: &str,
+        parse: impl FnOnce(&str) -> Result<T, String>,
+    ) -> Option<T> {
+        let Some(text) = self.text(name) else {
+            return self.problem(name, "is missing");
+        };
+        self.parse(name, &text, parse)
+    }
+
+    /// A variable with a default.
+    pub fn or<T>(
+        &mut self,
+        name: &str,
+        default: &str,
+        parse: impl FnOnce(&str) -> Result<T, String>,
+    ) -> Option<T> {
+        let text = self.text(name).unwrap_or_else(|| default.to_owned());
+        self.parse(name, &text, parse)
+    }
+
+    /// A variable that may be left out: `Some(None)` when it is.
+    pub fn optional<T>(
+        &mut self,
+        name: &str,
+        parse: impl FnOnce(&str) -> Result<T, String>,
+    ) -> Option<Option<T>> {
+        match self.text(name) {
+            Some(text) => self.parse(name, &text, parse).map(Some),
+            None => Some(None),
+        }
+    }
+
+    /// A secret without which the service cannot run: `NAME`, or the content of the file `NAME_FILE`.
+    /// There is no default, ever.
+    pub fn secret<T>(
+        &mut self,
+        name: &str,
+        parse: impl FnOnce(&str) -> Result<T, String>,
+    ) -> Option<T> {
+        let (value, path) = (self.text(name), self.text(&format!("{name}_FILE")));
+        let secret = match (value, path) {
+            (Some(_), Some(_)) => {
+                return self.problem(name, "is set twice: as itself and as a file");
+            }
+            (None, None) => {
+                return self.problem(name, "is missing (or name a file in it with _FILE)");
+            }
+            (Some(value), None) => Zeroizing::new(value),
+            (None, Some(path)) => match fs::read_to_string(&path) {
+                Ok(content) => Zeroizing::new(content),
+                Err(error) => {
+                    return self.problem(
+                        &format!("{name}_FILE"),
+                        &format!("cannot be read: {}", error.kind()),
+                    );
+                }
+            },
+        };
+        self.parse(name, secret.trim(), parse)
+    }
+
+    /// What `parse` makes of the file that a variable names: a certificate, a key, a key set.
+    pub fn file<T>(
+        &mut self,
+        name: &str,
+        parse: impl FnOnce(&str) -> Result<T, String>,
+    ) -> Option<T> {
+        let path = self.required(name, text)?;
+        match fs::read_to_string(path).map(Zeroizing::new) {
+            Ok(content) => self.parse(name, &content, parse),
+            Err(error) => self.problem(name, &format!("cannot be read: {}", error.kind())),
+        }
+    }
+
+    /// The settings, or everything that was wrong. `build` gives `None` only after a problem.
+    ///
+    /// # Panics
+    /// When `build` gives `None` although every variable was fine.
+    pub fn finish<T>(self, build: impl FnOnce() -> Option<T>) -> Result<T, Problems> {
+        if self.problems.is_empty() {
+            return Ok(build().expect("a variable without a problem has a value"));
+        }
+        Err(Problems(self.problems))
+    }
+
+    fn text(&self, name: &str) -> Option<String> {
+        (self.lookup)(name).filter(|text| !text.trim().is_empty())
+    }
+
+    fn parse<T>(
+        &mut self,
+        name: &str,
+        text: &str,
+        parse: impl FnOnce(&str) -> Result<T, String>,
+    ) -> Option<T> {
+        match parse(text.trim()) {
+            Ok(value) => Some(value),
+            Err(problem) => self.problem(name, &problem),
+        }
+    }
+
+    /// Notes a problem that no single variable shows by itself; always `None`.
+    pub fn problem<T>(&mut self, name: &str, problem: &str) -> Option<T> {
+        self.problems.push(format!("{name} {problem}"));
+        None
+    }
+}
+
+/// Takes any text.
+pub fn text(text: &str) -> Result<String, String> {
+    Ok(text.to_owned())
+}
+
+/// Takes any text as a secret.
+pub fn secret_text(text: &str) -> Result<SecretString, String> {
+    Ok(text.into())
+}
+
+/// Takes what `T` parses; `what` names it in the problem, since a parser's own error may repeat the value.
+pub fn parsed<T: FromStr>(what: &'static str) -> impl FnOnce(&str) -> Result<T, String> {
+    move |text| text.parse().map_err(|_| format!("is not {what}"))
+}
+
+/// Takes a duration of one unit, such as `7d`, `24h`, `15m` or `30s`; more than zero.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    let problem = || "is not a duration such as 7d, 24h, 15m or 30s".to_owned();
+    let (number, unit) = text
+        .split_at_checked(text.len().saturating_sub(1))
+        .ok_or_else(problem)?;
+    let seconds = match unit {
+        "s" => 1,
+        "m" => 60,
+        "h" => 60 * 60,
+        "d" => 24 * 60 * 60,
+        _ => return Err(problem()),
+    };
+    let count: u32 = number.parse().map_err(|_| problem())?;
+    if count == 0 {
+        return Err("is zero".to_owned());
+    }
+    Ok(Duration::seconds(i64::from(count) * seconds))
+}
+
+/// Takes 64 hex digits that are a plausible 256-bit key.
+///
+/// Refused, without repeating a digit of it: another length (a 32-character "key" has at most 128 bits),
+/// anything that is not hex, and material no generator would give, such as all zeros or a repeated
+/// pattern: 32 random bytes have fewer than 16 distinct values with a probability below 2^-60.
+pub fn key_256(text: &str) -> Result<Key256, String> {
+    const FEWEST_DISTINCT_BYTES: usize = 16;
+    if text.len() != 64 {
+        return Err("is not 64 hex digits (256 bits) long".to_owned());
+    }
+    let mut key = Zeroizing::new([0; 32]);
+    hex::decode_to_slice(text, key.as_mut_slice()).map_err(|_| "is not hex".to_owned())?;
+    let mut seen = [false; 256];
+    key.iter().for_each(|byte| {
+        if let Some(slot) = seen.get_mut(usize::from(*byte)) {
+            *slot = true;
+        }
+    });
+    if seen.iter().filter(|seen| **seen).count() < FEWEST_DISTINCT_BYTES {
+        return Err("has too little entropy to be a random key".to_owned());
+    }
+    Ok(key)
+}
+
+/// Takes a list of versioned 256-bit keys, `2:<64 hex>,1:<64 hex>` (a `v` before the number, and new
+/// lines for commas, are fine), newest first. One bare key is version 1.
+pub fn versioned_keys(text: &str) -> Result<Vec<(u32, Key256)>, String> {
+    let mut keys: Vec<(u32, Key256)> = Vec::new();
+    for item in text
+        .split([',', '\n'])
+        .map(str::trim)
+        .filter(|item| !item.is_empty())
+    {
+        let (version, key) = item.split_once(':').unwrap_or(("1", item));
+        let version: u32 = version
+            .trim_start_matches('v')
+            .parse()
+            .ok()
+            .filter(|version| *version > 0)
+            .ok_or("has a key whose version is not a number above zero")?;
+        let key = key_256(key.trim()).map_err(|problem| format!("version {version} {problem}"))?;
+        if keys.iter().any(|(known, _)| *known == version) {
+            return Err(format!("names version {version} twice"));
+        }
+        if keys.iter().any(|(_, known)| **known == *key) {
+            return Err(format!("version {version} repeats another version's key"));
+        }
+        keys.push((version, key));
+    }
+    keys.sort_unstable_by_key(|(version, _)| std::cmp::Reverse(*version));
+    if keys.is_empty() {
+        Err("names no key".to_owned())
+    } else {
+        Ok(keys)
+    }
+}
+
+/// Takes a Postgres URL and checks that it is one, so that a typing error stops the start.
+pub fn postgres_url(text: &str) -> Result<SecretString, String> {
+    text.parse::<tokio_postgres::Config>()
+        .map_err(|_| "is not a Postgres URL".to_owned())?;
+    Ok(text.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const GOOD: &str = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
+
+    fn read(pairs: &[(&str, &str)]) -> Result<Vec<(u32, Key256)>, Problems> {
+        let lookup = |name: &str| {
+            pairs
+                .iter()
+                .find(|(key, _)| *key == name)
+                .map(|(_, value)| (*value).to_owned())
+        };
+        let mut env = Reader::new(&lookup);
+        let keys = env.secret("KEYS", versioned_keys);
+        let port = env.or("PORT", "1", parsed::<u16>("a port number"));
+        env.finish(|| {
+            port?;
+            keys
+        })
+    }
+
+    #[test]
+    fn all_problems_are_told_at_once_by_name_and_never_by_value() {
+        let told = read(&[("KEYS", "hunter2hunter2"), ("PORT", "99999")])
+            .unwrap_err()
+            .to_string();
+        assert!(
+            told.contains("2 problem(s)") && told.contains("KEYS") && told.contains("PORT"),
+            "{told}"
+        );
+        assert!(
+            !told.contains("hunter2") && !told.contains("99999"),
+            "{told}"
+        );
+    }
+
+    #[test]
+    fn weak_keys_are_refused() {
+        let weak = [
+            "",
+            "0123456789abcdef0123456789abcdef",
+            &"00".repeat(32),
+            &"ab".repeat(32),
+            &"0123456789abcdef".repeat(4),
+            &"zz".repeat(32),
+            &format!("1:{GOOD},1:{GOOD}"),
+            &format!("2:{GOOD},1:{GOOD}"),
+            &format!("0:{GOOD}"),
+            &format!("x:{GOOD}"),
+        ];
+        for keys in weak {
+            assert!(read(&[("KEYS", keys)]).is_err(), "accepted {keys:?}");
+        }
+    }
+
+    #[test]
+    fn keys_come_newest_first_whatever_the_order() {
+        let other = GOOD.replace("1e1f", "1e20");
+        let keys = read(&[("KEYS", &format!("v1:{GOOD},\nv2:{other}"))]).expect("two good keys");
+        assert_eq!(
+            keys.iter().map(|(version, _)| *version).collect::<Vec<_>>(),
+            [2, 1]
+        );
+    }
+
+    #[test]
+    fn a_secret_comes_from_a_file_but_not_from_both() {
+        let path = std::env::temp_dir().join(format!("keystead-settings-{}", std::process::id()));
+        fs::write(&path, format!("{GOOD}\n")).expect("a temporary file");
+        let path_text = path.to_str().expect("a plain path");
+        assert_eq!(
+            read(&[("KEYS_FILE", path_text)])
+                .expect("from the file")
+                .len(),
+            1
+        );
+        assert!(read(&[("KEYS_FILE", path_text), ("KEYS", GOOD)]).is_err());
+        fs::remove_file(&path).expect("removed");
+        let told = read(&[("KEYS_FILE", path_text)]).unwrap_err().to_string();
+        assert!(told.contains("KEYS_FILE cannot be read"), "{told}");
+    }
+
+    #[test]
+    fn durations_have_one_unit() {
+        assert_eq!(duration("15m"), Ok(Duration::minutes(15)));
+        assert_eq!(duration("7d"), Ok(Duration::days(7)));
+        for wrong in ["", "0s", "15", "m", "-1s", "1w", "1.5h", "5é"] {
+            assert!(duration(wrong).is_err(), "accepted {wrong:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_a_parser_panic(text in "\\PC{0,80}") {
+            let _ = (duration(&text), key_256(&text), versioned_keys(&text), postgres_url(&text));
+        }
+
+        #[test]
+        fn random_keys_are_accepted(key in any::<[u8; 32]>()) {
+            prop_assume!(key.iter().collect::<std::collections::HashSet<_>>().len() >= 16);
+            prop_assert_eq!(*key_256(&hex::encode(key)).unwrap(), key);
+        }
+    }
+}

@@ -1,0 +1,358 @@
+//! How a service asks the vault for a person's data key, and keeps it for at most five minutes.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+use moka::future::Cache;
+use reqwest::{Certificate, Identity, Response, StatusCode, Url};
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+use time::OffsetDateTime;
+use uuid::Uuid;
+use zeroize::{Zeroize, Zeroizing};
+
+use crate::{
+    envelope::DataKey,
+    problem::Unexpected,
+    random,
+    service_token::Signer,
+    settings::{Problems, Reader, parsed, text},
+};
+
+/// Absolute: a key that was fetched is forgotten, and wiped, after this time even when it is in use.
+const KEEP: Duration = Duration::from_mins(5);
+/// Keys held at most; the least recently used goes first.
+const KEYS: u64 = 10_000;
+const CONNECT: Duration = Duration::from_secs(1);
+const PATIENCE: Duration = Duration::from_secs(3);
+/// When a client may ask again that was told 503 because of the vault.
+const RETRY: Duration = Duration::from_secs(2);
+/// The audience of tokens for the vault.
+const AUDIENCE: &str = "vault";
+
+/// What a service needs to talk to the vault.
+pub struct VaultSettings {
+    url: Url,
+    authority: Certificate,
+    identity: Identity,
+    signer: Signer,
+}
+
+impl VaultSettings {
+    /// Reads `VAULT_URL`, `VAULT_CA_FILE`, `CLIENT_CERT_FILE`, `CLIENT_KEY_FILE` and `SERVICE_KEY_FILE`
+    /// for the service of that name.
+    pub fn read(env: &mut Reader<'_>, service: &str) -> Option<Self> {
+        let url = env.or(
+            "VAULT_URL",
+            "https://127.0.0.1:8082/",
+            parsed::<Url>("a URL"),
+        );
+        let authority = env.file("VAULT_CA_FILE", |pem| {
+            Certificate::from_pem(pem.as_bytes()).map_err(|_| "is not a PEM certificate".to_owned())
+        });
+        let certificate = env.file("CLIENT_CERT_FILE", text);
+        let key = env.file("CLIENT_KEY_FILE", |pem| Ok(Zeroizing::new(pem.to_owned())));
+        let signer = env.file("SERVICE_KEY_FILE", |pem| Signer::from_pem(service, pem));
+        let identity = identity(&certificate?, &key?)
+            .map_or_else(|problem| env.problem("CLIENT_KEY_FILE", &problem), Some);
+        Some(Self {
+            url: url?,
+            authority: authority?,
+            identity: identity?,
+            signer: signer?,
+        })
+    }
+}
+
+fn identity(certificate: &str, key: &Zeroizing<String>) -> Result<Identity, String> {
+    let pem = Zeroizing::new(format!("{certificate}\n{}", key.as_str()));
+    Identity::from_pem(pem.as_bytes())
+        .map_err(|_| "and CLIENT_CERT_FILE are not a PEM key and its certificate".to_owned())
+}
+
+/// A data key as its owner stores it: sealed by the vault, useless without it.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct WrappedKey(Vec<u8>);
+
+impl WrappedKey {
+    /// Takes the bytes as they were stored.
+    pub fn from_bytes(bytes: Vec<u8>) -> Self {
+        Self(bytes)
+    }
+
+    /// The bytes to store.
+    pub fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for WrappedKey {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("WrappedKey")
+    }
+}
+
+/// Which key is meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct KeyOf {
+    /// The person, or the service's own thing, that the key is for.
+    pub subject: Uuid,
+    /// What it seals, from the caller's closed set.
+    pub purpose: &'static str,
+    /// Its generation, which the records under it name.
+    pub generation: u32,
+}
+
+/// Why there is no key.
+#[derive(Debug, Error)]
+pub enum VaultError {
+    /// The vault cannot be asked now; later may be better.
+    #[error("the vault cannot be reached")]
+    Unavailable(#[source] Unexpected),
+    /// The vault answered, and said no: its stable code. Asking again changes nothing.
+    #[error("the vault refused: {0}")]
+    Refused(String),
+}
+
+impl From<VaultError> for Unexpected {
+    /// For a caller to whom a refusal is as unexpected as an outage: its own key, its own proof.
+    fn from(error: VaultError) -> Self {
+        match error {
+            VaultError::Unavailable(unexpected) => unexpected,
+            refused @ VaultError::Refused(_) => Self::bug(refused.to_string()),
+        }
+    }
+}
+
+/// The vault, as one service sees it.
+#[derive(Clone)]
+pub struct VaultClient {
+    http: reqwest::Client,
+    url: Url,
+    signer: Arc<Signer>,
+    keys: Cache<(KeyOf, WrappedKey), Arc<DataKey>>,
+}
+
+impl VaultClient {
+    /// Builds the client; nothing is asked yet.
+    pub fn new(settings: VaultSettings) -> Result<Self, Problems> {
+        let http = reqwest::Client::builder()
+            .tls_certs_only([settings.authority])
+            .identity(settings.identity)
+            .https_only(true)
+            .connect_timeout(CONNECT)
+            .timeout(PATIENCE)
+            .no_proxy()
+            .build()
+            .map_err(|_| Problems::one("CLIENT_KEY_FILE", "does not make a TLS client"))?;
+        let keys = Cache::builder()
+            .max_capacity(KEYS)
+            .time_to_live(KEEP)
+            .build();
+        Ok(Self {
+            http,
+            url: settings.url,
+            signer: Arc::new(settings.signer),
+            keys,
+        })
+    }
+
+    /// A new data key, in the clear for now and wrapped for storing.
+    ///
+    /// `proof` is the person's own access token, where the vault's policy wants it.
+    pub async fn create(
+        &self,
+        of: KeyOf,
+        proof: Option<&SecretString>,
+        now: OffsetDateTime,
+    ) -> Result<(WrappedKey, Arc<DataKey>), VaultError> {
+        let body = CreateBody {
+            subject: of.subject,
+            purpose: of.purpose,
+            plaintext: true,
+        };
+        let created: Created = self.ask("v1/data-keys", &body, proof, now).await?;
+        let wrapped = BASE64_URL_SAFE_NO_PAD
+            .decode(&created.wrapped_key)
+            .map_err(away)?;
+        let key = Arc::new(data_key(of, created.plaintext_key)?);
+        let wrapped = WrappedKey(wrapped);
+        self.keys
+            .insert((of, wrapped.clone()), Arc::clone(&key))
+            .await;
+        Ok((wrapped, key))
+    }
+
+    /// The data key in `wrapped`: from memory, or from the vault, which is asked once however many
+    /// requests wait for the same key.
+    pub async fn unwrap(
+        &self,
+        of: KeyOf,
+        wrapped: &WrappedKey,
+        proof: Option<&SecretString>,
+        now: OffsetDateTime,
+    ) -> Result<Arc<DataKey>, VaultError> {
+        self.keys
+            .try_get_with((of, wrapped.clone()), self.fetch(of, wrapped, proof, now))
+            .await
+            .map_err(|error| match &*error {
+                VaultError::Refused(code) => VaultError::Refused(code.clone()),
+                VaultError::Unavailable(_) => away(error),
+            })
+    }
+
+    async fn fetch(
+        &self,
+        of: KeyOf,
+        wrapped: &WrappedKey,
+        proof: Option<&SecretString>,
+        now: OffsetDateTime,
+    ) -> Result<Arc<DataKey>, VaultError> {
+        let item = UnwrapItem {
+            subject: of.subject,
+            purpose: of.purpose,
+            wrapped_key: BASE64_URL_SAFE_NO_PAD.encode(wrapped.bytes()),
+        };
+        let body = UnwrapBody { items: [item] };
+        let answer: Unwrapped = self.ask("v1/data-keys/unwrap", &body, proof, now).await?;
+        let [item] = answer.items;
+        if item.status != "ok" {
+            return Err(VaultError::Refused(item.status));
+        }
+        Ok(Arc::new(data_key(of, item.plaintext_key)?))
+    }
+
+    /// One request, and one more when the vault could not be reached: creating and unwrapping both may
+    /// be repeated without harm.
+    async fn ask<A: for<'de> Deserialize<'de>>(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+        proof: Option<&SecretString>,
+        now: OffsetDateTime,
+    ) -> Result<A, VaultError> {
+        let first = self.send(path, body, proof, now).await;
+        let response = match first {
+            Ok(response) if response.status() != StatusCode::SERVICE_UNAVAILABLE => response,
+            Err(error) if error.is_timeout() => return Err(away(error)),
+            _ => {
+                tokio::time::sleep(jitter()).await;
+                self.send(path, body, proof, now).await.map_err(away)?
+            }
+        };
+        if response.status().is_success() {
+            return response.json().await.map_err(away);
+        }
+        Err(refusal(response).await)
+    }
+
+    async fn send(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+        proof: Option<&SecretString>,
+        now: OffsetDateTime,
+    ) -> Result<Response, reqwest::Error> {
+        let url = self
+            .url
+            .join(path)
+            .expect("the paths are fixed and relative");
+        let mut request = self
+            .http
+            .post(url)
+            .bearer_auth(self.signer.token(AUDIENCE, now))
+            .json(body);
+        if let Some(proof) = proof {
+            request = request.header("X-User-Token", proof.expose_secret());
+        }
+        request.send().await
+    }
+}
+
+impl fmt::Debug for VaultClient {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "VaultClient({}, {:?})", self.url, self.signer)
+    }
+}
+
+/// 20 to 83 ms, so that many waiting callers do not come back in one moment.
+fn jitter() -> Duration {
+    let [random] = random::bytes::<1>();
+    Duration::from_millis(20 + u64::from(random) / 4)
+}
+
+fn away(cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> VaultError {
+    VaultError::Unavailable(Unexpected::unavailable("asking the vault", RETRY).caused_by(cause))
+}
+
+async fn refusal(response: Response) -> VaultError {
+    let status = response.status();
+    let code = response
+        .json()
+        .await
+        .map_or_else(|_| status.to_string(), |told: Told| told.code);
+    if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS {
+        return away(format!("status {status}, code {code}"));
+    }
+    VaultError::Refused(code)
+}
+
+fn data_key(of: KeyOf, encoded: Option<PlaintextKey>) -> Result<DataKey, VaultError> {
+    let encoded = encoded.ok_or_else(|| away("an answer without a plaintext key"))?;
+    let bytes = Zeroizing::new(BASE64_URL_SAFE_NO_PAD.decode(&encoded.0).map_err(away)?);
+    DataKey::from_bytes(of.generation, &bytes)
+        .ok_or_else(|| away("a plaintext key of another length"))
+}
+
+#[derive(Serialize)]
+struct CreateBody {
+    subject: Uuid,
+    purpose: &'static str,
+    plaintext: bool,
+}
+
+#[derive(Deserialize)]
+struct Created {
+    wrapped_key: String,
+    plaintext_key: Option<PlaintextKey>,
+}
+
+#[derive(Serialize)]
+struct UnwrapBody {
+    items: [UnwrapItem; 1],
+}
+
+#[derive(Serialize)]
+struct UnwrapItem {
+    subject: Uuid,
+    purpose: &'static str,
+    wrapped_key: String,
+}
+
+#[derive(Deserialize)]
+struct Unwrapped {
+    items: [UnwrappedItem; 1],
+}
+
+#[derive(Deserialize)]
+struct UnwrappedItem {
+    status: String,
+    plaintext_key: Option<PlaintextKey>,
+}
+
+#[derive(Deserialize)]
+struct Told {
+    code: String,
+}
+
+/// A key in transit: wiped when the answer has been read.
+#[derive(Deserialize)]
+#[serde(transparent)]
+struct PlaintextKey(String);
+
+impl Drop for PlaintextKey {
+    fn drop(&mut self) {
+        self.0.zeroize();
+    }
+}
