@@ -1,0 +1,137 @@
+//! The services' binaries: built by cargo, or taken as they are.
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Instant;
+
+use rustix::process::Signal;
+use tokio::process::Command;
+
+use crate::process::dying_with_us;
+use crate::{Failure, Progress, Service, environment, repository};
+
+/// How the binaries are optimised.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Profile {
+    Dev,
+    Release,
+}
+
+/// A folder with the three of them.
+#[derive(Clone, Debug)]
+pub struct Binaries {
+    folder: PathBuf,
+}
+
+impl Binaries {
+    /// Builds all three; what is up to date already costs a moment.
+    pub async fn build(profile: Profile, progress: Progress) -> Result<Self, Failure> {
+        let mut arguments = vec![
+            "build",
+            "--locked",
+            "--quiet",
+            "--message-format=json-render-diagnostics",
+        ];
+        if profile == Profile::Release {
+            arguments.push("--release");
+        }
+        for service in Service::ALL {
+            arguments.extend(["-p", service.binary()]);
+        }
+        Self::built_by(&arguments, progress).await
+    }
+
+    /// Runs cargo with these arguments and finds the folder it put the binaries in.
+    pub async fn built_by(arguments: &[&str], progress: Progress) -> Result<Self, Failure> {
+        let started = Instant::now();
+        let output = Command::from(dying_with_us("cargo".as_ref(), Signal::TERM))
+            .args(arguments)
+            .current_dir(repository::root())
+            .stdin(Stdio::null())
+            .stderr(Stdio::inherit())
+            .kill_on_drop(true)
+            .output()
+            .await
+            .map_err(Failure::when("run cargo build"))?;
+        if !output.status.success() {
+            return Err(Failure::new(format!(
+                "cargo {} failed ({})",
+                arguments.join(" "),
+                output.status
+            )));
+        }
+        let folder = artifact_folder(&String::from_utf8_lossy(&output.stdout))
+            .ok_or_else(|| Failure::new("cargo build named no binary of a service"))?;
+        progress.step(
+            "build",
+            format_args!(
+                "done in {:.1} s   {}",
+                started.elapsed().as_secs_f64(),
+                folder.display()
+            ),
+        );
+        Self::in_folder(folder)
+    }
+
+    /// Those that are there already.
+    pub fn in_folder(folder: PathBuf) -> Result<Self, Failure> {
+        let binaries = Self { folder };
+        for service in Service::ALL {
+            let path = binaries.path(service);
+            if !environment::is_program(&path) {
+                return Err(Failure::new(format!(
+                    "{} is not there: build it first",
+                    path.display()
+                )));
+            }
+        }
+        Ok(binaries)
+    }
+
+    /// Those that the running test was built together with: `target/debug`, beside `target/debug/deps/<test>`.
+    pub fn beside_this_test() -> Result<Self, Failure> {
+        let test = std::env::current_exe().map_err(Failure::when("find the running program"))?;
+        let folder = test.ancestors().nth(2).unwrap_or(&test);
+        Self::in_folder(folder.to_path_buf())
+    }
+
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    pub fn path(&self, service: Service) -> PathBuf {
+        self.folder.join(service.binary())
+    }
+}
+
+fn artifact_folder(messages: &str) -> Option<PathBuf> {
+    messages
+        .lines()
+        .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
+        .filter_map(|message| Some(PathBuf::from(message.get("executable")?.as_str()?)))
+        .find(|path| {
+            Service::ALL
+                .iter()
+                .any(|service| path.file_name() == Some(service.binary().as_ref()))
+        })?
+        .parent()
+        .map(Path::to_path_buf)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_folder_is_read_from_cargos_own_messages() {
+        let messages = concat!(
+            r#"{"reason":"compiler-artifact","executable":null}"#,
+            "\nnot json\n",
+            r#"{"reason":"compiler-artifact","executable":"/a b/release/vault-service"}"#,
+        );
+        assert_eq!(
+            artifact_folder(messages),
+            Some(PathBuf::from("/a b/release"))
+        );
+    }
+}

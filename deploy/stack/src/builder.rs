@@ -1,0 +1,307 @@
+//! What a stack is to be like, and the steps of its start.
+
+use std::path::{Path, PathBuf};
+
+use time::OffsetDateTime;
+
+use crate::certificates::Certificates;
+use crate::data_dir::DataDir;
+use crate::env_file::EnvFile;
+use crate::postgres::Postgres;
+use crate::redis::Redis;
+use crate::secrets::Secrets;
+use crate::wiring::Wiring;
+use crate::{
+    Addresses, Binaries, Failure, PerService, Profile, Progress, Service, Stack, environment,
+    ports, repository,
+};
+
+/// A stack that has not been started. Without further words: data in `.stack`, free ports, release binaries, silent.
+#[must_use = "nothing starts before `start`"]
+pub struct Builder {
+    data_dir: Option<PathBuf>,
+    port_base: Option<u16>,
+    binaries: Source,
+    extra: Vec<(String, String)>,
+    progress: Progress,
+    external: External,
+}
+
+enum Source {
+    Build(Profile),
+    Given(Binaries),
+    BesideThisTest,
+}
+
+/// Servers that somebody else runs and that are to be used instead of private ones.
+#[derive(Default)]
+struct External {
+    databases: PerService<Option<String>>,
+    redis: Option<String>,
+}
+
+impl Default for Builder {
+    fn default() -> Self {
+        Self {
+            data_dir: Some(repository::root().join(".stack")),
+            port_base: None,
+            binaries: Source::Build(Profile::Release),
+            extra: Vec::new(),
+            progress: Progress::silent(),
+            external: External::default(),
+        }
+    }
+}
+
+impl Builder {
+    /// Keeps everything in this folder between runs.
+    pub fn data_dir(mut self, folder: &Path) -> Self {
+        self.data_dir = Some(folder.to_path_buf());
+        self
+    }
+
+    /// Keeps everything in a temporary folder that goes with the stack, with servers that do not care for durability.
+    pub fn ephemeral(mut self) -> Self {
+        self.data_dir = None;
+        self
+    }
+
+    /// Identity, vault and journal listen on `base` + 1, 2, 3 and their ops ports 1000 above, where those are free.
+    pub fn port_base(mut self, base: u16) -> Self {
+        self.port_base = Some(base);
+        self
+    }
+
+    /// Builds the binaries with cargo first.
+    pub fn profile(mut self, profile: Profile) -> Self {
+        self.binaries = Source::Build(profile);
+        self
+    }
+
+    pub fn binaries(mut self, binaries: Binaries) -> Self {
+        self.binaries = Source::Given(binaries);
+        self
+    }
+
+    pub(crate) fn beside_this_test(mut self) -> Self {
+        self.binaries = Source::BesideThisTest;
+        self
+    }
+
+    /// A setting for every service, over what the stack would choose.
+    pub fn set(mut self, name: &str, value: &str) -> Self {
+        self.extra.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Tells each step.
+    pub fn progress(mut self, progress: Progress) -> Self {
+        self.progress = progress;
+        self
+    }
+
+    /// Uses the servers that `DATABASE_URL_IDENTITY`, `…_VAULT`, `…_JOURNAL` and `REDIS_URL` name, if they are set.
+    pub fn servers_of_the_environment(mut self) -> Self {
+        let named = |service: Service| {
+            Ok::<_, Failure>(environment::variable(&format!(
+                "DATABASE_URL_{}",
+                service.prefix()
+            )))
+        };
+        self.external = External {
+            databases: PerService::each(named).unwrap_or_default(),
+            redis: environment::variable("REDIS_URL"),
+        };
+        self
+    }
+
+    /// Starts everything; returns when every service has said that it is ready. On failure nothing is left running.
+    pub async fn start(self) -> Result<Stack, Failure> {
+        let data = match &self.data_dir {
+            Some(folder) => DataDir::kept(folder)?,
+            None => DataDir::ephemeral()?,
+        };
+        let binaries = match self.binaries {
+            Source::Build(profile) => Binaries::build(profile, self.progress).await?,
+            Source::Given(binaries) => binaries,
+            Source::BesideThisTest => Binaries::beside_this_test()?,
+        };
+        let secrets = Secrets::in_folder(data.folder("secrets")?);
+        let certificates = Certificates::issue(data.folder("tls")?, now())?;
+        keep_one_old_log(&data.folder("logs")?);
+        let servers = Servers::start(&data, &secrets, self.external, self.progress).await?;
+        let addresses = Addresses {
+            database: servers.databases,
+            redis: servers.redis_url,
+            ca_file: certificates.authority(),
+            ..listening(self.port_base, &data, self.progress)?
+        };
+        let wiring = Wiring {
+            secrets,
+            certificates,
+            addresses,
+            extra: self.extra,
+        };
+        let mut stack = Stack {
+            env_file: None,
+            services: Vec::new(),
+            redis: servers.redis,
+            postgres: servers.postgres,
+            wiring,
+            binaries,
+            progress: self.progress,
+            data,
+        };
+        stack.start_services().await?;
+        Ok(stack)
+    }
+}
+
+impl Stack {
+    async fn start_services(&mut self) -> Result<(), Failure> {
+        for service in Service::ALL {
+            let started = self.start_service(service).await?;
+            self.progress.step(
+                service.name(),
+                format_args!(
+                    "ready in {:.2} s   {}   {:.1} MiB",
+                    started.ready_in.as_secs_f64(),
+                    self.addresses().api.of(service),
+                    mebibytes(started.resident_kib)
+                ),
+            );
+        }
+        self.env_file = Some(EnvFile::write(self.folder(), &self.variables())?);
+        Ok(())
+    }
+}
+
+/// KiB as MiB, for people.
+#[expect(clippy::cast_precision_loss, reason = "shown with one digit")]
+pub fn mebibytes(kib: u64) -> f64 {
+    kib as f64 / 1024.0
+}
+
+/// The servers below the services, private or not.
+struct Servers {
+    postgres: Option<Postgres>,
+    redis: Option<Redis>,
+    databases: PerService<String>,
+    redis_url: String,
+}
+
+impl Servers {
+    async fn start(
+        data: &DataDir,
+        secrets: &Secrets,
+        external: External,
+        progress: Progress,
+    ) -> Result<Self, Failure> {
+        let all_named = Service::ALL
+            .iter()
+            .all(|s| external.databases.of(*s).is_some());
+        let postgres = if all_named {
+            progress.step("postgres", "the one that DATABASE_URL_* names");
+            None
+        } else {
+            Some(Postgres::start(data, secrets, progress).await?)
+        };
+        secrets.put_administrator_url(
+            postgres
+                .as_ref()
+                .map(Postgres::administrator_url)
+                .as_deref(),
+        )?;
+        let mut databases = PerService::<String>::default();
+        for service in Service::ALL {
+            let url = match (external.databases.of(service), &postgres) {
+                (Some(url), _) => url.clone(),
+                (None, Some(postgres)) => {
+                    let password = secrets.password(&format!("{}_password", service.name()))?;
+                    postgres.provide(service, &password).await?;
+                    postgres.url(service, &password)
+                }
+                (None, None) => return Err(Failure::new("no database for a service")),
+            };
+            *databases.of_mut(service) = url;
+        }
+        let (redis, redis_url) = if let Some(url) = external.redis {
+            progress.step("redis", "the one that REDIS_URL names");
+            (None, url)
+        } else {
+            let redis = Redis::start(data, secrets, progress).await?;
+            let url = redis.url();
+            (Some(redis), url)
+        };
+        Ok(Self {
+            postgres,
+            redis,
+            databases,
+            redis_url,
+        })
+    }
+}
+
+/// The addresses the services are to listen on; those of the servers are still blank.
+fn listening(
+    port_base: Option<u16>,
+    data: &DataDir,
+    progress: Progress,
+) -> Result<Addresses, Failure> {
+    let port = |service: Service, above: u16| {
+        let wanted = port_base.and_then(|base| base.checked_add(service.port_offset() + above));
+        match wanted {
+            Some(port) if ports::is_free(port) => Ok(port),
+            Some(taken) => {
+                let other = ports::free()?;
+                let name = service.name();
+                progress.step(name, format_args!("port {taken} is taken: using {other}"));
+                Ok(other)
+            }
+            None => ports::free(),
+        }
+    };
+    let scheme = |service| {
+        if service == Service::Vault {
+            "https"
+        } else {
+            "http"
+        }
+    };
+    Ok(Addresses {
+        api: PerService::each(|service| {
+            Ok::<_, Failure>(format!(
+                "{}://127.0.0.1:{}",
+                scheme(service),
+                port(service, 0)?
+            ))
+        })?,
+        ops: PerService::each(|service| {
+            Ok::<_, Failure>(format!("http://127.0.0.1:{}", port(service, 1000)?))
+        })?,
+        database: PerService::default(),
+        redis: String::new(),
+        mail_dir: data.folder("mail")?,
+        log_dir: data.folder("logs")?,
+        ca_file: PathBuf::new(),
+        stack_dir: data.path().to_path_buf(),
+    })
+}
+
+/// The logs of the run before stay as `<name>.log.before`, in case it is its end that is being looked into.
+fn keep_one_old_log(folder: &Path) {
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        let path = entry.path();
+        if path.extension().is_some_and(|extension| extension == "log") {
+            let _ = std::fs::rename(&path, path.with_extension("log.before"));
+        }
+    }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the launcher's one clock: certificates begin now"
+)]
+fn now() -> OffsetDateTime {
+    OffsetDateTime::now_utc()
+}

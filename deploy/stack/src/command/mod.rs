@@ -1,0 +1,8 @@
+//! The subcommands, one file each.
+
+pub(crate) mod interrupt;
+pub(crate) mod mail;
+pub(crate) mod openapi;
+pub(crate) mod psql;
+pub(crate) mod test;
+pub(crate) mod up;

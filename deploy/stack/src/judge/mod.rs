@@ -1,0 +1,47 @@
+//! The outside judges of `cargo stack test --full`: programs that are not ours look at the release build.
+//!
+//! Each is one named step with an outcome. What cannot be run is said to be skipped and why; in CI that is a failure.
+
+mod browser;
+mod explorer;
+mod footprint;
+mod openapi_documents;
+mod python;
+mod summary;
+
+use std::time::Instant;
+
+use stack::{Binaries, Failure, Profile, Progress, Stack};
+
+pub(crate) use summary::{Outcome, Summary};
+
+/// Builds and starts the release binaries and lets every judge look at them.
+pub(crate) async fn all(summary: &mut Summary, progress: Progress) -> Result<(), Failure> {
+    let started = Instant::now();
+    let binaries = Binaries::build(Profile::Release, progress).await?;
+    let mut stack = Stack::builder()
+        .ephemeral()
+        .binaries(binaries)
+        .progress(progress)
+        .start()
+        .await?;
+    summary.add(
+        "release build starts",
+        started.elapsed(),
+        Outcome::Passed(String::new()),
+    );
+
+    let started = Instant::now();
+    let outcome = openapi_documents::judge(stack.addresses(), progress).await;
+    summary.add("OpenAPI documents are valid", started.elapsed(), outcome);
+
+    let started = Instant::now();
+    let outcome = explorer::judge(stack.addresses(), progress).await;
+    summary.add("API explorer in Chromium", started.elapsed(), outcome);
+
+    // Last, so that what the other judges asked for counts as use.
+    let started = Instant::now();
+    let outcome = footprint::judge(&mut stack).await;
+    summary.add("memory and time to ready", started.elapsed(), outcome);
+    stack.stop().await
+}
