@@ -1,0 +1,122 @@
+//! A new data key for one owner, person and purpose: wrapped for storing, in the clear when asked for.
+
+use shared::{
+    problem::{Case, Failure, INTERNAL, UNAVAILABLE, Unexpected},
+    random,
+};
+use thiserror::Error;
+use time::OffsetDateTime;
+use tokio_postgres::GenericClient;
+use uuid::Uuid;
+
+use crate::{
+    Vault,
+    domain::{
+        keyring::Keyring,
+        policy::{self, Caller, Denied, Operation, Purpose},
+        slot::{Salt, SlotDamaged},
+        wrapped_key::{Place, PlainKey, WrappedKey},
+    },
+    refusals::{ANOTHER_PERSON, NOT_ALLOWED, PERSON_MISSING, SLOT_DAMAGED, denied},
+    store,
+};
+
+/// What the caller wants a key for. Whose key it is comes from the caller's credentials.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Wanted {
+    pub(crate) subject: Uuid,
+    pub(crate) purpose: Purpose,
+}
+
+/// A key that exists from now on.
+pub(crate) struct Created {
+    pub(crate) wrapped: WrappedKey,
+    pub(crate) key: PlainKey,
+}
+
+#[derive(Debug, Error)]
+pub(crate) enum CreateError {
+    #[error("{0}.")]
+    Denied(#[from] Denied),
+    #[error("The vault cannot read this person's slot.")]
+    SlotDamaged(Unexpected),
+    #[error(transparent)]
+    Unexpected(#[from] Unexpected),
+}
+
+impl Failure for CreateError {
+    const CASES: &'static [Case] = &[
+        NOT_ALLOWED,
+        PERSON_MISSING,
+        ANOTHER_PERSON,
+        SLOT_DAMAGED,
+        INTERNAL,
+        UNAVAILABLE,
+    ];
+
+    fn case(&self) -> &'static Case {
+        match self {
+            Self::Denied(cause) => denied(*cause),
+            Self::SlotDamaged(_) => &SLOT_DAMAGED,
+            Self::Unexpected(unexpected) => unexpected.case(),
+        }
+    }
+
+    fn unexpected(&self) -> Option<&Unexpected> {
+        match self {
+            Self::Denied(_) => None,
+            Self::SlotDamaged(unexpected) | Self::Unexpected(unexpected) => Some(unexpected),
+        }
+    }
+}
+
+/// Makes a key. The first one for a subject also makes its slot.
+pub(crate) async fn create_data_key(
+    vault: &Vault,
+    caller: Caller,
+    wanted: Wanted,
+    now: OffsetDateTime,
+) -> Result<Created, CreateError> {
+    let Wanted { subject, purpose } = wanted;
+    policy::allow(caller, Operation::Create, purpose, subject)?;
+    let place = Place {
+        owner: caller.service,
+        subject,
+        purpose,
+    };
+    let db = vault.pool.get().await?;
+    let salt = salt_of(&*db, &vault.keyring, subject, now).await?;
+    let key = PlainKey::generate();
+    let wrapped = vault
+        .keyring
+        .wrap(&salt, &place, random::uuid_v7(now), &key);
+    store::data_keys::insert(&*db, &place, &wrapped, now).await?;
+    tracing::info!(owner = %place.owner, %subject, %purpose, dek_id = %wrapped.dek_id(), "data key created");
+    Ok(Created { wrapped, key })
+}
+
+/// The subject's salt, made now if there is none yet. Of two first requests at once, one slot stays and
+/// both use it.
+async fn salt_of(
+    db: &impl GenericClient,
+    keyring: &Keyring,
+    subject: Uuid,
+    now: OffsetDateTime,
+) -> Result<Salt, CreateError> {
+    let slot = if let Some(slot) = store::subjects::slot(db, subject).await? {
+        slot
+    } else {
+        let (version, sealed) = keyring.seal_salt(subject, &Salt::generate());
+        store::subjects::insert_first(db, subject, (version, &sealed), now).await?;
+        store::subjects::slot(db, subject)
+            .await?
+            .ok_or_else(|| Unexpected::bug(format!("the new slot of subject {subject} is gone")))?
+    };
+    keyring
+        .open_salt(subject, &slot)
+        .map_err(|cause| damaged(subject, cause))
+}
+
+fn damaged(subject: Uuid, cause: SlotDamaged) -> CreateError {
+    CreateError::SlotDamaged(Unexpected::bug(format!("slot of subject {subject}")).caused_by(cause))
+}

@@ -1,0 +1,7 @@
+//! What the vault knows without a database, a socket or a clock: keys, bytes and who may do what.
+
+pub(crate) mod keyring;
+mod locked_memory;
+pub(crate) mod policy;
+pub(crate) mod slot;
+pub(crate) mod wrapped_key;

@@ -1,0 +1,225 @@
+//! Who is calling: a service, proven by its client certificate and its token, which must name the same
+//! one, and the person whose access token it brought along.
+
+use std::sync::Arc;
+
+use poem::Request;
+use poem_openapi::{SecurityScheme, auth::Bearer};
+use shared::{
+    access_token,
+    problem::{Case, Failure, INTERNAL, Problem, UNAVAILABLE, Unexpected},
+    serve::{Peer, PeerCertificate, RequestScope},
+    service_token,
+};
+use thiserror::Error;
+use uuid::Uuid;
+
+use crate::{
+    Vault,
+    domain::policy::{Caller, Service},
+    refusals::NOT_ALLOWED,
+};
+
+/// The audience of service tokens for this vault.
+const AUDIENCE: &str = "vault";
+/// What the private CA puts before a service's name in its certificates.
+const SERVICE_URI: &str = "spiffe://keystead/";
+const USER_TOKEN: &str = "X-User-Token";
+
+/// A service whose client certificate and service token are valid and name the same service.
+#[derive(SecurityScheme)]
+#[oai(
+    ty = "bearer",
+    bearer_format = "JWT",
+    rename = "service_token",
+    checker = "authenticate"
+)]
+pub(super) struct Authenticated(Caller);
+
+impl Authenticated {
+    pub(super) fn caller(&self) -> Caller {
+        self.0
+    }
+}
+
+/// Why nobody is calling. The detail never says more than the code.
+#[derive(Debug, Error)]
+pub(super) enum CallerRejected {
+    #[error("The service token is not valid here.")]
+    InvalidToken,
+    #[error("The service token has expired.")]
+    ExpiredToken,
+    #[error("The client certificate and the service token name different services.")]
+    CertificateMismatch,
+    #[error("This service has no business with the vault.")]
+    UnknownService,
+    #[error("The access token in X-User-Token is not valid.")]
+    InvalidUserToken,
+    #[error("The access token in X-User-Token has expired.")]
+    ExpiredUserToken,
+    #[error("X-User-Token holds another type of token.")]
+    WrongTypeOfUserToken,
+    #[error(transparent)]
+    Unexpected(#[from] Unexpected),
+}
+
+const INVALID_TOKEN: Case = Case::new(
+    401,
+    "invalid_service_token",
+    "The service token is not valid",
+);
+const EXPIRED_TOKEN: Case = Case::new(
+    401,
+    "service_token_expired",
+    "The service token has expired",
+);
+const CERTIFICATE_MISMATCH: Case = Case::new(
+    401,
+    "certificate_mismatch",
+    "The client certificate names another service than the token",
+);
+const INVALID_USER_TOKEN: Case = Case::new(
+    401,
+    "invalid_user_token",
+    "The access token in X-User-Token is not valid",
+);
+const EXPIRED_USER_TOKEN: Case = Case::new(
+    401,
+    "user_token_expired",
+    "The access token in X-User-Token has expired",
+);
+const WRONG_TYPE: Case = Case::new(
+    401,
+    "wrong_token_type",
+    "Another type of token is needed here",
+);
+
+impl Failure for CallerRejected {
+    const CASES: &'static [Case] = &[
+        INVALID_TOKEN,
+        EXPIRED_TOKEN,
+        CERTIFICATE_MISMATCH,
+        NOT_ALLOWED,
+        INVALID_USER_TOKEN,
+        EXPIRED_USER_TOKEN,
+        WRONG_TYPE,
+        INTERNAL,
+        UNAVAILABLE,
+    ];
+
+    fn case(&self) -> &'static Case {
+        match self {
+            Self::InvalidToken => &INVALID_TOKEN,
+            Self::ExpiredToken => &EXPIRED_TOKEN,
+            Self::CertificateMismatch => &CERTIFICATE_MISMATCH,
+            Self::UnknownService => &NOT_ALLOWED,
+            Self::InvalidUserToken => &INVALID_USER_TOKEN,
+            Self::ExpiredUserToken => &EXPIRED_USER_TOKEN,
+            Self::WrongTypeOfUserToken => &WRONG_TYPE,
+            Self::Unexpected(unexpected) => unexpected.case(),
+        }
+    }
+
+    fn challenge(&self) -> Option<&'static str> {
+        Some(r#"Bearer error="invalid_token""#)
+    }
+
+    fn unexpected(&self) -> Option<&Unexpected> {
+        match self {
+            Self::Unexpected(unexpected) => Some(unexpected),
+            _ => None,
+        }
+    }
+}
+
+async fn authenticate(request: &Request, bearer: Bearer) -> poem::Result<Caller> {
+    let vault: &Arc<Vault> = request.data().expect("the API is built around its vault");
+    let caller = identify(vault, request, &bearer.token)
+        .await
+        .map_err(Problem)?;
+    Ok(caller)
+}
+
+async fn identify(vault: &Vault, request: &Request, token: &str) -> Result<Caller, CallerRejected> {
+    let now = vault.clock.now();
+    let service = vault.trusted.verify(token, AUDIENCE, now)?;
+    let peer = request.data::<Arc<Peer>>();
+    let certified = peer.and_then(|peer| certified_service(peer.certificate.as_ref()?));
+    if certified != Some(&service) {
+        return Err(CallerRejected::CertificateMismatch);
+    }
+    let service: Service = service
+        .parse()
+        .map_err(|_| CallerRejected::UnknownService)?;
+    let person = match request.headers().get(USER_TOKEN) {
+        Some(token) => Some(person(vault, token.to_str().unwrap_or_default()).await?),
+        None => None,
+    };
+    Ok(Caller { service, person })
+}
+
+async fn person(vault: &Vault, token: &str) -> Result<Uuid, CallerRejected> {
+    let claims = vault.people.verify(token, vault.clock.now()).await?;
+    if let Some(scope) = RequestScope::current() {
+        scope.set_user(claims.sub);
+    }
+    Ok(claims.sub.uuid())
+}
+
+/// The one service a certificate names. A certificate for two services speaks for neither.
+fn certified_service(certificate: &PeerCertificate) -> Option<&str> {
+    let mut names = certificate
+        .uris
+        .iter()
+        .filter_map(|uri| uri.strip_prefix(SERVICE_URI));
+    names.next().filter(|_| names.next().is_none())
+}
+
+impl From<service_token::Refused> for CallerRejected {
+    fn from(refused: service_token::Refused) -> Self {
+        match refused {
+            service_token::Refused::Expired => Self::ExpiredToken,
+            service_token::Refused::Invalid | service_token::Refused::OtherAudience => {
+                Self::InvalidToken
+            }
+        }
+    }
+}
+
+impl From<access_token::Refused> for CallerRejected {
+    fn from(refused: access_token::Refused) -> Self {
+        match refused {
+            access_token::Refused::Invalid => Self::InvalidUserToken,
+            access_token::Refused::Expired => Self::ExpiredUserToken,
+            access_token::Refused::WrongType => Self::WrongTypeOfUserToken,
+            access_token::Refused::KeysUnavailable(unexpected) => Self::Unexpected(unexpected),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn certificate(uris: &[&str]) -> PeerCertificate {
+        PeerCertificate {
+            common_name: Some("identity".to_owned()),
+            uris: uris.iter().map(|uri| (*uri).to_owned()).collect(),
+        }
+    }
+
+    #[test]
+    fn a_certificate_names_its_service_in_exactly_one_uri_and_never_by_common_name() {
+        let name = |uris: &[&str]| certified_service(&certificate(uris)).map(str::to_owned);
+        assert_eq!(
+            name(&["spiffe://keystead/journal"]).as_deref(),
+            Some("journal")
+        );
+        assert_eq!(name(&[]), None);
+        assert_eq!(name(&["spiffe://elsewhere/journal"]), None);
+        assert_eq!(
+            name(&["spiffe://keystead/journal", "spiffe://keystead/identity"]),
+            None
+        );
+    }
+}

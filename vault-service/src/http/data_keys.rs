@@ -1,0 +1,281 @@
+//! `/v1/data-keys`: make and open data keys.
+
+use std::sync::Arc;
+
+use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+use poem::web::Data;
+use poem_openapi::{Enum, Object, OpenApi, param::Header, types::Example};
+use shared::{
+    problem::{Problem, Unexpected},
+    serve::Json,
+};
+use uuid::Uuid;
+
+use super::caller::Authenticated;
+use crate::{
+    Vault,
+    create_data_key::{CreateError, Created, Wanted, create_data_key},
+    domain::{
+        policy::{self, Denied},
+        wrapped_key::PlainKey,
+    },
+    unwrap_data_keys::{Item, ItemRefused, unwrap_data_keys},
+};
+
+const EXAMPLE_SUBJECT: Uuid = Uuid::from_u128(0x0198_c0de_0000_7000_8000_0000_0000_0001);
+const EXAMPLE_DEK: Uuid = Uuid::from_u128(0x0198_c0de_0000_7000_8000_0000_0000_00d1);
+const EXAMPLE_WRAPPED: &str = "AQEAAAAAAAEBmMDeAABwAIAAAAAAAADRAAECAwQFBgcICQoLvtCL06k2Z6R5V88hHypBSfvA\
+    lDxg15xBzET_nRU_QvdmvbDXmcR43NJxAkeG3o3EA77G7g31pTkhTvDw-YsYQXSgK-CiWB2A4Dx7Bz0cKOM";
+const EXAMPLE_PLAINTEXT: &str = "QEFCQ0RFRkdISUpLTE1OT1BRUlNUVVZXWFlaW1xdXl8";
+
+/// What a key protects.
+#[derive(Clone, Copy, Debug, Enum)]
+#[oai(rename_all = "kebab-case")]
+enum Purpose {
+    /// What identity keeps about a person.
+    Account,
+    /// Mail that waits to be sent.
+    Outbox,
+    /// Identity's token signing keys.
+    SigningKey,
+    /// A person's journal.
+    Entries,
+}
+
+impl From<Purpose> for policy::Purpose {
+    fn from(purpose: Purpose) -> Self {
+        match purpose {
+            Purpose::Account => Self::Account,
+            Purpose::Outbox => Self::Outbox,
+            Purpose::SigningKey => Self::SigningKey,
+            Purpose::Entries => Self::Entries,
+        }
+    }
+}
+
+/// A key to be made. Its owner is the calling service.
+#[derive(Object)]
+#[oai(example)]
+struct CreateDataKey {
+    /// Whose data the key is for: a person, or a thing of the service's own.
+    subject: Uuid,
+    purpose: Purpose,
+    /// Whether the answer carries the key in the clear too, for use right away.
+    plaintext: bool,
+}
+
+impl Example for CreateDataKey {
+    fn example() -> Self {
+        Self {
+            subject: EXAMPLE_SUBJECT,
+            purpose: Purpose::Entries,
+            plaintext: true,
+        }
+    }
+}
+
+/// A key that was made.
+#[derive(Object)]
+#[oai(rename = "DataKey", example)]
+struct DataKey {
+    /// The key for storing: 116 bytes, base64url without padding. Only the vault opens it, and only for
+    /// the same service, subject and purpose.
+    wrapped_key: String,
+    /// The key in the clear: 32 bytes, base64url without padding. Only when `plaintext` asked for it.
+    #[oai(skip_serializing_if_is_none)]
+    plaintext_key: Option<String>,
+    /// The id of the key, which the wrapped key contains.
+    dek_id: Uuid,
+    /// The version of the master key that wraps it.
+    mek_version: u32,
+}
+
+impl Example for DataKey {
+    fn example() -> Self {
+        Self {
+            wrapped_key: EXAMPLE_WRAPPED.to_owned(),
+            plaintext_key: Some(EXAMPLE_PLAINTEXT.to_owned()),
+            dek_id: EXAMPLE_DEK,
+            mek_version: 1,
+        }
+    }
+}
+
+impl DataKey {
+    fn of(created: &Created, plaintext: bool) -> Self {
+        Self {
+            wrapped_key: BASE64_URL_SAFE_NO_PAD.encode(created.wrapped.bytes()),
+            plaintext_key: plaintext.then(|| encode(&created.key)),
+            dek_id: created.wrapped.dek_id(),
+            mek_version: created.wrapped.mek_version().number(),
+        }
+    }
+}
+
+/// Keys to be opened.
+#[derive(Object)]
+#[oai(example)]
+struct UnwrapDataKeys {
+    #[oai(validator(min_items = 1, max_items = 100))]
+    items: Vec<WrappedItem>,
+}
+
+/// One key to be opened. Whatever is wrong with its values is told in its own `status`.
+#[derive(Object)]
+struct WrappedItem {
+    /// The subject it was made for, a UUID.
+    subject: String,
+    /// The purpose it was made for.
+    purpose: String,
+    /// The wrapped key as it was stored: base64url without padding.
+    wrapped_key: String,
+}
+
+impl Example for UnwrapDataKeys {
+    fn example() -> Self {
+        let item = WrappedItem {
+            subject: EXAMPLE_SUBJECT.to_string(),
+            purpose: policy::Purpose::Entries.name().to_owned(),
+            wrapped_key: EXAMPLE_WRAPPED.to_owned(),
+        };
+        Self { items: vec![item] }
+    }
+}
+
+/// The opened keys, in the order of the request.
+#[derive(Object)]
+#[oai(example)]
+struct DataKeys {
+    items: Vec<UnwrappedItem>,
+}
+
+/// One opened key, or why it stays closed.
+#[derive(Object)]
+struct UnwrappedItem {
+    status: UnwrapStatus,
+    /// The key in the clear: 32 bytes, base64url without padding. Only when the status is `ok`.
+    #[oai(skip_serializing_if_is_none)]
+    plaintext_key: Option<String>,
+}
+
+/// What became of one item.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
+#[oai(rename_all = "snake_case")]
+enum UnwrapStatus {
+    /// The key is open.
+    Ok,
+    /// This service may not do that for this purpose.
+    NotAllowed,
+    /// The person's own access token is required in `X-User-Token`.
+    UserTokenRequired,
+    /// The access token in `X-User-Token` is another person's.
+    UserTokenMismatch,
+    /// The vault holds no slot for this subject.
+    UnknownSubject,
+    /// The wrapped key does not open for this service, subject and purpose.
+    WrappedKeyRefused,
+    /// The subject's slot in the vault's database does not open.
+    SlotDamaged,
+}
+
+impl Example for DataKeys {
+    fn example() -> Self {
+        let opened = UnwrappedItem {
+            status: UnwrapStatus::Ok,
+            plaintext_key: Some(EXAMPLE_PLAINTEXT.to_owned()),
+        };
+        Self {
+            items: vec![opened],
+        }
+    }
+}
+
+impl From<Result<PlainKey, ItemRefused>> for UnwrappedItem {
+    fn from(answer: Result<PlainKey, ItemRefused>) -> Self {
+        let status = match &answer {
+            Ok(_) => UnwrapStatus::Ok,
+            Err(ItemRefused::Denied(Denied::NotAllowed) | ItemRefused::UnknownPurpose) => {
+                UnwrapStatus::NotAllowed
+            }
+            Err(ItemRefused::Denied(Denied::PersonMissing)) => UnwrapStatus::UserTokenRequired,
+            Err(ItemRefused::Denied(Denied::AnotherPerson)) => UnwrapStatus::UserTokenMismatch,
+            Err(ItemRefused::NotAnId | ItemRefused::NoSlot) => UnwrapStatus::UnknownSubject,
+            Err(ItemRefused::SlotDamaged(_)) => UnwrapStatus::SlotDamaged,
+            Err(ItemRefused::WrappedKey(_)) => UnwrapStatus::WrappedKeyRefused,
+        };
+        Self {
+            status,
+            plaintext_key: answer.ok().as_ref().map(encode),
+        }
+    }
+}
+
+fn encode(key: &PlainKey) -> String {
+    BASE64_URL_SAFE_NO_PAD.encode(key.expose())
+}
+
+/// The operations; the vault comes with the request.
+pub(super) struct DataKeysApi;
+
+/// Data keys: one per owning service, subject and purpose.
+#[OpenApi(prefix_path = "/v1/data-keys")]
+impl DataKeysApi {
+    /// Create a data key
+    ///
+    /// Makes 32 random bytes for the calling service, wrapped for storing and, when asked for, in the
+    /// clear. The first key for a subject also makes the subject's slot. Safe to repeat: every call makes
+    /// another key.
+    #[oai(path = "/", method = "post", operation_id = "create_data_key")]
+    async fn create(
+        &self,
+        vault: Data<&Arc<Vault>>,
+        service: Authenticated,
+        body: Json<CreateDataKey>,
+        /// The person's access token: required from the journal, whose `sub` must be the subject.
+        #[oai(name = "X-User-Token")]
+        _user_token: Header<Option<String>>,
+    ) -> Result<Json<DataKey>, Problem<CreateError>> {
+        let Json(CreateDataKey {
+            subject,
+            purpose,
+            plaintext,
+        }) = body;
+        let wanted = Wanted {
+            subject,
+            purpose: purpose.into(),
+        };
+        let now = vault.clock.now();
+        let created = create_data_key(&vault, service.caller(), wanted, now).await?;
+        Ok(Json(DataKey::of(&created, plaintext)))
+    }
+
+    /// Open data keys
+    ///
+    /// Opens up to 100 wrapped keys of the calling service. Each item has its own `status`; one that is
+    /// refused never fails the rest, and the order is kept.
+    #[oai(path = "/unwrap", method = "post", operation_id = "unwrap_data_keys")]
+    async fn unwrap(
+        &self,
+        vault: Data<&Arc<Vault>>,
+        service: Authenticated,
+        body: Json<UnwrapDataKeys>,
+        /// The person's access token: required from the journal, whose `sub` must be the subject.
+        #[oai(name = "X-User-Token")]
+        _user_token: Header<Option<String>>,
+    ) -> Result<Json<DataKeys>, Problem<Unexpected>> {
+        let items: Vec<_> = body.0.items.iter().map(WrappedItem::borrowed).collect();
+        let answers = unwrap_data_keys(&vault, service.caller(), &items).await?;
+        let items = answers.into_iter().map(UnwrappedItem::from).collect();
+        Ok(Json(DataKeys { items }))
+    }
+}
+
+impl WrappedItem {
+    fn borrowed(&self) -> Item<'_> {
+        Item {
+            subject: &self.subject,
+            purpose: &self.purpose,
+            wrapped_key: &self.wrapped_key,
+        }
+    }
+}

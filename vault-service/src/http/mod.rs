@@ -1,0 +1,70 @@
+//! The API port and the ops port of the vault.
+
+mod caller;
+mod data_keys;
+
+use std::{
+    process::ExitCode,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use poem::EndpointExt;
+use poem_openapi::OpenApiService;
+use serde_json::Value;
+use shared::{
+    openapi,
+    serve::{Edge, Readiness},
+    telemetry::Metrics,
+};
+
+use crate::{Vault, hardening::is_hardened};
+use data_keys::DataKeysApi;
+
+const TITLE: &str = "Keystead vault";
+const DESCRIPTION: &str = "Holds the master keys; makes, wraps and opens data keys for the other \
+    services. Every call needs a client certificate of the platform's private CA and a service token \
+    that names the same service.";
+
+/// The OpenAPI document. Needs no settings and no sockets.
+pub fn document() -> Value {
+    openapi::document(&service())
+}
+
+/// The subcommand `openapi`: prints the document, or says what is missing in it.
+pub fn print_document() -> ExitCode {
+    openapi::print(&service())
+}
+
+/// What the API port serves.
+pub(crate) fn api(vault: Arc<Vault>) -> Edge {
+    let service = service();
+    let document = openapi::document(&service);
+    Edge::new(service.data(vault), &document)
+}
+
+/// What the ops port serves: probes, metrics, and the API explorer, which a browser without a client
+/// certificate could not reach on the API port. `prepared` turns true when the database is migrated and
+/// the master keys are the right ones.
+pub(crate) fn ops(vault: Arc<Vault>, prepared: Arc<AtomicBool>, metrics: Metrics) -> Edge {
+    let readiness = move || readiness(Arc::clone(&vault), prepared.load(Ordering::Relaxed));
+    shared::serve::ops(metrics, readiness).with_explorer(&document())
+}
+
+async fn readiness(vault: Arc<Vault>, prepared: bool) -> Readiness {
+    let said = |yes, good, bad| if yes { good } else { bad };
+    Readiness::new()
+        .check("postgres", vault.pool.ping().await.is_ok())
+        .check("master_keys", prepared)
+        .state(
+            "key_memory",
+            said(vault.keyring.is_locked(), "locked", "not_locked"),
+        )
+        .state("memory_dumps", said(is_hardened(), "off", "on"))
+}
+
+fn service() -> OpenApiService<DataKeysApi, ()> {
+    OpenApiService::new(DataKeysApi, TITLE, env!("CARGO_PKG_VERSION")).description(DESCRIPTION)
+}

@@ -1,0 +1,35 @@
+//! The stable codes that several operations refuse with.
+
+use shared::problem::Case;
+
+use crate::domain::policy::Denied;
+
+pub(crate) const NOT_ALLOWED: Case = Case::new(
+    403,
+    "not_allowed",
+    "This service may not do that for this purpose",
+);
+pub(crate) const PERSON_MISSING: Case = Case::new(
+    403,
+    "user_token_required",
+    "The person's own access token is required in X-User-Token",
+);
+pub(crate) const ANOTHER_PERSON: Case = Case::new(
+    403,
+    "user_token_mismatch",
+    "The access token in X-User-Token is another person's",
+);
+pub(crate) const SLOT_DAMAGED: Case = Case::new(
+    500,
+    "slot_damaged",
+    "The subject's slot in the vault's database does not open",
+);
+
+/// How the policy's answer reads to a client.
+pub(crate) fn denied(cause: Denied) -> &'static Case {
+    match cause {
+        Denied::NotAllowed => &NOT_ALLOWED,
+        Denied::PersonMissing => &PERSON_MISSING,
+        Denied::AnotherPerson => &ANOTHER_PERSON,
+    }
+}

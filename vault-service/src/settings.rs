@@ -1,0 +1,147 @@
+//! What the vault is told by its environment.
+
+use std::{net::SocketAddr, path::PathBuf, sync::Arc};
+
+use rustls::ServerConfig;
+use secrecy::SecretString;
+use shared::{
+    serve::{ClientCertificates, server_config},
+    service_token::TrustedServices,
+    settings::{Problems, Reader, parsed, postgres_url, text, versioned_keys},
+    telemetry::LogLevel,
+};
+
+use crate::domain::keyring::Keyring;
+
+/// The name of the variable that holds the master keys.
+pub(crate) const MASTER_KEYS: &str = "MASTER_ENCRYPTION_KEY";
+
+/// Everything the vault needs to start, parsed and checked. Holds secrets: no `Debug`, no `Clone`.
+pub struct Settings {
+    pub(crate) listen: SocketAddr,
+    pub(crate) ops_listen: SocketAddr,
+    pub(crate) database_url: SecretString,
+    /// How much of what the vault does it logs.
+    pub log_level: LogLevel,
+    pub(crate) keyring: Keyring,
+    pub(crate) tls: Arc<ServerConfig>,
+    pub(crate) trusted: TrustedServices,
+    pub(crate) issuer: String,
+    pub(crate) audience: String,
+    pub(crate) identity_jwks_url: String,
+}
+
+impl Settings {
+    /// Reads the variables through `lookup` and names every problem there is.
+    pub fn read(lookup: &dyn Fn(&str) -> Option<String>) -> Result<Self, Problems> {
+        let mut env = Reader::new(lookup);
+        let address = || parsed::<SocketAddr>("an address with a port");
+        let listen = env.or("LISTEN_ADDR", "127.0.0.1:8082", address());
+        let ops_listen = env.or("OPS_LISTEN_ADDR", "127.0.0.1:9082", address());
+        let database_url = env.secret("DATABASE_URL", postgres_url);
+        let log_level = env.or("LOG_LEVEL", "info", parsed("a log level"));
+        let keyring = env.secret(MASTER_KEYS, |text| {
+            let ring = Keyring::new(versioned_keys(text)?);
+            ring.map_err(|error| format!("finds no memory for its keys: {}", error.kind()))
+        });
+        let tls = read_tls(&mut env);
+        let trusted = env.file("SERVICE_JWKS_FILE", TrustedServices::from_jwks);
+        let issuer = env.required("ISSUER", text);
+        let audience = env.or("AUDIENCE", "keystead", text);
+        let identity_jwks_url = env.required("IDENTITY_JWKS_URL", http_url);
+        env.finish(|| {
+            Some(Self {
+                listen: listen?,
+                ops_listen: ops_listen?,
+                database_url: database_url?,
+                log_level: log_level?,
+                keyring: keyring?,
+                tls: tls?,
+                trusted: trusted?,
+                issuer: issuer?,
+                audience: audience?,
+                identity_jwks_url: identity_jwks_url?,
+            })
+        })
+    }
+}
+
+/// Every client needs a certificate of the CA in `TLS_CLIENT_CA_FILE`; there is no setting without.
+fn read_tls(env: &mut Reader<'_>) -> Option<Arc<ServerConfig>> {
+    let path = || parsed::<PathBuf>("a path");
+    let certificate = env.required("TLS_CERT_FILE", path());
+    let key = env.required("TLS_KEY_FILE", path());
+    let clients = env.required("TLS_CLIENT_CA_FILE", path());
+    let (certificate, key, clients) = (certificate?, key?, clients?);
+    server_config(&certificate, &key, ClientCertificates::Required(&clients)).map_or_else(
+        |error| {
+            env.problem(
+                "TLS_CERT_FILE, TLS_KEY_FILE, TLS_CLIENT_CA_FILE",
+                &error.to_string(),
+            )
+        },
+        Some,
+    )
+}
+
+fn http_url(text: &str) -> Result<String, String> {
+    if text.starts_with("http://") || text.starts_with("https://") {
+        Ok(text.to_owned())
+    } else {
+        Err("is not an http or https URL".to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: &str = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
+
+    fn problems(master_keys: Option<&str>) -> String {
+        let lookup = |name: &str| {
+            master_keys
+                .filter(|_| name == MASTER_KEYS)
+                .map(str::to_owned)
+        };
+        Settings::read(&lookup)
+            .err()
+            .expect("most variables are missing")
+            .to_string()
+    }
+
+    #[test]
+    fn an_empty_environment_names_every_required_variable_at_once() {
+        let told = problems(None);
+        for name in [
+            "DATABASE_URL",
+            MASTER_KEYS,
+            "TLS_CERT_FILE",
+            "TLS_KEY_FILE",
+            "TLS_CLIENT_CA_FILE",
+            "SERVICE_JWKS_FILE",
+            "ISSUER",
+            "IDENTITY_JWKS_URL",
+        ] {
+            assert!(told.contains(name), "{name} is not named in: {told}");
+        }
+        assert!(!problems(Some(GOOD)).contains(MASTER_KEYS));
+    }
+
+    #[test]
+    fn no_weak_master_key_is_taken_and_none_is_repeated() {
+        for weak in [
+            &GOOD[..32],
+            &"00".repeat(32),
+            &"5a".repeat(32),
+            &"g".repeat(64),
+            &format!("0:{GOOD}"),
+            &format!("1:{GOOD},1:{GOOD}"),
+            &format!("1:{GOOD},2:{GOOD}"),
+        ] {
+            let told = problems(Some(weak));
+            assert!(told.contains(MASTER_KEYS), "{weak} was taken");
+            assert!(!told.contains(weak), "the value is repeated: {told}");
+        }
+    }
+}

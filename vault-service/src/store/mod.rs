@@ -1,0 +1,13 @@
+//! The only SQL of the vault: sealed salts, key-check values, and which master key wraps which data key.
+
+pub(crate) mod data_keys;
+pub(crate) mod master_keys;
+pub(crate) mod subjects;
+
+use shared::postgres::Migration;
+
+/// The schema, oldest step first.
+pub(crate) const MIGRATIONS: &[Migration] = &[Migration {
+    name: "0001_keys.sql",
+    sql: include_str!("../../migrations/0001_keys.sql"),
+}];
