@@ -1,6 +1,17 @@
 #![doc = include_str!("../README.md")]
 
+pub mod access_token;
 pub mod clock;
 pub mod envelope;
+mod explorer;
+pub mod jwk;
+pub mod openapi;
+pub mod postgres;
+pub mod problem;
 pub mod random;
+pub mod serve;
+pub mod service_token;
+pub mod settings;
+pub mod telemetry;
 pub mod user_id;
+pub mod vault_client;

@@ -1,0 +1,11 @@
+//! Stories across the launcher, its private servers and the three real services.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod launcher;
+
+mod another_user;
+mod clean_shutdown;
+mod private_servers;
+mod restart;
+mod second_launcher;

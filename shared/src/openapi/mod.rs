@@ -1,0 +1,108 @@
+//! Turns what poem-openapi generates into the committed document: the gaps are filled, every
+//! failure is listed, and an operation without a name, a summary or an example is refused.
+
+mod examples;
+mod normal;
+mod requests;
+mod responses;
+
+use std::io::{self, Write as _};
+use std::process::ExitCode;
+
+use poem_openapi::{OpenApi, OpenApiService, Webhook};
+use serde_json::{Value, json};
+
+/// The document of a service, as `/openapi.json` serves it. A pure function: no settings, no sockets.
+pub fn document<T: OpenApi, W: Webhook>(service: &OpenApiService<T, W>) -> Value {
+    let mut document: Value =
+        serde_json::from_str(&service.spec()).expect("poem-openapi writes JSON");
+    document["openapi"] = json!("3.0.3");
+    document["servers"] = json!([{"url": "/"}]);
+    normal::names(&mut document);
+    requests::refuse_unknown_fields(&mut document);
+    responses::list_failures(&mut document);
+    examples::spread(&mut document);
+    document.sort_all_objects();
+    document
+}
+
+/// The document as it is committed: sorted keys, two spaces, a newline at the end.
+pub fn text(document: &Value) -> String {
+    let mut text = serde_json::to_string_pretty(document).expect("a value is always JSON");
+    text.push('\n');
+    text
+}
+
+/// The subcommand `openapi`: prints the document, or says on standard error what is missing in it.
+pub fn print<T: OpenApi, W: Webhook>(service: &OpenApiService<T, W>) -> ExitCode {
+    let document = document(service);
+    let mut missing = missing(&document);
+    missing.extend(listed_twice(&service.spec()));
+    if missing.is_empty() {
+        let written = io::stdout().write_all(text(&document).as_bytes());
+        return written.map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS);
+    }
+    let _ = writeln!(
+        io::stderr(),
+        "the API document lacks:\n  {}",
+        missing.join("\n  ")
+    );
+    ExitCode::FAILURE
+}
+
+/// Everything that a reader of the document would miss; empty when it is complete.
+pub fn missing(document: &Value) -> Vec<String> {
+    let mut missing = Vec::new();
+    for (name, operation) in operations(document) {
+        for member in ["operationId", "summary"] {
+            if operation[member].as_str().is_none_or(str::is_empty) {
+                missing.push(format!("{name}: {member}"));
+            }
+        }
+        for (place, media) in examples::bodies(operation) {
+            if media.get("example").is_none() && media.get("examples").is_none() {
+                missing.push(format!("{name}: example of the {place}"));
+            }
+        }
+    }
+    missing
+}
+
+/// A success and a failure of one status would be one key twice, of which readers see either.
+fn listed_twice(spec: &str) -> Option<String> {
+    let error = crate::serve::strict_json(spec.as_bytes()).err()?;
+    Some(format!(
+        "unambiguous responses: {error} of the generated text"
+    ))
+}
+
+const METHODS: [&str; 7] = ["get", "put", "post", "delete", "patch", "head", "options"];
+
+/// Each operation with its `METHOD /path`.
+fn operations(document: &Value) -> impl Iterator<Item = (String, &Value)> {
+    let paths = document["paths"].as_object().into_iter().flatten();
+    paths.flat_map(|(path, item)| {
+        let methods = METHODS.into_iter();
+        methods.filter_map(move |method| {
+            let operation = item.get(method)?;
+            Some((format!("{} {path}", method.to_ascii_uppercase()), operation))
+        })
+    })
+}
+
+fn operations_mut(document: &mut Value) -> impl Iterator<Item = &mut Value> {
+    let paths = document["paths"].as_object_mut().into_iter().flatten();
+    paths.flat_map(|(_, item)| {
+        let item = item.as_object_mut().into_iter().flatten();
+        item.filter(|(method, _)| METHODS.contains(&method.as_str()))
+            .map(|(_, operation)| operation)
+    })
+}
+
+/// The name in `{"$ref": "#/components/schemas/<name>"}`.
+fn referred(schema: &Value) -> Option<&str> {
+    schema
+        .get("$ref")?
+        .as_str()?
+        .strip_prefix("#/components/schemas/")
+}

@@ -1,0 +1,239 @@
+//! One occurrence of a failure on its way from the handler to the edge, and its wire format.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use poem::http::{HeaderValue, StatusCode, header};
+use poem::{IntoResponse, Response};
+use poem_openapi::Object;
+use poem_openapi::types::{Example, ToJSON};
+
+use super::{Case, Failure, INVALID_REQUEST, MEDIA_TYPE};
+
+/// One wrong part of a request.
+#[derive(Clone, Debug, PartialEq, Eq, Object)]
+pub struct FieldError {
+    /// Where: a JSON Pointer into the body as a URI fragment (RFC 6901 §6), for instance
+    /// `#/email`; or `path:id`, `query:limit`, `header:If-Match` for a parameter.
+    pub pointer: String,
+    /// What is wrong, without the value that was sent.
+    pub message: String,
+}
+
+impl FieldError {
+    /// What is wrong at the top-level field `name` of the body.
+    pub fn body(name: &str, message: impl Into<String>) -> Self {
+        Self {
+            pointer: format!("#/{name}"),
+            message: message.into(),
+        }
+    }
+}
+
+/// What a failed operation answers (RFC 9457).
+#[derive(Debug, Object)]
+#[oai(rename = "Problem", example)]
+pub struct Body {
+    /// A name for the kind of problem: `urn:keystead:problem:` and the code. It is not a link.
+    #[oai(rename = "type")]
+    pub type_: String,
+    /// One short sentence, the same for every occurrence.
+    pub title: String,
+    /// The HTTP status.
+    pub status: u16,
+    /// What happened this time, in words for people.
+    pub detail: String,
+    /// The stable machine word to branch on.
+    pub code: String,
+    /// Names this request in the logs; also in the header `X-Request-Id`.
+    pub request_id: String,
+    /// Which parts of the request are wrong.
+    #[oai(skip_serializing_if_is_none)]
+    pub errors: Option<Vec<FieldError>>,
+}
+
+impl Example for Body {
+    fn example() -> Self {
+        Self {
+            errors: Some(vec![FieldError::body("email", "is required")]),
+            ..Self::of(&INVALID_REQUEST, INVALID_REQUEST.title.into(), EXAMPLE_ID)
+        }
+    }
+}
+
+/// The request id of all examples.
+pub(crate) const EXAMPLE_ID: &str = "0198c0de70008000a000000000000001";
+
+impl Body {
+    pub(crate) fn of(case: &Case, detail: String, request_id: &str) -> Self {
+        Self {
+            type_: format!("urn:keystead:problem:{}", case.code),
+            title: case.title.to_owned(),
+            status: case.status,
+            detail,
+            code: case.code.to_owned(),
+            request_id: request_id.to_owned(),
+            errors: None,
+        }
+    }
+}
+
+/// Travels as an extension of a response or an error; the edge turns it into the body and the log line.
+#[derive(Clone, Debug)]
+pub(crate) struct Details {
+    pub(crate) case: Case,
+    pub(crate) detail: String,
+    pub(crate) errors: Vec<FieldError>,
+    pub(crate) retry_after: Option<Duration>,
+    pub(crate) challenge: Option<&'static str>,
+    pub(crate) allow: Option<String>,
+    /// For the log only.
+    pub(crate) cause: Option<Arc<str>>,
+}
+
+impl Details {
+    pub(crate) fn of<E: Failure>(failure: &E) -> Self {
+        Self {
+            detail: failure.to_string(),
+            errors: failure.errors(),
+            retry_after: failure.retry_after(),
+            challenge: failure.challenge(),
+            cause: failure.unexpected().map(|it| it.chain().into()),
+            ..Self::new(*failure.case(), String::new())
+        }
+    }
+
+    pub(crate) fn new(case: Case, detail: impl Into<String>) -> Self {
+        Self {
+            case,
+            detail: detail.into(),
+            errors: Vec::new(),
+            retry_after: None,
+            challenge: None,
+            allow: None,
+            cause: None,
+        }
+    }
+
+    pub(crate) fn with_errors(self, errors: Vec<FieldError>) -> Self {
+        Self { errors, ..self }
+    }
+
+    pub(crate) fn caused_by(self, cause: impl Into<Arc<str>>) -> Self {
+        Self {
+            cause: Some(cause.into()),
+            ..self
+        }
+    }
+
+    fn status(&self) -> StatusCode {
+        StatusCode::from_u16(self.case.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+    }
+
+    pub(crate) fn into_error(self) -> poem::Error {
+        let mut error =
+            poem::Error::from_response(Response::builder().status(self.status()).finish());
+        error.set_data(self);
+        error
+    }
+
+    /// The finished answer.
+    pub(crate) fn render(&self, request_id: &str) -> Response {
+        let mut body = Body::of(&self.case, self.detail.clone(), request_id);
+        if !self.errors.is_empty() {
+            body.errors = Some(self.errors.clone());
+        }
+        let mut response = Response::builder()
+            .status(self.status())
+            .content_type(MEDIA_TYPE)
+            .body(body.to_json_string());
+        let headers = response.headers_mut();
+        if let Some(after) = self.retry_after {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(whole_seconds(after)));
+        }
+        if self.case.status == 401 {
+            let challenge = HeaderValue::from_static(self.challenge.unwrap_or("Bearer"));
+            headers.insert(header::WWW_AUTHENTICATE, challenge);
+        }
+        if let Some(Ok(allow)) = self.allow.as_deref().map(HeaderValue::from_str) {
+            headers.insert(header::ALLOW, allow);
+        }
+        response
+    }
+}
+
+/// Rounded up, and never 0: a client that trusts the header must not come too early.
+fn whole_seconds(duration: Duration) -> u64 {
+    (duration.as_secs() + u64::from(duration.subsec_nanos() > 0)).max(1)
+}
+
+impl IntoResponse for Details {
+    fn into_response(self) -> Response {
+        let mut response = Response::builder().status(self.status()).finish();
+        response.set_data(self);
+        response
+    }
+}
+
+/// The request does not have the required shape: for rules that a schema cannot carry.
+#[derive(Debug, thiserror::Error)]
+#[error("The request does not have the required shape.")]
+pub struct InvalidRequest(pub Vec<FieldError>);
+
+impl Failure for InvalidRequest {
+    const CASES: &'static [Case] = &[INVALID_REQUEST];
+
+    fn case(&self) -> &'static Case {
+        &INVALID_REQUEST
+    }
+
+    fn errors(&self) -> Vec<FieldError> {
+        self.0.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wait_is_rounded_up_to_whole_seconds() {
+        assert_eq!(whole_seconds(Duration::ZERO), 1);
+        assert_eq!(whole_seconds(Duration::from_millis(1_001)), 2);
+        assert_eq!(whole_seconds(Duration::from_secs(900)), 900);
+    }
+
+    #[tokio::test]
+    async fn a_problem_has_every_member_and_header_that_its_case_asks_for() {
+        let details = Details {
+            retry_after: Some(Duration::from_secs(3)),
+            ..Details::new(
+                Case::new(401, "spent", "The code was used before"),
+                "Ask for a new code.",
+            )
+            .with_errors(vec![FieldError::body("code", "was used before")])
+        };
+        let response = details.render("abc");
+        assert_eq!(response.status(), 401);
+        assert_eq!(response.content_type(), Some(MEDIA_TYPE));
+        assert_eq!(response.header("retry-after"), Some("3"));
+        assert_eq!(response.header("www-authenticate"), Some("Bearer"));
+        let body: serde_json::Value = response
+            .into_body()
+            .into_json()
+            .await
+            .expect("a problem is JSON");
+        assert_eq!(
+            body,
+            serde_json::json!({
+                "type": "urn:keystead:problem:spent",
+                "title": "The code was used before",
+                "status": 401,
+                "detail": "Ask for a new code.",
+                "code": "spent",
+                "request_id": "abc",
+                "errors": [{"pointer": "#/code", "message": "was used before"}],
+            })
+        );
+    }
+}

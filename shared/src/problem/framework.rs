@@ -1,0 +1,172 @@
+//! Failures that poem raises before or instead of a handler, turned into problems. Their own texts
+//! are never used: several repeat what the client sent, which may be a password.
+
+use poem::error::{MethodNotAllowedError, NotFoundError, ParseCookieError, ReadBodyError};
+use poem::http::StatusCode;
+use poem_openapi::error::{
+    AuthorizationError, ContentTypeError, ParseParamError, ParsePathError, ParseRequestPayloadError,
+};
+
+use super::{
+    Case, Details, FieldError, INTERNAL, INVALID_REQUEST, MALFORMED_REQUEST, METHOD_NOT_ALLOWED,
+    NOT_FOUND, PAYLOAD_TOO_LARGE, UNAUTHORIZED, UNAVAILABLE, UNSUPPORTED_MEDIA_TYPE,
+};
+
+/// What the edge knows about the operation that failed.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Framework<'a> {
+    /// The methods of the path, for `Allow`.
+    pub(crate) allow: Option<&'a str>,
+    /// Name and place (`query`, `path`, …) of the operation's parameters, path parameters in order.
+    pub(crate) parameters: &'a [(String, String)],
+}
+
+impl Framework<'_> {
+    /// The problem behind an error that no failure enum made.
+    pub(crate) fn details(self, error: &poem::Error) -> Details {
+        if error.is::<NotFoundError>() {
+            return Details::new(NOT_FOUND, "No operation has this path.");
+        }
+        if error.is::<MethodNotAllowedError>() {
+            return Details {
+                allow: Some(self.allow.unwrap_or_default().to_owned()),
+                ..Details::new(
+                    METHOD_NOT_ALLOWED,
+                    "The header Allow lists the methods of this path.",
+                )
+            };
+        }
+        if error.is::<AuthorizationError>() {
+            return Details::new(UNAUTHORIZED, "No valid credential came with the request.");
+        }
+        if error.is::<ContentTypeError>() {
+            return Details::new(
+                UNSUPPORTED_MEDIA_TYPE,
+                "Send Content-Type: application/json.",
+            );
+        }
+        if error.is::<ParseRequestPayloadError>() {
+            return invalid(FieldError {
+                pointer: "#".to_owned(),
+                message: "does not have the required shape".to_owned(),
+            });
+        }
+        if error.is::<ParseCookieError>() {
+            return Details::new(MALFORMED_REQUEST, "The Cookie header cannot be read.");
+        }
+        if let Some(error) = error.downcast_ref::<ParseParamError>() {
+            return invalid(self.parameter(error.name));
+        }
+        if let Some(error) = error.downcast_ref::<ParsePathError>() {
+            return invalid(self.parameter(error.name));
+        }
+        match error.downcast_ref::<ReadBodyError>() {
+            Some(ReadBodyError::PayloadTooLarge) => too_large(),
+            Some(ReadBodyError::Io(_)) => broken_body(),
+            _ => by_status(error),
+        }
+    }
+
+    /// poem-openapi calls path parameters `param0`, `param1`, … and forgets the place of the others.
+    fn parameter(self, name: &str) -> FieldError {
+        let position = name.strip_prefix("param").and_then(|it| it.parse().ok());
+        let known = match position {
+            Some(index) => self
+                .parameters
+                .iter()
+                .filter(|(_, place)| place == "path")
+                .nth(index),
+            None => self.parameters.iter().find(|(known, _)| known == name),
+        };
+        let pointer = match known {
+            Some((name, place)) => format!("{place}:{name}"),
+            None => format!("parameter:{name}"),
+        };
+        FieldError {
+            pointer,
+            message: "is missing or does not have the required form".to_owned(),
+        }
+    }
+}
+
+fn invalid(error: FieldError) -> Details {
+    Details::new(INVALID_REQUEST, "See errors for what is wrong and where.")
+        .with_errors(vec![error])
+}
+
+/// The body is longer than the limit.
+pub(crate) fn too_large() -> Details {
+    Details::new(
+        PAYLOAD_TOO_LARGE,
+        "The body is longer than this operation reads.",
+    )
+}
+
+/// The body broke off or was not framed as HTTP says.
+pub(crate) fn broken_body() -> Details {
+    Details::new(
+        MALFORMED_REQUEST,
+        "The body broke off or is not framed correctly.",
+    )
+}
+
+fn by_status(error: &poem::Error) -> Details {
+    match error.status() {
+        StatusCode::NOT_FOUND => Details::new(NOT_FOUND, "No operation has this path."),
+        StatusCode::UNAUTHORIZED => {
+            Details::new(UNAUTHORIZED, "No valid credential came with the request.")
+        }
+        StatusCode::SERVICE_UNAVAILABLE => {
+            Details::new(UNAVAILABLE, "Try again later.").caused_by(error.to_string())
+        }
+        status if status.is_client_error() => Details::new(
+            Case {
+                status: status.as_u16(),
+                ..INVALID_REQUEST
+            },
+            "The request cannot be answered.",
+        ),
+        _ => Details::new(
+            INTERNAL,
+            "The failure has been recorded under the request id.",
+        )
+        .caused_by(error.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_client_sent_is_never_repeated() {
+        let error = poem::Error::from(ParseRequestPayloadError {
+            reason: "Expected input type \"string\", found {\"k\":\"hunter2\"}.".to_owned(),
+        });
+        let details = Framework::default().details(&error);
+        assert_eq!(details.case, INVALID_REQUEST);
+        assert!(!format!("{details:?}").contains("hunter2"));
+    }
+
+    #[test]
+    fn a_path_parameter_gets_its_name_back() {
+        let parameters = [
+            ("limit".to_owned(), "query".to_owned()),
+            ("id".to_owned(), "path".to_owned()),
+        ];
+        let framework = Framework {
+            allow: None,
+            parameters: &parameters,
+        };
+        let error = poem::Error::from(ParsePathError {
+            name: "param0",
+            reason: "hunter2".to_owned(),
+        });
+        assert_eq!(framework.details(&error).errors[0].pointer, "path:id");
+        let error = poem::Error::from(ParseParamError {
+            name: "limit",
+            reason: "hunter2".to_owned(),
+        });
+        assert_eq!(framework.details(&error).errors[0].pointer, "query:limit");
+    }
+}

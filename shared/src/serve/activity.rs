@@ -1,0 +1,211 @@
+//! What a connection is doing, and since when: hyper has no limit for idle clients that differs from
+//! the one for slow headers, and none for clients that never send a byte or take nothing.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::Instant;
+
+use super::limits::Limits;
+
+/// Shared by the socket, the requests on it and the watch over it. Times are milliseconds since `start`.
+#[derive(Debug)]
+pub(super) struct Activity {
+    start: Instant,
+    /// Requests whose handler runs; the total limit bounds them.
+    handling: AtomicUsize,
+    /// Answers whose body is not sent yet.
+    answering: AtomicUsize,
+    /// HTTP/2 control frames are no requests: there a byte does not start a header.
+    multiplexed: AtomicBool,
+    /// A request's header began to arrive.
+    header_began: AtomicBool,
+    /// When the header began, or the last request ended, or bytes last moved while answering.
+    since: AtomicU64,
+}
+
+impl Activity {
+    /// A fresh connection owes a header from the start on.
+    pub(super) fn new() -> Arc<Self> {
+        Arc::new(Self {
+            start: Instant::now(),
+            handling: AtomicUsize::new(0),
+            answering: AtomicUsize::new(0),
+            multiplexed: AtomicBool::new(false),
+            header_began: AtomicBool::new(true),
+            since: AtomicU64::new(0),
+        })
+    }
+
+    pub(super) fn set_multiplexed(&self) {
+        self.multiplexed.store(true, Ordering::Relaxed);
+    }
+
+    /// A request's header is complete.
+    pub(super) fn request(self: &Arc<Self>) -> Handling {
+        self.handling.fetch_add(1, Ordering::AcqRel);
+        self.header_began.store(false, Ordering::Release);
+        Handling(Arc::clone(self))
+    }
+
+    fn is_quiet(&self) -> bool {
+        self.handling.load(Ordering::Acquire) == 0 && self.answering.load(Ordering::Acquire) == 0
+    }
+
+    fn touch(&self) {
+        let elapsed = Instant::now().duration_since(self.start).as_millis();
+        self.since.store(
+            u64::try_from(elapsed).unwrap_or(u64::MAX),
+            Ordering::Release,
+        );
+    }
+
+    fn bytes_read(&self) {
+        if self.multiplexed.load(Ordering::Relaxed) {
+            return;
+        }
+        if self.is_quiet() && !self.header_began.swap(true, Ordering::AcqRel) {
+            self.touch();
+        }
+    }
+
+    fn bytes_written(&self) {
+        if self.answering.load(Ordering::Acquire) > 0 {
+            self.touch();
+        }
+    }
+
+    /// Returns once the connection has overstayed: its header, the pause between two requests, or
+    /// the client's not taking an answer lasts too long.
+    pub(super) async fn overstayed(&self, limits: &Limits) -> &'static str {
+        loop {
+            // No state begun after this look can be over earlier than one header time from now.
+            let Some((left, reason)) = self.look(limits) else {
+                tokio::time::sleep(limits.header.min(limits.idle)).await;
+                continue;
+            };
+            if left.is_zero() {
+                return reason;
+            }
+            tokio::time::sleep(left.min(limits.header).min(limits.idle)).await;
+        }
+    }
+
+    /// How much time the present state has left; `None` while handlers run.
+    fn look(&self, limits: &Limits) -> Option<(Duration, &'static str)> {
+        if self.handling.load(Ordering::Acquire) > 0 {
+            return None;
+        }
+        let (limit, reason) = if self.answering.load(Ordering::Acquire) > 0 {
+            (limits.idle, "the client takes no answer")
+        } else if self.header_began.load(Ordering::Acquire) {
+            (limits.header, "no complete header arrived")
+        } else {
+            (limits.idle, "idle")
+        };
+        let since = self.start + Duration::from_millis(self.since.load(Ordering::Acquire));
+        Some((limit.saturating_sub(since.elapsed()), reason))
+    }
+}
+
+/// A request is being handled.
+pub(super) struct Handling(Arc<Activity>);
+
+impl Handling {
+    /// The handler is done; its answer goes out.
+    pub(super) fn answered(self) -> Answering {
+        let answering = Answering(Arc::clone(&self.0));
+        self.0.answering.fetch_add(1, Ordering::AcqRel);
+        answering
+    }
+}
+
+impl Drop for Handling {
+    fn drop(&mut self) {
+        self.0.touch();
+        self.0.handling.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// An answer is being sent.
+pub(super) struct Answering(Arc<Activity>);
+
+impl Drop for Answering {
+    fn drop(&mut self) {
+        self.0.touch();
+        self.0.answering.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// A socket that reports what moves through it.
+pub(super) struct Watched<S> {
+    socket: S,
+    activity: Arc<Activity>,
+}
+
+impl<S> Watched<S> {
+    pub(super) fn new(socket: S, activity: &Arc<Activity>) -> Self {
+        Self {
+            socket,
+            activity: Arc::clone(activity),
+        }
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        let result = Pin::new(&mut self.socket).poll_read(cx, buffer);
+        if buffer.filled().len() > before {
+            self.activity.bytes_read();
+        }
+        result
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let result = Pin::new(&mut self.socket).poll_write(cx, bytes);
+        if matches!(result, Poll::Ready(Ok(1..))) {
+            self.activity.bytes_written();
+        }
+        result
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.socket).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.socket).poll_shutdown(cx)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        parts: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let result = Pin::new(&mut self.socket).poll_write_vectored(cx, parts);
+        if matches!(result, Poll::Ready(Ok(1..))) {
+            self.activity.bytes_written();
+        }
+        result
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.socket.is_write_vectored()
+    }
+}

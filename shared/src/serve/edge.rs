@@ -1,0 +1,262 @@
+//! The outermost layer of an endpoint: every request gets an id, its limits and one log line; every
+//! answer the security headers; every failure, whoever made it, becomes a problem.
+
+use std::any::Any;
+use std::sync::Arc;
+
+use poem::endpoint::BoxEndpoint;
+use poem::error::ReadBodyError;
+use poem::http::{HeaderValue, Version, header};
+use poem::middleware::CatchPanic;
+use poem::{Endpoint, EndpointExt, IntoEndpoint, Request, Response};
+use serde_json::Value;
+use tokio::time::{Instant, timeout};
+
+use super::limits::Limits;
+use super::operations::{Matched, Operations};
+use super::peer::Peer;
+use super::request_scope::RequestScope;
+use super::security_headers;
+use crate::explorer::Explorer;
+use crate::problem::{
+    Case, Details, Framework, INTERNAL, MALFORMED_REQUEST, REQUEST_TIMEOUT, TIMED_OUT, broken_body,
+    too_large,
+};
+
+const HEADER_TOO_LARGE: Case = Case::new(
+    431,
+    "header_too_large",
+    "The request has too many header fields",
+);
+
+/// An endpoint with everything around it that all services share. Give it to [`super::Server::run`].
+pub struct Edge {
+    endpoint: BoxEndpoint<'static>,
+    operations: Operations,
+    explorer: Option<Explorer>,
+    limits: Limits,
+    quiet: bool,
+}
+
+impl Edge {
+    /// Puts the edge around an API; `document` comes from [`crate::openapi::document`].
+    pub fn new(endpoint: impl IntoEndpoint<Endpoint: 'static>, document: &Value) -> Self {
+        let endpoint = endpoint
+            .into_endpoint()
+            .with(CatchPanic::new().with_handler(panicked))
+            .boxed();
+        Self {
+            endpoint,
+            operations: Operations::of(document),
+            explorer: None,
+            limits: Limits::default(),
+            quiet: false,
+        }
+    }
+
+    /// Serves the API explorer at `/docs` and the document at `/openapi.json`.
+    #[must_use]
+    pub fn with_explorer(self, document: &Value) -> Self {
+        Self {
+            explorer: Some(Explorer::new(document)),
+            ..self
+        }
+    }
+
+    /// Logs requests only at `debug`, failures apart: for probes that come every few seconds.
+    #[must_use]
+    pub(super) fn quiet(self) -> Self {
+        Self {
+            quiet: true,
+            ..self
+        }
+    }
+
+    #[must_use]
+    pub(super) fn with_limits(self, limits: Limits) -> Self {
+        Self { limits, ..self }
+    }
+
+    async fn answer(&self, request: Request, matched: Matched<'_>) -> Result<Response, Details> {
+        self.check_header(&request)?;
+        if let Some(page) = self.explorer.as_ref().and_then(|it| it.answer(&request)) {
+            return Ok(page);
+        }
+        let request = match matched.operation {
+            Some(_) => self.with_body(request).await?,
+            // Nothing will read it: 404 and 405 do not wait for a body.
+            None => request,
+        };
+        let answered = timeout(self.limits.total, self.endpoint.call(request)).await;
+        let framework = Framework {
+            allow: matched.allow,
+            parameters: matched.operation.map_or(&[], |it| it.parameters.as_slice()),
+        };
+        match answered {
+            Ok(Ok(response)) => match response.data::<Details>() {
+                Some(details) => Err(details.clone()),
+                None => Ok(response),
+            },
+            Ok(Err(error)) => match error.data::<Details>() {
+                Some(details) => Err(details.clone()),
+                None if error.is_from_response() => Ok(error.into_response()),
+                None => Err(framework.details(&error)),
+            },
+            Err(_) => Err(Details::new(
+                TIMED_OUT,
+                "It was given up; whether it took effect is not known.",
+            )
+            .caused_by("the total time limit passed")),
+        }
+    }
+
+    /// RFC 9112 §3.2: an HTTP/1.1 request has exactly one `Host`. hyper limits the fields of HTTP/1.1
+    /// only.
+    fn check_header(&self, request: &Request) -> Result<(), Details> {
+        let hosts = request.headers().get_all(header::HOST).iter().count();
+        if request.version() == Version::HTTP_11 && hosts != 1 {
+            return Err(Details::new(
+                MALFORMED_REQUEST,
+                "Exactly one Host header is required.",
+            ));
+        }
+        if request.headers().len() > self.limits.header_fields {
+            return Err(Details::new(HEADER_TOO_LARGE, "Send fewer header fields."));
+        }
+        Ok(())
+    }
+
+    /// Reads the body within its limits, so that no handler can forget them.
+    async fn with_body(&self, mut request: Request) -> Result<Request, Details> {
+        let most = self.limits.body_bytes;
+        let declared = request
+            .header(header::CONTENT_LENGTH)
+            .and_then(|length| length.parse::<u64>().ok());
+        if declared.is_some_and(|length| usize::try_from(length).is_ok_and(|it| it > most)) {
+            return Err(too_large());
+        }
+        let reading = request.take_body().into_bytes_limit(most);
+        match timeout(self.limits.body, reading).await {
+            Ok(Ok(bytes)) => {
+                request.set_body(bytes);
+                Ok(request)
+            }
+            Ok(Err(ReadBodyError::PayloadTooLarge)) => Err(too_large()),
+            Ok(Err(_)) => Err(broken_body()),
+            Err(_) => Err(Details::new(
+                REQUEST_TIMEOUT,
+                "The body did not arrive in time.",
+            )),
+        }
+    }
+}
+
+impl Endpoint for Edge {
+    type Output = Response;
+
+    async fn call(&self, request: Request) -> poem::Result<Response> {
+        let started = Instant::now();
+        let scope = RequestScope::new(request.headers());
+        let matched = self
+            .operations
+            .matching(request.method(), request.uri().path());
+        let seen = Seen {
+            operation: matched.operation.map_or("unmatched", |it| it.id.as_str()),
+            method: known_method(&request),
+            peer: request.data::<Arc<Peer>>().cloned(),
+        };
+        let answered = Arc::clone(&scope).run(self.answer(request, matched)).await;
+        let (mut response, problem) = match answered {
+            Ok(response) => (response, None),
+            Err(details) => (details.render(scope.request_id()), Some(details)),
+        };
+        let headers = response.headers_mut();
+        security_headers::set(headers);
+        let id = HeaderValue::from_str(scope.request_id()).expect("hex is a header value");
+        headers.insert("x-request-id", id);
+        self.record(&seen, &scope, &response, problem.as_ref(), started);
+        Ok(response)
+    }
+}
+
+/// What the log line says about the request itself.
+struct Seen<'a> {
+    operation: &'a str,
+    method: &'static str,
+    peer: Option<Arc<Peer>>,
+}
+
+impl Edge {
+    /// The one line per request. Never the path, which holds ids and what attackers send, nor query,
+    /// headers or bodies.
+    fn record(
+        &self,
+        seen: &Seen<'_>,
+        scope: &RequestScope,
+        response: &Response,
+        problem: Option<&Details>,
+        started: Instant,
+    ) {
+        let elapsed = started.elapsed();
+        let status = response.status().as_u16();
+        let operation = seen.operation.to_owned();
+        metrics::histogram!("http_request_duration_seconds", "operation" => operation.clone())
+            .record(elapsed);
+        metrics::counter!("http_requests_total", "operation" => operation,
+            "method" => seen.method, "status" => status.to_string())
+        .increment(1);
+        macro_rules! line {
+            ($level:ident) => {
+                tracing::$level!(
+                    operation = seen.operation,
+                    method = seen.method,
+                    status,
+                    duration_ms = elapsed.as_secs_f64() * 1_000.0,
+                    request_id = scope.request_id(),
+                    trace_id = scope.trace_id(),
+                    user.id = scope.user_id(),
+                    peer = seen
+                        .peer
+                        .as_ref()
+                        .map(|it| tracing::field::display(it.address.ip())),
+                    caller = seen.peer.as_ref().and_then(|it| it
+                        .certificate
+                        .as_ref()?
+                        .common_name
+                        .as_deref()),
+                    code = problem.map(|it| it.case.code),
+                    error = problem.and_then(|it| it.cause.as_deref()),
+                    "request"
+                )
+            };
+        }
+        match status {
+            500.. => line!(error),
+            _ if self.quiet => line!(debug),
+            _ => line!(info),
+        }
+    }
+}
+
+/// A method that a client makes up must not become a label.
+fn known_method(request: &Request) -> &'static str {
+    match request.method().as_str() {
+        "GET" => "GET",
+        "HEAD" => "HEAD",
+        "POST" => "POST",
+        "PUT" => "PUT",
+        "PATCH" => "PATCH",
+        "DELETE" => "DELETE",
+        "OPTIONS" => "OPTIONS",
+        _ => "other",
+    }
+}
+
+fn panicked(_payload: Box<dyn Any + Send>) -> Details {
+    // The hook of `telemetry` has logged the place; the payload may hold anything.
+    Details::new(
+        INTERNAL,
+        "The failure has been recorded under the request id.",
+    )
+    .caused_by("a handler panicked")
+}

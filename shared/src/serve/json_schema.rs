@@ -1,0 +1,244 @@
+//! Checks a JSON value against the OpenAPI schema of its type, naming every wrong part by pointer
+//! and never its value.
+
+use std::fmt::Write as _;
+
+use poem_openapi::registry::{MetaSchema, MetaSchemaRef, Registry};
+use poem_openapi::types::Type;
+use serde_json::{Map, Value};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+use time::macros::format_description;
+use uuid::Uuid;
+
+use crate::problem::FieldError;
+
+/// Beyond this many the rest is noise, and the answer stays small however large the body is.
+const MOST_ERRORS: usize = 20;
+
+/// The schema of one type with everything it refers to.
+pub(super) struct Schema {
+    root: MetaSchemaRef,
+    registry: Registry,
+}
+
+impl Schema {
+    pub(super) fn of<T: Type>() -> Self {
+        let mut registry = Registry::new();
+        T::register(&mut registry);
+        Self {
+            root: T::schema_ref(),
+            registry,
+        }
+    }
+
+    /// Every part of `value` that does not fit; empty when all of it does.
+    pub(super) fn check(&self, value: &Value) -> Vec<FieldError> {
+        let mut found = Found(Vec::new());
+        self.visit(&self.root, value, "#", &mut found);
+        found.0.sort_by(|a, b| a.pointer.cmp(&b.pointer));
+        found.0
+    }
+
+    fn resolve<'a>(&'a self, schema: &'a MetaSchemaRef) -> Option<&'a MetaSchema> {
+        match schema {
+            MetaSchemaRef::Inline(schema) => Some(schema),
+            MetaSchemaRef::Reference(name) => self.registry.schemas.get(name),
+        }
+    }
+
+    fn visit(&self, schema: &MetaSchemaRef, value: &Value, at: &str, found: &mut Found) {
+        let Some(schema) = self.resolve(schema) else {
+            return;
+        };
+        // Only optional fields may be null (poem-openapi reads it as absent); `object` handles those.
+        if schema.nullable && value.is_null() {
+            return;
+        }
+        for part in &schema.all_of {
+            self.visit(part, value, at, found);
+        }
+        let choices = if schema.one_of.is_empty() {
+            &schema.any_of
+        } else {
+            &schema.one_of
+        };
+        if !choices.is_empty() {
+            self.choice(schema, choices, value, at, found);
+        }
+        if !schema.enum_items.is_empty() && !schema.enum_items.contains(value) {
+            return found.add(at, "is not one of the allowed values");
+        }
+        match (schema.ty, value) {
+            ("object", Value::Object(fields)) => self.object(schema, fields, at, found),
+            ("array", Value::Array(items)) => self.array(schema, items, at, found),
+            ("string", Value::String(text)) => string(schema, text, at, found),
+            ("integer", Value::Number(number)) if number.is_f64() => {
+                found.add(at, "must be an integer");
+            }
+            ("integer" | "number", Value::Number(number)) => bounds(schema, number, at, found),
+            ("boolean", Value::Bool(_)) => {}
+            ("object" | "array" | "string" | "integer" | "number" | "boolean", _) => {
+                found.add(at, format!("must be of type {}", schema.ty));
+            }
+            _ => {}
+        }
+    }
+
+    fn object(
+        &self,
+        schema: &MetaSchema,
+        fields: &Map<String, Value>,
+        at: &str,
+        found: &mut Found,
+    ) {
+        for name in &schema.required {
+            if !fields.contains_key(*name) {
+                found.add(&child(at, name), "is required");
+            }
+        }
+        for (name, value) in fields {
+            let at = child(at, name);
+            match schema.properties.iter().find(|(known, _)| known == name) {
+                Some((known, _)) if value.is_null() && !schema.required.contains(known) => {}
+                Some((_, property)) => self.visit(property, value, &at, found),
+                None => match &schema.additional_properties {
+                    Some(rest) => self.visit(rest, value, &at, found),
+                    None if schema.properties.is_empty() => {}
+                    None => found.add(&at, "is not a field of this request"),
+                },
+            }
+        }
+    }
+
+    fn array(&self, schema: &MetaSchema, items: &[Value], at: &str, found: &mut Found) {
+        if schema.max_items.is_some_and(|most| items.len() > most) {
+            return found.add(at, "has too many items");
+        }
+        if schema.min_items.is_some_and(|least| items.len() < least) {
+            return found.add(at, "has too few items");
+        }
+        if let Some(item) = &schema.items {
+            for (index, value) in items.iter().enumerate() {
+                self.visit(item, value, &child(at, &index.to_string()), found);
+            }
+        }
+    }
+
+    /// One of several shapes: the discriminator says which, or any must fit.
+    fn choice(
+        &self,
+        schema: &MetaSchema,
+        choices: &[MetaSchemaRef],
+        value: &Value,
+        at: &str,
+        found: &mut Found,
+    ) {
+        let fits = |choice: &MetaSchemaRef| {
+            let mut inner = Found(Vec::new());
+            self.visit(choice, value, at, &mut inner);
+            inner.0.is_empty()
+        };
+        if let Some(discriminator) = &schema.discriminator {
+            let Some(Value::String(tag)) = value.get(discriminator.property_name) else {
+                return found.add(&child(at, discriminator.property_name), "is required");
+            };
+            if !discriminator.mapping.iter().any(|(name, _)| name == tag) {
+                let at = child(at, discriminator.property_name);
+                return found.add(&at, "is not one of the allowed values");
+            }
+        }
+        if !choices.iter().any(fits) {
+            found.add(at, "fits none of the allowed shapes");
+        }
+    }
+}
+
+struct Found(Vec<FieldError>);
+
+impl Found {
+    fn add(&mut self, at: &str, message: impl Into<String>) {
+        if self.0.len() < MOST_ERRORS {
+            self.0.push(FieldError {
+                pointer: at.to_owned(),
+                message: message.into(),
+            });
+        }
+    }
+}
+
+fn string(schema: &MetaSchema, text: &str, at: &str, found: &mut Found) {
+    // JSON Schema counts characters.
+    let length = text.chars().count();
+    if let Some(most) = schema.max_length.filter(|most| length > *most) {
+        return found.add(at, format!("is longer than {most} characters"));
+    }
+    if let Some(least) = schema.min_length.filter(|least| length < *least) {
+        return found.add(at, format!("is shorter than {least} characters"));
+    }
+    let day = format_description!("[year]-[month]-[day]");
+    let fits = match schema.format {
+        Some("uuid") => Uuid::parse_str(text).is_ok(),
+        Some("date-time") => OffsetDateTime::parse(text, &Rfc3339).is_ok(),
+        Some("date" | "naive-date") => time::Date::parse(text, day).is_ok(),
+        _ => true,
+    };
+    if !fits {
+        found.add(
+            at,
+            format!("is not a valid {}", schema.format.unwrap_or_default()),
+        );
+    }
+}
+
+fn bounds(schema: &MetaSchema, number: &serde_json::Number, at: &str, found: &mut Found) {
+    let Some(number) = number.as_f64() else {
+        return;
+    };
+    let strict = schema.exclusive_maximum == Some(true);
+    if schema
+        .maximum
+        .is_some_and(|most| number > most || (strict && number >= most))
+    {
+        return found.add(at, "is too large");
+    }
+    let strict = schema.exclusive_minimum == Some(true);
+    if schema
+        .minimum
+        .is_some_and(|least| number < least || (strict && number <= least))
+    {
+        found.add(at, "is too small");
+    }
+}
+
+/// One step down: a JSON Pointer token (RFC 6901 §3) in a URI fragment (§6). An unknown field's name is
+/// the one thing of a body that comes back, so it is cut.
+fn child(at: &str, name: &str) -> String {
+    let mut pointer = format!("{at}/");
+    for c in name.chars().take(64) {
+        match c {
+            '~' => pointer.push_str("~0"),
+            '/' => pointer.push_str("~1"),
+            c if c.is_ascii_alphanumeric() || "-._".contains(c) => pointer.push(c),
+            c => {
+                let mut utf8 = [0; 4];
+                for byte in c.encode_utf8(&mut utf8).bytes() {
+                    write!(pointer, "%{byte:02X}").expect("a string takes everything");
+                }
+            }
+        }
+    }
+    pointer
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pointer_is_escaped_and_short() {
+        assert_eq!(child("#", "a/b~c d"), "#/a~1b~0c%20d");
+        assert_eq!(child("#", "é"), "#/%C3%A9");
+        assert_eq!(child("#", &"x".repeat(1_000)).len(), 66);
+    }
+}

@@ -1,0 +1,37 @@
+//! Serving HTTP: the accept loop that all listeners share, with a limit on everything a client can
+//! take, and the edge around every endpoint.
+//!
+//! poem's own server hides client certificates and has no limits for headers, handshakes or
+//! connections, so the loop is ours: hyper and tokio-rustls below, poem's endpoints above.
+//!
+//! Not covered: a request that breaks HTTP before it has a header (a broken request line, more
+//! than [`Limits::header_bytes`] or [`Limits::header_fields`] on HTTP/1.1) is answered by hyper with
+//! a bare 400 or 431, and a single client may hold all connections; a proxy in front limits those.
+
+mod activity;
+mod connection;
+mod edge;
+mod json;
+mod json_schema;
+mod json_text;
+mod limits;
+mod listener;
+mod operations;
+mod ops;
+mod peer;
+mod request_scope;
+mod security_headers;
+mod shutdown;
+mod tls;
+
+pub(crate) use json_text::parse as strict_json;
+
+pub use edge::Edge;
+pub use json::Json;
+pub use limits::Limits;
+pub use listener::Server;
+pub use ops::{Readiness, ops};
+pub use peer::{Peer, PeerCertificate};
+pub use request_scope::RequestScope;
+pub use shutdown::{Shutdown, Trigger};
+pub use tls::{ClientCertificates, TlsError, server_config};

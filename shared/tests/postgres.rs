@@ -1,0 +1,91 @@
+//! Migrations against a real Postgres: many replicas at once, and a migration that changed after it ran.
+
+use secrecy::SecretString;
+use shared::postgres::{Migration, Pool, migrate};
+use tokio_postgres::types::Type;
+
+const MIGRATIONS: &[Migration] = &[
+    Migration {
+        name: "9001_counted.sql",
+        sql: "CREATE TABLE counted (run int); INSERT INTO counted VALUES (1)",
+    },
+    Migration {
+        name: "9002_counted.sql",
+        sql: "INSERT INTO counted VALUES (2)",
+    },
+];
+
+fn pool(database: &stack::database::Database) -> Pool {
+    Pool::new(&SecretString::from(database.url())).expect("the harness gives a good URL")
+}
+
+async fn runs(pool: &Pool) -> Vec<i32> {
+    let connection = pool.get().await.expect("a connection");
+    let rows = connection
+        .query_typed("SELECT run FROM counted ORDER BY run", &[])
+        .await
+        .expect("the table is there");
+    rows.iter().map(|row| row.get("run")).collect()
+}
+
+#[tokio::test]
+async fn ten_replicas_starting_at_once_migrate_once() {
+    let database = stack::database::cloned("identity").await;
+    let starts: Vec<_> = (0..10)
+        .map(|_| {
+            let own = pool(&database);
+            tokio::spawn(async move { migrate(&own, MIGRATIONS).await })
+        })
+        .collect();
+    for start in starts {
+        start
+            .await
+            .expect("no panic")
+            .expect("every replica starts");
+    }
+    assert_eq!(runs(&pool(&database)).await, [1, 2]);
+}
+
+#[tokio::test]
+async fn a_migration_that_changed_after_it_ran_is_refused() {
+    let database = stack::database::cloned("identity").await;
+    let pool = pool(&database);
+    migrate(&pool, MIGRATIONS).await.expect("the first run");
+    let changed = Migration {
+        sql: "INSERT INTO counted VALUES (3)",
+        ..MIGRATIONS[1]
+    };
+    let refused = migrate(&pool, &[MIGRATIONS[0], changed])
+        .await
+        .expect_err("refused");
+    assert!(
+        refused.chain().contains("9002_counted.sql"),
+        "{}",
+        refused.chain()
+    );
+    assert_eq!(runs(&pool).await, [1, 2]);
+}
+
+#[tokio::test]
+async fn a_failing_migration_leaves_nothing_behind() {
+    let database = stack::database::cloned("identity").await;
+    let pool = pool(&database);
+    let broken = Migration {
+        name: "9003_broken.sql",
+        sql: "CREATE TABLE half (id int); SELECT no_such_function()",
+    };
+    migrate(&pool, &[MIGRATIONS[0], broken])
+        .await
+        .expect_err("refused");
+    let left = pool
+        .get()
+        .await
+        .expect("a connection")
+        .query_typed_one(
+            "SELECT count(*) FROM pg_tables WHERE tablename = ANY($1)",
+            &[(&["counted", "half"].as_slice(), Type::TEXT_ARRAY)],
+        )
+        .await
+        .expect("counted");
+    assert_eq!(left.get::<_, i64>(0), 0);
+}
