@@ -1,0 +1,7 @@
+//! What an entry is, how it is sealed, and the rules around it: no I/O, no clock.
+
+pub(crate) mod content;
+pub(crate) mod cursor;
+pub(crate) mod entry;
+pub(crate) mod precondition;
+pub(crate) mod sealed_entry;

@@ -1,0 +1,135 @@
+//! Entries page by page: the newest day first.
+
+use shared::{
+    access_token::Caller,
+    problem::{Case, Failure, FieldError, INTERNAL, INVALID_REQUEST, UNAVAILABLE, Unexpected},
+};
+use thiserror::Error;
+use time::{Date, OffsetDateTime};
+use tokio::try_join;
+
+use super::open;
+use crate::{
+    Journal,
+    data_key::{self, JOURNAL_UNREADABLE, KeyError, TOKEN_EXPIRED},
+    domain::{
+        cursor::Position,
+        entry::{Entry, EntryId, Revision},
+    },
+    store::entries::{Page, PageQuery, page},
+};
+
+/// Sealed bytes of one page, so that a page of the longest entries stays small: about four of those.
+const PAGE_BYTES: i64 = 4 << 20;
+
+/// Which part of the journal a client asks for.
+pub(crate) struct Wanted {
+    /// First day, inclusive.
+    pub(crate) from: Option<Date>,
+    /// Last day, inclusive.
+    pub(crate) to: Option<Date>,
+    /// The cursor of the page before.
+    pub(crate) after: Option<String>,
+    /// Entries at most.
+    pub(crate) limit: u32,
+}
+
+/// One page.
+#[derive(Default)]
+pub(crate) struct Listed {
+    pub(crate) entries: Vec<Entry>,
+    /// What belongs on this page and does not open. One damaged row must neither hide nor be hidden by the rest.
+    pub(crate) unreadable: Vec<Unreadable>,
+    /// Where the next page begins, when there is one.
+    pub(crate) next: Option<String>,
+}
+
+/// What the row of an unreadable entry says in clear.
+pub(crate) struct Unreadable {
+    pub(crate) id: EntryId,
+    pub(crate) date: Date,
+    pub(crate) revision: Revision,
+}
+
+#[derive(Debug, Error)]
+pub(crate) enum ListError {
+    #[error("The cursor in `after` is none that this list gave to this person.")]
+    InvalidCursor,
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    #[error(transparent)]
+    Unexpected(#[from] Unexpected),
+}
+
+impl Failure for ListError {
+    const CASES: &'static [Case] = &[
+        INVALID_REQUEST,
+        TOKEN_EXPIRED,
+        JOURNAL_UNREADABLE,
+        INTERNAL,
+        UNAVAILABLE,
+    ];
+
+    fn case(&self) -> &'static Case {
+        match self {
+            Self::InvalidCursor => &INVALID_REQUEST,
+            Self::Key(error) => error.case(),
+            Self::Unexpected(unexpected) => unexpected.case(),
+        }
+    }
+
+    fn errors(&self) -> Vec<FieldError> {
+        match self {
+            Self::InvalidCursor => vec![FieldError {
+                pointer: "query:after".to_owned(),
+                message: "is not a cursor of this list".to_owned(),
+            }],
+            _ => Vec::new(),
+        }
+    }
+
+    fn unexpected(&self) -> Option<&Unexpected> {
+        match self {
+            Self::InvalidCursor => None,
+            Self::Key(error) => error.unexpected(),
+            Self::Unexpected(unexpected) => Some(unexpected),
+        }
+    }
+}
+
+/// The caller's entries of those days, after that cursor.
+pub(crate) async fn list(
+    journal: &Journal,
+    caller: &Caller,
+    wanted: Wanted,
+    now: OffsetDateTime,
+) -> Result<Listed, ListError> {
+    let user = caller.user_id();
+    let mut query = PageQuery {
+        from: wanted.from.unwrap_or(Date::MIN).max(FIRST_DAY),
+        to: wanted.to.unwrap_or(Date::MAX),
+        after: Position::START,
+        rows: wanted.limit,
+        bytes: PAGE_BYTES,
+    };
+    let Some(cursor) = wanted.after else {
+        let (stored, page) = {
+            let db = journal.pool.get().await?;
+            try_join!(data_key::stored(&**db, user), page(&**db, user, &query))?
+        };
+        if page.rows.is_empty() {
+            return Ok(Listed::default());
+        }
+        let key = data_key::opened(journal, caller, stored, now).await?;
+        return Ok(listed(user, &key, &page));
+    };
+    // The cursor opens only with the key, so the page waits for the vault here.
+    let stored = data_key::stored(&**journal.pool.get().await?, user).await?;
+    if stored.is_none() {
+        return Err(ListError::InvalidCursor);
+    }
+    let key = data_key::opened(journal, caller, stored, now).await?;
+    query.after = Position::open(&cursor, user, &key).ok_or(ListError::InvalidCursor)?;
+    let page = page(&**journal.pool.get().await?, user, &query).await?;
+    Ok(listed(user, &key, &page))
+}

@@ -1,0 +1,23 @@
+//! Entries: one file per thing that a person does with them.
+
+pub(crate) mod create;
+pub(crate) mod delete;
+pub(crate) mod edit;
+pub(crate) mod list;
+pub(crate) mod read;
+mod refusals;
+
+use shared::{envelope::DataKey, user_id::UserId};
+
+use crate::domain::{
+    entry::Entry,
+    sealed_entry::{SealedEntry, Unopened},
+};
+
+/// Opens a row. One that was changed, or pasted from elsewhere, is loud in the log, by its ids.
+fn open(row: &SealedEntry, user: UserId, key: &DataKey) -> Result<Entry, Unopened> {
+    row.open(user, key).inspect_err(|cause| {
+        let revision = row.revision.number();
+        tracing::error!(user.id = %user, entry.id = %row.id, revision, %cause, "an entry does not open");
+    })
+}

@@ -1,0 +1,84 @@
+//! One entry.
+
+use shared::{
+    access_token::Caller,
+    problem::{Case, Failure, INTERNAL, UNAVAILABLE, Unexpected},
+};
+use thiserror::Error;
+use time::OffsetDateTime;
+use tokio::try_join;
+
+use super::{
+    open,
+    refusals::{ENTRY_NOT_FOUND, ENTRY_UNREADABLE},
+};
+use crate::{
+    Journal,
+    data_key::{self, JOURNAL_UNREADABLE, KeyError, TOKEN_EXPIRED},
+    domain::{
+        entry::{Entry, EntryId},
+        sealed_entry::Unopened,
+    },
+    store,
+};
+
+#[derive(Debug, Error)]
+pub(crate) enum ReadError {
+    #[error("There is no such entry.")]
+    NotFound,
+    #[error("What is stored is not what was written; nothing of it can be shown.")]
+    Unreadable(Unopened),
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    #[error(transparent)]
+    Unexpected(#[from] Unexpected),
+}
+
+impl Failure for ReadError {
+    const CASES: &'static [Case] = &[
+        TOKEN_EXPIRED,
+        ENTRY_NOT_FOUND,
+        ENTRY_UNREADABLE,
+        JOURNAL_UNREADABLE,
+        INTERNAL,
+        UNAVAILABLE,
+    ];
+
+    fn case(&self) -> &'static Case {
+        match self {
+            Self::NotFound => &ENTRY_NOT_FOUND,
+            Self::Unreadable(_) => &ENTRY_UNREADABLE,
+            Self::Key(error) => error.case(),
+            Self::Unexpected(unexpected) => unexpected.case(),
+        }
+    }
+
+    fn unexpected(&self) -> Option<&Unexpected> {
+        match self {
+            Self::NotFound | Self::Unreadable(_) => None,
+            Self::Key(error) => error.unexpected(),
+            Self::Unexpected(unexpected) => Some(unexpected),
+        }
+    }
+}
+
+/// The caller's entry of that id.
+pub(crate) async fn read(
+    journal: &Journal,
+    caller: &Caller,
+    id: EntryId,
+    now: OffsetDateTime,
+) -> Result<Entry, ReadError> {
+    let user = caller.user_id();
+    let (stored, row) = {
+        let db = journal.pool.get().await?;
+        // Both questions travel together: one round trip.
+        try_join!(
+            data_key::stored(&**db, user),
+            store::entries::find(&**db, user, id)
+        )?
+    };
+    let row = row.ok_or(ReadError::NotFound)?;
+    let key = data_key::opened(journal, caller, stored, now).await?;
+    open(&row, user, &key).map_err(ReadError::Unreadable)
+}

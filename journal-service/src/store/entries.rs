@@ -1,0 +1,204 @@
+//! Table `entries`: sealed rows, always asked for by their person.
+
+use shared::{problem::Unexpected, user_id::UserId};
+use time::Date;
+use tokio_postgres::{GenericClient, Row, types::Type};
+
+use crate::domain::{
+    cursor::Position,
+    entry::{EntryId, Revision},
+    sealed_entry::SealedEntry,
+};
+
+/// Which rows a page holds.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PageQuery {
+    /// First day, inclusive.
+    pub(crate) from: Date,
+    /// Last day, inclusive.
+    pub(crate) to: Date,
+    /// Only what comes after this in the order of lists.
+    pub(crate) after: Position,
+    /// Rows at most.
+    pub(crate) rows: u32,
+    /// Sealed bytes after which no further row is taken; the first one always is.
+    pub(crate) bytes: i64,
+}
+
+/// Rows in the order of lists, and whether more follow.
+pub(crate) struct Page {
+    pub(crate) rows: Vec<SealedEntry>,
+    pub(crate) more: bool,
+}
+
+pub(crate) async fn insert(
+    db: &impl GenericClient,
+    user: UserId,
+    entry: &SealedEntry,
+) -> Result<(), Unexpected> {
+    db.execute_typed(
+        "INSERT INTO entries (user_id, entry_id, date, revision, created_at, updated_at,
+                              title_sealed, body_sealed, details_sealed)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+        &[
+            (&user.uuid(), Type::UUID),
+            (&entry.id.uuid(), Type::UUID),
+            (&entry.date, Type::DATE),
+            (&entry.revision.number(), Type::INT8),
+            (&entry.created_at, Type::TIMESTAMPTZ),
+            (&entry.updated_at, Type::TIMESTAMPTZ),
+            (&entry.title, Type::BYTEA),
+            (&entry.body, Type::BYTEA),
+            (&entry.details, Type::BYTEA),
+        ],
+    )
+    .await?;
+    Ok(())
+}
+
+pub(crate) async fn find(
+    db: &impl GenericClient,
+    user: UserId,
+    id: EntryId,
+) -> Result<Option<SealedEntry>, Unexpected> {
+    let sql = "SELECT entry_id, date, revision, created_at, updated_at,
+                      title_sealed, body_sealed, details_sealed
+               FROM entries WHERE user_id = $1 AND entry_id = $2";
+    let row = db.query_typed_opt(sql, &named(&user.uuid(), &id.uuid())).await?;
+    row.as_ref().map(read).transpose()
+}
+
+/// As [`find`], and no other transaction changes the row until this one ends.
+pub(crate) async fn find_and_lock(
+    db: &impl GenericClient,
+    user: UserId,
+    id: EntryId,
+) -> Result<Option<SealedEntry>, Unexpected> {
+    let sql = "SELECT entry_id, date, revision, created_at, updated_at,
+                      title_sealed, body_sealed, details_sealed
+               FROM entries WHERE user_id = $1 AND entry_id = $2 FOR UPDATE";
+    let row = db.query_typed_opt(sql, &named(&user.uuid(), &id.uuid())).await?;
+    row.as_ref().map(read).transpose()
+}
+
+/// The revision of an entry, which no other transaction changes until this one ends.
+pub(crate) async fn lock_revision(
+    db: &impl GenericClient,
+    user: UserId,
+    id: EntryId,
+) -> Result<Option<Revision>, Unexpected> {
+    let sql = "SELECT revision FROM entries WHERE user_id = $1 AND entry_id = $2 FOR UPDATE";
+    let row = db.query_typed_opt(sql, &named(&user.uuid(), &id.uuid())).await?;
+    row.map(|row| revision(&row)).transpose()
+}
+
+/// Puts the next revision in the place of the one before it; `false` when another one is there.
+pub(crate) async fn replace(
+    db: &impl GenericClient,
+    user: UserId,
+    entry: &SealedEntry,
+    before: Revision,
+) -> Result<bool, Unexpected> {
+    let rows = db
+        .execute_typed(
+            "UPDATE entries SET date = $4, revision = $5, updated_at = $6,
+                                title_sealed = $7, body_sealed = $8, details_sealed = $9
+             WHERE user_id = $1 AND entry_id = $2 AND revision = $3",
+            &[
+                (&user.uuid(), Type::UUID),
+                (&entry.id.uuid(), Type::UUID),
+                (&before.number(), Type::INT8),
+                (&entry.date, Type::DATE),
+                (&entry.revision.number(), Type::INT8),
+                (&entry.updated_at, Type::TIMESTAMPTZ),
+                (&entry.title, Type::BYTEA),
+                (&entry.body, Type::BYTEA),
+                (&entry.details, Type::BYTEA),
+            ],
+        )
+        .await?;
+    Ok(rows == 1)
+}
+
+pub(crate) async fn delete(
+    db: &impl GenericClient,
+    user: UserId,
+    id: EntryId,
+) -> Result<(), Unexpected> {
+    let sql = "DELETE FROM entries WHERE user_id = $1 AND entry_id = $2";
+    db.execute_typed(sql, &named(&user.uuid(), &id.uuid())).await?;
+    Ok(())
+}
+
+/// One page. One row more than asked for is looked at, to know whether there is one; what lies beyond the
+/// bytes is not sent by Postgres.
+pub(crate) async fn page(
+    db: &impl GenericClient,
+    user: UserId,
+    query: &PageQuery,
+) -> Result<Page, Unexpected> {
+    let rows = db
+        .query_typed(
+            "SELECT entry_id, date, revision, created_at, updated_at, taken,
+                    CASE WHEN taken THEN title_sealed END AS title_sealed,
+                    CASE WHEN taken THEN body_sealed END AS body_sealed,
+                    CASE WHEN taken THEN details_sealed END AS details_sealed
+             FROM (
+                SELECT *, row_number() OVER listed <= $6
+                          AND (row_number() OVER listed = 1 OR
+                               sum(octet_length(title_sealed) + octet_length(body_sealed)
+                                   + octet_length(details_sealed)) OVER listed <= $7) AS taken
+                FROM (
+                    SELECT * FROM entries
+                    WHERE user_id = $1 AND date BETWEEN $2 AND $3 AND (date, entry_id) < ($4, $5)
+                    ORDER BY date DESC, entry_id DESC LIMIT $6 + 1
+                ) AS candidates
+                WINDOW listed AS (ORDER BY date DESC, entry_id DESC)
+             ) AS page
+             ORDER BY date DESC, entry_id DESC",
+            &[
+                (&user.uuid(), Type::UUID),
+                (&query.from, Type::DATE),
+                (&query.to, Type::DATE),
+                (&query.after.date, Type::DATE),
+                (&query.after.id.uuid(), Type::UUID),
+                (&i64::from(query.rows), Type::INT8),
+                (&query.bytes, Type::INT8),
+            ],
+        )
+        .await?;
+    let mut page = Page { rows: Vec::with_capacity(rows.len()), more: false };
+    for row in &rows {
+        if row.try_get("taken")? {
+            page.rows.push(read(row)?);
+        } else {
+            page.more = true;
+        }
+    }
+    Ok(page)
+}
+
+type Parameter<'a> = (&'a (dyn tokio_postgres::types::ToSql + Sync), Type);
+
+fn named<'a>(user: &'a uuid::Uuid, id: &'a uuid::Uuid) -> [Parameter<'a>; 2] {
+    [(user, Type::UUID), (id, Type::UUID)]
+}
+
+fn read(row: &Row) -> Result<SealedEntry, Unexpected> {
+    Ok(SealedEntry {
+        id: EntryId::new(row.try_get("entry_id")?),
+        date: row.try_get("date")?,
+        revision: revision(row)?,
+        created_at: row.try_get("created_at")?,
+        updated_at: row.try_get("updated_at")?,
+        title: row.try_get("title_sealed")?,
+        body: row.try_get("body_sealed")?,
+        details: row.try_get("details_sealed")?,
+    })
+}
+
+fn revision(row: &Row) -> Result<Revision, Unexpected> {
+    let number = row.try_get("revision")?;
+    Revision::new(number)
+        .ok_or_else(|| Unexpected::bug(format!("impossible revision {number} in entries")))
+}
