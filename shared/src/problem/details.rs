@@ -87,6 +87,7 @@ pub(crate) struct Details {
     pub(crate) retry_after: Option<Duration>,
     pub(crate) challenge: Option<&'static str>,
     pub(crate) allow: Option<String>,
+    pub(crate) entity_tag: Option<String>,
     /// For the log only.
     pub(crate) cause: Option<Arc<str>>,
 }
@@ -98,6 +99,7 @@ impl Details {
             errors: failure.errors(),
             retry_after: failure.retry_after(),
             challenge: failure.challenge(),
+            entity_tag: failure.entity_tag(),
             cause: failure.unexpected().map(|it| it.chain().into()),
             ..Self::new(*failure.case(), String::new())
         }
@@ -111,6 +113,7 @@ impl Details {
             retry_after: None,
             challenge: None,
             allow: None,
+            entity_tag: None,
             cause: None,
         }
     }
@@ -157,6 +160,9 @@ impl Details {
         }
         if let Some(Ok(allow)) = self.allow.as_deref().map(HeaderValue::from_str) {
             headers.insert(header::ALLOW, allow);
+        }
+        if let Some(Ok(tag)) = self.entity_tag.as_deref().map(HeaderValue::from_str) {
+            headers.insert(header::ETAG, tag);
         }
         response
     }

@@ -76,6 +76,11 @@ pub trait Failure: Display + Debug + Send + Sync + 'static {
         None
     }
 
+    /// The entity tag of what is there instead, for a 412 (`ETag`, RFC 9110 §8.8.3), quotes included.
+    fn entity_tag(&self) -> Option<String> {
+        None
+    }
+
     /// Which parts of the request are wrong.
     fn errors(&self) -> Vec<FieldError> {
         Vec::new()
@@ -130,7 +135,7 @@ impl<E: Failure> ApiResponse for Problem<E> {
 }
 
 /// Two responses of one status would be a duplicate key in the document: one entry lists its codes.
-fn response(status: u16, cases: &[&Case]) -> MetaResponse {
+pub(crate) fn response(status: u16, cases: &[&Case]) -> MetaResponse {
     MetaResponse {
         description: interned(described(cases)),
         status: Some(status),
@@ -176,6 +181,11 @@ fn headers(status: u16) -> Vec<MetaHeader> {
         Ok(StatusCode::UNAUTHORIZED) => vec![header(
             "WWW-Authenticate",
             "The accepted way to authenticate (RFC 9110 §11.6.1).",
+            MetaSchema::new("string"),
+        )],
+        Ok(StatusCode::PRECONDITION_FAILED) => vec![header(
+            "ETag",
+            "The entity tag of what is there now.",
             MetaSchema::new("string"),
         )],
         _ => Vec::new(),
