@@ -8,7 +8,9 @@ use uuid::Uuid;
 
 use super::{Claims, Refused, Verification};
 use crate::{
+    openapi::Scheme,
     problem::{Case, Failure, Problem, UNAVAILABLE, Unexpected},
+    serve::RequestScope,
     user_id::UserId,
 };
 
@@ -46,6 +48,9 @@ impl Caller {
         &self.0.token
     }
 }
+
+/// What operations with a [`Caller`] answer besides their own, for [`crate::openapi::document`].
+pub const SCHEME: Scheme = ("access_token", CallerRejected::CASES);
 
 /// Why a request has no [`Caller`].
 #[derive(Debug, Error)]
@@ -93,6 +98,9 @@ async fn authenticate(request: &Request, bearer: Bearer) -> poem::Result<Present
         .verify(&bearer.token, verification.clock.now())
         .await
         .map_err(|refused| Problem(CallerRejected(refused)))?;
+    if let Some(scope) = RequestScope::current() {
+        scope.set_user(claims.sub);
+    }
     Ok(Presented {
         claims,
         token: bearer.token.into(),

@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use crate::{clock::Clock, problem::Unexpected, user_id::UserId};
 
-pub use caller::{Caller, CallerRejected, Presented};
+pub use caller::{Caller, CallerRejected, Presented, SCHEME};
 pub use keys::KeySet;
 use keys::Keys;
 

@@ -12,15 +12,23 @@ use std::process::ExitCode;
 use poem_openapi::{OpenApi, OpenApiService, Webhook};
 use serde_json::{Value, json};
 
+use crate::problem::Case;
+
+/// The name of a security scheme and what its checker answers, which no handler lists.
+pub type Scheme = (&'static str, &'static [Case]);
+
 /// The document of a service, as `/openapi.json` serves it. A pure function: no settings, no sockets.
-pub fn document<T: OpenApi, W: Webhook>(service: &OpenApiService<T, W>) -> Value {
+pub fn document<T: OpenApi, W: Webhook>(
+    service: &OpenApiService<T, W>,
+    schemes: &[Scheme],
+) -> Value {
     let mut document: Value =
         serde_json::from_str(&service.spec()).expect("poem-openapi writes JSON");
     document["openapi"] = json!("3.0.3");
     document["servers"] = json!([{"url": "/"}]);
     normal::names(&mut document);
     requests::refuse_unknown_fields(&mut document);
-    responses::list_failures(&mut document);
+    responses::list_failures(&mut document, schemes);
     examples::spread(&mut document);
     document.sort_all_objects();
     document
@@ -34,8 +42,11 @@ pub fn text(document: &Value) -> String {
 }
 
 /// The subcommand `openapi`: prints the document, or says on standard error what is missing in it.
-pub fn print<T: OpenApi, W: Webhook>(service: &OpenApiService<T, W>) -> ExitCode {
-    let document = document(service);
+pub fn print<T: OpenApi, W: Webhook>(
+    service: &OpenApiService<T, W>,
+    schemes: &[Scheme],
+) -> ExitCode {
+    let document = document(service, schemes);
     let mut missing = missing(&document);
     missing.extend(listed_twice(&service.spec()));
     if missing.is_empty() {

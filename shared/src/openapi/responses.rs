@@ -1,15 +1,13 @@
 //! Lists, per operation, the failures that no handler names because the layers around it answer them.
 
-use std::collections::BTreeMap;
-
 use poem::http::StatusCode;
 use poem_openapi::registry::Registry;
 use poem_openapi::types::Type;
 use serde_json::{Map, Value, json};
 
-use super::operations_mut;
+use super::{Scheme, operations_mut};
 use crate::problem::{
-    Body, Case, EXAMPLE_ID, INVALID_REQUEST, MALFORMED_JSON, MEDIA_TYPE, PAYLOAD_TOO_LARGE,
+    self, Body, Case, EXAMPLE_ID, INVALID_REQUEST, MALFORMED_JSON, MEDIA_TYPE, PAYLOAD_TOO_LARGE,
     REQUEST_TIMEOUT, UNAUTHORIZED, UNSUPPORTED_MEDIA_TYPE, described, read_described,
 };
 
@@ -23,7 +21,7 @@ const WITH_BODY: [Case; 5] = [
 
 /// Adds the cases of the framework, an example for each listed code, a name for each plain success,
 /// and one `default` for what is listed nowhere.
-pub(super) fn list_failures(document: &mut Value) {
+pub(super) fn list_failures(document: &mut Value, schemes: &[Scheme]) {
     let mut registry = Registry::new();
     Body::register(&mut registry);
     for (name, schema) in &registry.schemas {
@@ -36,27 +34,35 @@ pub(super) fn list_failures(document: &mut Value) {
             "content": {MEDIA_TYPE: {"schema": Body::schema_ref()}},
         },
     });
+    let mut shared = Map::new();
     for operation in operations_mut(document) {
-        for case in framework_cases(operation) {
+        for case in framework_cases(operation, schemes) {
             add(&mut operation["responses"], case);
         }
         let responses = operation["responses"].as_object_mut().into_iter().flatten();
         for (status, response) in responses {
-            complete(status, response);
+            complete(status, response, &mut shared);
         }
         operation["responses"]["default"] = json!({"$ref": "#/components/responses/Problem"});
     }
+    document["components"]["examples"] = Value::Object(shared);
 }
 
-fn framework_cases(operation: &Value) -> Vec<Case> {
+fn framework_cases(operation: &Value, schemes: &[Scheme]) -> Vec<Case> {
     let mut cases = Vec::new();
     if operation.get("requestBody").is_some() {
         cases.extend(WITH_BODY);
     } else if operation.get("parameters").is_some() {
         cases.push(INVALID_REQUEST);
     }
-    if operation.get("security").is_some() {
+    let required = operation.get("security").and_then(Value::as_array);
+    for requirement in required.into_iter().flatten() {
         cases.push(UNAUTHORIZED);
+        for (name, answers) in schemes {
+            if requirement.get(name).is_some() {
+                cases.extend_from_slice(answers);
+            }
+        }
     }
     cases
 }
@@ -66,16 +72,8 @@ fn add(responses: &mut Value, case: Case) {
     let line = described(&[&case]);
     let response = &mut responses[case.status.to_string()];
     let Some(known) = response.get("description").and_then(Value::as_str) else {
-        *response = json!({
-            "description": line,
-            "content": {MEDIA_TYPE: {"schema": Body::schema_ref()}},
-        });
-        if case.status == 401 {
-            response["headers"] = json!({"WWW-Authenticate": {
-                "description": "The accepted way to authenticate (RFC 9110 §11.6.1).",
-                "schema": {"type": "string"},
-            }});
-        }
+        *response = serde_json::to_value(problem::response(case.status, &[&case]))
+            .expect("a response is JSON");
         return;
     };
     let ours = response["content"].get(MEDIA_TYPE).is_some();
@@ -85,41 +83,53 @@ fn add(responses: &mut Value, case: Case) {
 }
 
 /// The examples of a problem come from its description; an empty description becomes the reason phrase.
-fn complete(status: &str, response_value: &mut Value) {
-    let description = response_value["description"].as_str().unwrap_or_default();
+fn complete(status: &str, response: &mut Value, shared: &mut Map<String, Value>) {
     let Ok(code) = status.parse::<StatusCode>() else {
         return;
     };
+    let description = response["description"].as_str().unwrap_or_default();
     if description.is_empty() {
-        response_value["description"] = code.canonical_reason().unwrap_or(status).into();
+        response["description"] = code.canonical_reason().unwrap_or(status).into();
         return;
     }
     let cases: Vec<_> = description.lines().filter_map(read_described).collect();
-    if response_value["content"].get(MEDIA_TYPE).is_some() && !cases.is_empty() {
-        let examples = problem_examples(code.as_u16(), &cases);
-        let markdown: Vec<_> = cases
-            .iter()
-            .map(|(code, title)| format!("- `{code}`: {title}"))
-            .collect();
-        response_value["content"][MEDIA_TYPE]["examples"] = examples;
-        response_value["description"] = markdown.join("\n").into();
+    if cases.is_empty() || response["content"].get(MEDIA_TYPE).is_none() {
+        return;
     }
-}
-
-fn problem_examples(status: u16, cases: &[(&str, &str)]) -> Value {
-    let examples: BTreeMap<_, _> = cases
+    let examples: Map<_, _> = cases
         .iter()
-        .map(|(code, title)| {
-            let body = json!({
-                "type": format!("urn:keystead:problem:{code}"),
-                "title": title,
-                "status": status,
-                "detail": format!("{title}."),
-                "code": code,
-                "request_id": EXAMPLE_ID,
-            });
-            ((*code).to_owned(), json!({"summary": title, "value": body}))
+        .map(|(word, title)| {
+            (
+                (*word).to_owned(),
+                example(code.as_u16(), word, title, shared),
+            )
         })
         .collect();
-    Value::Object(examples.into_iter().collect::<Map<_, _>>())
+    let list: Vec<_> = cases
+        .iter()
+        .map(|(word, title)| format!("- `{word}`: {title}"))
+        .collect();
+    response["description"] = list.join("\n").into();
+    response["content"][MEDIA_TYPE]["examples"] = Value::Object(examples);
+}
+
+/// The same code means the same problem almost everywhere, so operations refer to one example of it.
+fn example(status: u16, code: &str, title: &str, shared: &mut Map<String, Value>) -> Value {
+    let example = json!({
+        "summary": title,
+        "value": {
+            "type": format!("urn:keystead:problem:{code}"),
+            "title": title,
+            "status": status,
+            "detail": format!("{title}."),
+            "code": code,
+            "request_id": EXAMPLE_ID,
+        },
+    });
+    let known = shared.entry(code).or_insert_with(|| example.clone());
+    if *known == example {
+        json!({"$ref": format!("#/components/examples/{code}")})
+    } else {
+        example
+    }
 }

@@ -9,7 +9,7 @@ use crate::api::service;
 
 #[test]
 fn dump() {
-    let document = openapi::document(&service(&Arc::default()));
+    let document = openapi::document(&service(&Arc::default()), &[]);
     println!("{}", openapi::text(&document));
     assert_eq!(openapi::missing(&document), Vec::<String>::new());
     let _ = json!(1);

@@ -16,6 +16,7 @@ use poem_openapi::OpenApiService;
 use serde_json::Value;
 use shared::{
     openapi,
+    problem::Failure,
     serve::{Edge, Readiness},
     telemetry::Metrics,
 };
@@ -28,20 +29,22 @@ const DESCRIPTION: &str = "Holds the master keys; makes, wraps and opens data ke
     services. Every call needs a client certificate of the platform's private CA and a service token \
     that names the same service.";
 
+const SCHEMES: &[openapi::Scheme] = &[("service_token", caller::CallerRejected::CASES)];
+
 /// The OpenAPI document. Needs no settings and no sockets.
 pub fn document() -> Value {
-    openapi::document(&service())
+    openapi::document(&service(), SCHEMES)
 }
 
 /// The subcommand `openapi`: prints the document, or says what is missing in it.
 pub fn print_document() -> ExitCode {
-    openapi::print(&service())
+    openapi::print(&service(), SCHEMES)
 }
 
 /// What the API port serves.
 pub(crate) fn api(vault: Arc<Vault>) -> Edge {
     let service = service();
-    let document = openapi::document(&service);
+    let document = openapi::document(&service, SCHEMES);
     Edge::new(service.data(vault), &document)
 }
 
