@@ -17,18 +17,18 @@ use uuid::Uuid;
 
 /// Lets a test hold a request inside its handler.
 #[derive(Default)]
-pub struct Gate {
-    pub entered: Notify,
-    pub leave: Notify,
+pub(crate) struct Gate {
+    pub(crate) entered: Notify,
+    pub(crate) leave: Notify,
 }
 
-pub struct Api {
-    pub gate: Arc<Gate>,
+pub(crate) struct Api {
+    pub(crate) gate: Arc<Gate>,
 }
 
 #[derive(Debug, Object)]
 #[oai(example)]
-pub struct Note {
+pub(crate) struct Note {
     /// The title.
     #[oai(validator(min_length = 1, max_length = 20))]
     title: String,
@@ -215,7 +215,7 @@ impl Api {
     }
 }
 
-pub fn service(gate: &Arc<Gate>) -> OpenApiService<Api, ()> {
+pub(crate) fn service(gate: &Arc<Gate>) -> OpenApiService<Api, ()> {
     let api = Api {
         gate: Arc::clone(gate),
     };

@@ -1,0 +1,240 @@
+//! Each limit, attacked by a client that ignores it.
+
+use std::time::Duration;
+
+use shared::serve::{ClientCertificates, Limits};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout};
+
+use crate::host::{Files, Host, PATIENCE, Raw, SHORT};
+
+const HEAD: &str = "POST /notes HTTP/1.1\r\nHost: here\r\nContent-Type: application/json\r\n";
+
+fn short(change: impl FnOnce(&mut Limits)) -> Limits {
+    let mut limits = Limits::default();
+    change(&mut limits);
+    limits
+}
+
+#[tokio::test]
+async fn a_silent_tls_client_is_cut_off_at_the_handshake_limit() {
+    let files = Files::make("silent_tls");
+    let limits = short(|it| it.handshake = SHORT);
+    let host = Host::tls(limits, &files, ClientCertificates::Ignored).await;
+    assert_eq!(host.connect().await.closed().await, "");
+}
+
+#[tokio::test]
+async fn a_client_that_never_sends_a_byte_is_cut_off_at_the_header_limit() {
+    let host = Host::plain(short(|it| it.header = SHORT)).await;
+    assert_eq!(host.connect().await.closed().await, "");
+}
+
+#[tokio::test]
+async fn half_a_header_is_cut_off_at_the_header_limit() {
+    let host = Host::plain(short(|it| it.header = SHORT)).await;
+    let mut raw = host.connect().await;
+    raw.send("GET /me HTTP/1.1\r\nHost: he").await;
+    assert_eq!(raw.closed().await, "");
+}
+
+#[tokio::test]
+async fn half_a_header_over_tls_is_cut_off_at_the_header_limit() {
+    let files = Files::make("half_header_tls");
+    let limits = short(|it| it.header = SHORT);
+    let host = Host::tls(limits, &files, ClientCertificates::Ignored).await;
+    for protocol in ["http/1.1", "h2"] {
+        let mut raw = files
+            .connect(host.address, None, protocol)
+            .await
+            .expect("TLS");
+        raw.send(&"PRI * HTTP/2.0\r\n"[..8]).await;
+        raw.closed().await;
+    }
+}
+
+#[tokio::test]
+async fn a_header_that_drips_does_not_gain_time_with_each_byte() {
+    let host = Host::plain(short(|it| it.header = SHORT)).await;
+    let mut raw = host.connect().await;
+    let started = Instant::now();
+    let long = format!("GET / HTTP/1.1\r\nX-Drip: {}", "x".repeat(10_000));
+    let dripped = timeout(PATIENCE, raw.drip(&long, Duration::from_millis(10))).await;
+    assert!(dripped.expect("it is cut off").is_err());
+    assert!(started.elapsed() < Duration::from_secs(5));
+}
+
+#[tokio::test]
+async fn the_second_header_of_a_connection_is_limited_like_the_first() {
+    let host = Host::plain(short(|it| it.header = SHORT)).await;
+    let mut raw = host.connect().await;
+    raw.send("GET /peer HTTP/1.1\r\nHost: here\r\n\r\n").await;
+    assert_eq!(raw.answer().await.status(), 200);
+    raw.send("GET /peer HTT").await;
+    assert_eq!(raw.closed().await, "");
+}
+
+#[tokio::test]
+async fn an_idle_connection_is_closed_at_the_idle_limit_and_not_at_the_header_limit() {
+    let host = Host::plain(short(|it| {
+        it.header = Duration::from_millis(100);
+        it.idle = Duration::from_millis(600);
+    }))
+    .await;
+    let mut raw = host.connect().await;
+    raw.send("GET /peer HTTP/1.1\r\nHost: here\r\n\r\n").await;
+    assert_eq!(raw.answer().await.status(), 200);
+    let answered = Instant::now();
+    assert_eq!(raw.closed().await, "");
+    assert!(
+        answered.elapsed() > Duration::from_millis(500),
+        "{:?}",
+        answered.elapsed()
+    );
+}
+
+#[tokio::test]
+async fn a_slow_handler_is_no_idle_connection() {
+    let host = Host::plain(short(|it| {
+        it.header = Duration::from_millis(50);
+        it.idle = Duration::from_millis(50);
+    }))
+    .await;
+    let mut raw = host.connect().await;
+    raw.send("GET /gate HTTP/1.1\r\nHost: here\r\n\r\n").await;
+    host.gate.entered.notified().await;
+    // Longer than both limits: that nothing happens can only be seen by waiting.
+    assert!(timeout(SHORT, raw.answer()).await.is_err());
+    host.gate.leave.notify_one();
+    assert_eq!(raw.answer().await.status(), 200);
+}
+
+#[tokio::test]
+async fn a_body_that_drips_is_answered_with_408() {
+    let host = Host::plain(short(|it| it.body = SHORT)).await;
+    let mut raw = host.connect().await;
+    raw.send(&format!("{HEAD}Content-Length: 1000\r\n\r\n{{\"ti"))
+        .await;
+    raw.answer().await.assert_problem(408, "request_timeout");
+    let mut raw = host.connect().await;
+    raw.send(&format!(
+        "{HEAD}Transfer-Encoding: chunked\r\n\r\n5\r\n{{\"ti"
+    ))
+    .await;
+    raw.answer().await.assert_problem(408, "request_timeout");
+}
+
+#[tokio::test]
+async fn a_body_that_declares_too_much_is_refused_before_it_is_sent() {
+    let host = Host::plain(Limits::default()).await;
+    let mut raw = host.connect().await;
+    raw.send(&format!(
+        "{HEAD}Content-Length: 65537\r\nExpect: 100-continue\r\n\r\n"
+    ))
+    .await;
+    raw.answer().await.assert_problem(413, "payload_too_large");
+}
+
+#[tokio::test]
+async fn a_chunked_body_is_refused_once_it_is_too_large() {
+    let host = Host::plain(short(|it| it.body_bytes = 1024)).await;
+    let mut raw = host.connect().await;
+    raw.send(&format!("{HEAD}Transfer-Encoding: chunked\r\n\r\n"))
+        .await;
+    raw.send(&format!("401\r\n{}\r\n", "x".repeat(0x401))).await;
+    raw.answer().await.assert_problem(413, "payload_too_large");
+}
+
+#[tokio::test]
+async fn a_body_of_exactly_the_limit_is_read() {
+    let host = Host::plain(short(|it| it.body_bytes = 1024)).await;
+    let body = format!("{:1024}", r#"{"title": "exactly"}"#);
+    assert_eq!(host.post("/notes", &body).await.status(), 201);
+}
+
+#[tokio::test]
+async fn a_header_of_40_kib_is_refused() {
+    let host = Host::plain(Limits::default()).await;
+    let mut raw = host.connect().await;
+    raw.send(&format!(
+        "GET /peer HTTP/1.1\r\nHost: here\r\nX-Long: {}\r\n\r\n",
+        "x".repeat(40 * 1024)
+    ))
+    .await;
+    assert!(raw.closed().await.starts_with("HTTP/1.1 431 "));
+}
+
+#[tokio::test]
+async fn sixty_five_header_fields_are_refused_and_sixty_four_are_not() {
+    let host = Host::plain(Limits::default()).await;
+    for (fields, status) in [(64, 200), (65, 431)] {
+        let mut raw = host.connect().await;
+        let others = (2..fields)
+            .map(|n| format!("X-{n}: x\r\n"))
+            .collect::<String>();
+        raw.send(&format!(
+            "GET /peer HTTP/1.1\r\nHost: here\r\n{others}Connection: close\r\n\r\n"
+        ))
+        .await;
+        let said = raw.closed().await;
+        assert!(said.starts_with(&format!("HTTP/1.1 {status} ")), "{said}");
+    }
+}
+
+#[tokio::test]
+async fn a_handler_that_never_ends_is_given_up() {
+    let host = Host::plain(short(|it| it.total = SHORT)).await;
+    host.get("/gate").await.assert_problem(504, "timed_out");
+}
+
+#[tokio::test]
+async fn connections_beyond_the_cap_wait_until_one_ends() {
+    let host = Host::plain(short(|it| it.connections = 2)).await;
+    let mut held = Vec::new();
+    for _ in 0..2 {
+        let mut raw = host.connect().await;
+        raw.send("GET /peer HTTP/1.1\r\nHost: here\r\n\r\n").await;
+        raw.answer().await;
+        held.push(raw);
+    }
+    let mut flood: Vec<Raw<TcpStream>> = Vec::new();
+    for _ in 0..20 {
+        flood.push(host.connect().await);
+    }
+    let first = flood.first_mut().expect("there are 20");
+    first
+        .send("GET /peer HTTP/1.1\r\nHost: here\r\nConnection: close\r\n\r\n")
+        .await;
+    // That nobody is served can only be seen by waiting.
+    assert!(timeout(SHORT, first.answer()).await.is_err());
+    held.pop();
+    assert_eq!(first.answer().await.status(), 200);
+}
+
+#[tokio::test]
+async fn a_flood_of_silent_connections_passes_by_itself() {
+    let host = Host::plain(short(|it| {
+        it.connections = 2;
+        it.header = SHORT;
+    }))
+    .await;
+    let mut flood = Vec::new();
+    for _ in 0..10 {
+        flood.push(host.connect().await);
+    }
+    assert_eq!(host.get("/peer").await.status(), 200);
+}
+
+#[tokio::test]
+async fn a_client_that_takes_no_answer_is_cut_off() {
+    let host = Host::plain(short(|it| it.idle = SHORT)).await;
+    let mut raw = host.connect().await;
+    // Pipelined requests whose answers nobody reads fill the buffers of both sides.
+    let many = "GET /docs/swagger-ui-bundle.js HTTP/1.1\r\nHost: here\r\n\r\n".repeat(100);
+    raw.send(&many).await;
+    let sent = timeout(PATIENCE, async {
+        // Writing fails once the server has closed, without a byte having been read.
+        while raw.drip("x", Duration::from_millis(20)).await.is_ok() {}
+    });
+    sent.await.expect("the server gives up");
+}
