@@ -77,7 +77,9 @@ pub(crate) async fn opened(
         tracing::error!(user.id = %user, "entries without a data key");
         return Err(KeyError::Unreadable);
     };
-    let asked = journal.vault.unwrap(key_of(user), &wrapped, Some(caller.proof()), now);
+    let asked = journal
+        .vault
+        .unwrap(key_of(user), &wrapped, Some(caller.proof()), now);
     asked.await.map_err(|error| refused(user, error))
 }
 
@@ -90,7 +92,7 @@ pub(crate) async fn for_writing(
 ) -> Result<Arc<DataKey>, KeyError> {
     let user = caller.user_id();
     // No connection is held while the vault is asked.
-    let known = stored(&**journal.pool.get().await?, user).await?;
+    let known = stored(&*journal.pool.get().await?, user).await?;
     let wrapped = match known {
         Some(wrapped) => wrapped,
         None => create(journal, caller, now).await?,
@@ -104,11 +106,13 @@ async fn create(
     now: OffsetDateTime,
 ) -> Result<WrappedKey, KeyError> {
     let user = caller.user_id();
-    let asked = journal.vault.create(key_of(user), Some(caller.proof()), now);
+    let asked = journal
+        .vault
+        .create(key_of(user), Some(caller.proof()), now);
     let (wrapped, _) = asked.await.map_err(|error| refused(user, error))?;
     let db = journal.pool.get().await?;
-    store::data_keys::insert_first(&**db, user, (PURPOSE, GENERATION), &wrapped, now).await?;
-    let stored = stored(&**db, user).await?;
+    store::data_keys::insert_first(&*db, user, (PURPOSE, GENERATION), &wrapped, now).await?;
+    let stored = stored(&*db, user).await?;
     stored.ok_or_else(|| Unexpected::bug(format!("the new data key of {user} is gone")).into())
 }
 

@@ -1,1 +1,26 @@
+#![doc = include_str!("../README.md")]
 
+mod application;
+mod data_key;
+mod domain;
+mod entries;
+mod http;
+mod settings;
+mod store;
+
+pub use application::{Application, StartError, migrate};
+pub use http::{document, print_document};
+pub use settings::Settings;
+
+use std::sync::Arc;
+
+use shared::{access_token::Verifier, clock::Clock, postgres::Pool, vault_client::VaultClient};
+
+/// What one running journal holds.
+struct Journal {
+    pool: Pool,
+    vault: VaultClient,
+    /// Verifies the access tokens of people, with identity's public keys.
+    people: Arc<Verifier>,
+    clock: Clock,
+}

@@ -55,7 +55,11 @@ impl Content {
             "title",
             "is longer than 200 characters",
         );
-        check(draft.body.len() <= BODY_BYTES, "body", "is longer than 1 MiB of UTF-8");
+        check(
+            draft.body.len() <= BODY_BYTES,
+            "body",
+            "is longer than 1 MiB of UTF-8",
+        );
         check(
             draft.mood.is_none_or(|mood| MOODS.contains(&mood)),
             "mood",
@@ -69,7 +73,11 @@ impl Content {
             check(fits, &at, "is not 1 to 64 characters long");
             check(seen.insert(tag), &at, "repeats an earlier tag");
         }
-        if errors.is_empty() { Ok(Self(draft)) } else { Err(errors) }
+        if errors.is_empty() {
+            Ok(Self(draft))
+        } else {
+            Err(errors)
+        }
     }
 
     /// What was within the limits when it was sealed; they may have become narrower since, and what a person
@@ -126,7 +134,10 @@ pub(super) mod tests {
             tags: Vec::new(),
             completed: false,
         };
-        let odd = Draft { body: " \0\u{202e}\r\n e\u{301} ".to_owned(), ..draft() };
+        let odd = Draft {
+            body: " \0\u{202e}\r\n e\u{301} ".to_owned(),
+            ..draft()
+        };
         for right in [full, empty, odd] {
             assert!(Content::parse(right).is_ok());
         }
@@ -139,12 +150,25 @@ pub(super) mod tests {
             title: "x".repeat(TITLE_CHARS + 1),
             body: "é".repeat(BODY_BYTES / 2 + 1),
             mood: Some(0),
-            tags: vec![String::new(), "a".repeat(TAG_CHARS + 1), "b".to_owned(), "b".to_owned()],
+            tags: vec![
+                String::new(),
+                "a".repeat(TAG_CHARS + 1),
+                "b".to_owned(),
+                "b".to_owned(),
+            ],
             completed: false,
         };
-        let pointers = ["#/date", "#/title", "#/body", "#/mood", "#/tags/0", "#/tags/1", "#/tags/3"];
+        let pointers = [
+            "#/date", "#/title", "#/body", "#/mood", "#/tags/0", "#/tags/1", "#/tags/3",
+        ];
         assert_eq!(wrong(broken), pointers);
-        assert_eq!(wrong(Draft { mood: Some(11), ..draft() }), ["#/mood"]);
+        assert_eq!(
+            wrong(Draft {
+                mood: Some(11),
+                ..draft()
+            }),
+            ["#/mood"]
+        );
         let tags = (0..10_000).map(|tag| tag.to_string()).collect();
         assert_eq!(wrong(Draft { tags, ..draft() }), ["#/tags"]);
     }

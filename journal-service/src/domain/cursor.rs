@@ -77,7 +77,10 @@ mod tests {
         let cursor = HERE.seal(person(1), &key);
         assert_eq!(Position::open(&cursor, person(1), &key), Some(HERE));
         assert_eq!(Position::open(&cursor, person(2), &key), None);
-        assert_eq!(Position::open(&cursor, person(1), &DataKey::generate(1)), None);
+        assert_eq!(
+            Position::open(&cursor, person(1), &DataKey::generate(1)),
+            None
+        );
     }
 
     #[test]
@@ -90,7 +93,14 @@ mod tests {
             let changed = String::from_utf8(changed).expect("it is ASCII");
             assert_eq!(Position::open(&changed, person(1), &key), None, "{at}");
         }
-        for made_up in ["", "0", "MjAyNi0xMS0yNA", "a b", "\u{0}", &"A".repeat(100_000)] {
+        for made_up in [
+            "",
+            "0",
+            "MjAyNi0xMS0yNA",
+            "a b",
+            "\u{0}",
+            &"A".repeat(100_000),
+        ] {
             assert_eq!(Position::open(made_up, person(1), &key), None);
         }
     }

@@ -48,7 +48,11 @@ impl Revision {
     /// # Panics
     /// After 2^63 edits of one entry.
     pub(crate) fn next(self) -> Self {
-        Self(self.0.checked_add(1).expect("nobody edits an entry 2^63 times"))
+        Self(
+            self.0
+                .checked_add(1)
+                .expect("nobody edits an entry 2^63 times"),
+        )
     }
 
     /// As JSON and the database write it.

@@ -71,12 +71,22 @@ mod tests {
 
     fn allows(header: &str) -> bool {
         let third = Revision::new(3).expect("above zero");
-        Precondition::parse(Some(header)).expect("it is well formed").allows(third)
+        Precondition::parse(Some(header))
+            .expect("it is well formed")
+            .allows(third)
     }
 
     #[test]
     fn the_current_revision_matches_alone_in_a_list_or_as_a_star() {
-        for header in ["\"3\"", " \"3\" ", "*", "\"1\", \"3\"", "W/\"3\",\"3\"", "\"a,b\" , \"3\"", ",\"3\",,"] {
+        for header in [
+            "\"3\"",
+            " \"3\" ",
+            "*",
+            "\"1\", \"3\"",
+            "W/\"3\",\"3\"",
+            "\"a,b\" , \"3\"",
+            ",\"3\",,",
+        ] {
             assert!(allows(header), "{header}");
         }
         assert_eq!(Precondition::parse(None), Ok(Precondition::Any));
@@ -84,14 +94,34 @@ mod tests {
 
     #[test]
     fn another_revision_a_weak_tag_or_another_spelling_does_not_match() {
-        for header in ["\"2\"", "W/\"3\"", "\"03\"", "\"+3\"", "\" 3\"", "\"\"", "\"3\u{e9}\"", "\"*\""] {
+        for header in [
+            "\"2\"",
+            "W/\"3\"",
+            "\"03\"",
+            "\"+3\"",
+            "\" 3\"",
+            "\"\"",
+            "\"3\u{e9}\"",
+            "\"*\"",
+        ] {
             assert!(!allows(header), "{header}");
         }
     }
 
     #[test]
     fn what_is_no_list_of_entity_tags_is_refused() {
-        for header in ["", ",", "3", "\"3", "3\"", "\"3\" \"4\"", "\"3\"\"4\"", "w/\"3\"", "*, \"3\"", "\"3\";"] {
+        for header in [
+            "",
+            ",",
+            "3",
+            "\"3",
+            "3\"",
+            "\"3\" \"4\"",
+            "\"3\"\"4\"",
+            "w/\"3\"",
+            "*, \"3\"",
+            "\"3\";",
+        ] {
             let error = Precondition::parse(Some(header)).expect_err(header);
             assert_eq!(error.pointer, "header:If-Match");
         }

@@ -111,7 +111,11 @@ impl SealedEntry {
         let body = text(Column::Body, open(Column::Body, &self.body)?)?;
         let details: Details = serde_json::from_slice(&open(Column::Details, &self.details)?)
             .map_err(|_| Unopened::Foreign(Column::Details.name()))?;
-        let clear = (self.date.to_julian_day(), micros(self.created_at), micros(self.updated_at));
+        let clear = (
+            self.date.to_julian_day(),
+            micros(self.created_at),
+            micros(self.updated_at),
+        );
         if clear != (details.date, details.created_at, details.updated_at) {
             return Err(Unopened::Moved);
         }
@@ -214,8 +218,22 @@ mod tests {
         let (row, key) = sealed();
         refused(&row, UserId::new(Uuid::from_u128(2)), &key);
         refused(&row, ada(), &DataKey::generate(1));
-        refused(&SealedEntry { id: EntryId::new(Uuid::from_u128(9)), ..sealed().0 }, ada(), &key);
-        refused(&SealedEntry { revision: Revision::FIRST.next(), ..row }, ada(), &key);
+        refused(
+            &SealedEntry {
+                id: EntryId::new(Uuid::from_u128(9)),
+                ..sealed().0
+            },
+            ada(),
+            &key,
+        );
+        refused(
+            &SealedEntry {
+                revision: Revision::FIRST.next(),
+                ..row
+            },
+            ada(),
+            &key,
+        );
     }
 
     #[test]
@@ -232,14 +250,35 @@ mod tests {
             ..*row
         };
         for pasted in [
-            SealedEntry { body: second.title.clone(), ..copy(&second) },
-            SealedEntry { title: second.body.clone(), ..copy(&second) },
-            SealedEntry { title: second.details.clone(), ..copy(&second) },
-            SealedEntry { title: first.title.clone(), ..copy(&second) },
-            SealedEntry { body: first.body.clone(), ..copy(&second) },
-            SealedEntry { details: first.details.clone(), ..copy(&second) },
+            SealedEntry {
+                body: second.title.clone(),
+                ..copy(&second)
+            },
+            SealedEntry {
+                title: second.body.clone(),
+                ..copy(&second)
+            },
+            SealedEntry {
+                title: second.details.clone(),
+                ..copy(&second)
+            },
+            SealedEntry {
+                title: first.title.clone(),
+                ..copy(&second)
+            },
+            SealedEntry {
+                body: first.body.clone(),
+                ..copy(&second)
+            },
+            SealedEntry {
+                details: first.details.clone(),
+                ..copy(&second)
+            },
         ] {
-            assert!(matches!(refused(&pasted, ada(), &key), Unopened::Envelope(..)));
+            assert!(matches!(
+                refused(&pasted, ada(), &key),
+                Unopened::Envelope(..)
+            ));
         }
         assert!(second.open(ada(), &key).is_ok());
     }
@@ -248,13 +287,29 @@ mod tests {
     fn the_day_and_the_times_in_clear_cannot_be_changed() {
         let (row, key) = sealed();
         let next_day = row.date.next_day().expect("it is not the last day");
-        assert_eq!(refused(&SealedEntry { date: next_day, ..row }, ada(), &key), Unopened::Moved);
+        assert_eq!(
+            refused(
+                &SealedEntry {
+                    date: next_day,
+                    ..row
+                },
+                ada(),
+                &key
+            ),
+            Unopened::Moved
+        );
         for by in [Duration::microseconds(1), Duration::days(-1)] {
             let (row, key) = sealed();
-            let moved = SealedEntry { created_at: row.created_at + by, ..row };
+            let moved = SealedEntry {
+                created_at: row.created_at + by,
+                ..row
+            };
             assert_eq!(refused(&moved, ada(), &key), Unopened::Moved);
             let (row, key) = sealed();
-            let moved = SealedEntry { updated_at: row.updated_at + by, ..row };
+            let moved = SealedEntry {
+                updated_at: row.updated_at + by,
+                ..row
+            };
             assert_eq!(refused(&moved, ada(), &key), Unopened::Moved);
         }
     }
@@ -267,15 +322,42 @@ mod tests {
         };
         let usual = sizes(draft());
         for other in [
-            Draft { mood: Some(1), ..draft() },
-            Draft { mood: Some(10), ..draft() },
-            Draft { mood: None, ..draft() },
-            Draft { completed: false, ..draft() },
-            Draft { tags: Vec::new(), ..draft() },
-            Draft { tags: vec!["a longer tag than before".to_owned()], ..draft() },
-            Draft { title: String::new(), ..draft() },
-            Draft { title: "x".repeat(60), ..draft() },
-            Draft { body: String::new(), ..draft() },
+            Draft {
+                mood: Some(1),
+                ..draft()
+            },
+            Draft {
+                mood: Some(10),
+                ..draft()
+            },
+            Draft {
+                mood: None,
+                ..draft()
+            },
+            Draft {
+                completed: false,
+                ..draft()
+            },
+            Draft {
+                tags: Vec::new(),
+                ..draft()
+            },
+            Draft {
+                tags: vec!["a longer tag than before".to_owned()],
+                ..draft()
+            },
+            Draft {
+                title: String::new(),
+                ..draft()
+            },
+            Draft {
+                title: "x".repeat(60),
+                ..draft()
+            },
+            Draft {
+                body: String::new(),
+                ..draft()
+            },
         ] {
             assert_eq!(sizes(other), usual);
         }

@@ -73,6 +73,6 @@ pub(crate) async fn create(
     let key = data_key::for_writing(journal, caller, now).await?;
     let sealed = SealedEntry::seal(&entry, caller.user_id(), &key);
     let db = journal.pool.get().await?;
-    store::entries::insert(&**db, caller.user_id(), &sealed).await?;
+    store::entries::insert(&*db, caller.user_id(), &sealed).await?;
     Ok(entry)
 }

@@ -2,10 +2,12 @@
 
 use shared::{
     access_token::Caller,
+    envelope::DataKey,
     problem::{Case, Failure, FieldError, INTERNAL, INVALID_REQUEST, UNAVAILABLE, Unexpected},
+    user_id::UserId,
 };
 use thiserror::Error;
-use time::{Date, OffsetDateTime};
+use time::{Date, OffsetDateTime, macros::date};
 use tokio::try_join;
 
 use super::open;
@@ -21,6 +23,8 @@ use crate::{
 
 /// Sealed bytes of one page, so that a page of the longest entries stays small: about four of those.
 const PAGE_BYTES: i64 = 4 << 20;
+/// Older than every entry, and a day that Postgres knows.
+const BEFORE_ALL: Date = date!(0000 - 12 - 31);
 
 /// Which part of the journal a client asks for.
 pub(crate) struct Wanted {
@@ -105,31 +109,66 @@ pub(crate) async fn list(
     now: OffsetDateTime,
 ) -> Result<Listed, ListError> {
     let user = caller.user_id();
-    let mut query = PageQuery {
-        from: wanted.from.unwrap_or(Date::MIN).max(FIRST_DAY),
-        to: wanted.to.unwrap_or(Date::MAX),
+    let query = PageQuery {
+        from: wanted.from.unwrap_or(BEFORE_ALL).max(BEFORE_ALL),
+        to: wanted.to.unwrap_or(Date::MAX).max(BEFORE_ALL),
         after: Position::START,
         rows: wanted.limit,
         bytes: PAGE_BYTES,
     };
-    let Some(cursor) = wanted.after else {
-        let (stored, page) = {
-            let db = journal.pool.get().await?;
-            try_join!(data_key::stored(&**db, user), page(&**db, user, &query))?
-        };
-        if page.rows.is_empty() {
-            return Ok(Listed::default());
-        }
-        let key = data_key::opened(journal, caller, stored, now).await?;
-        return Ok(listed(user, &key, &page));
+    if let Some(cursor) = wanted.after {
+        return continued(journal, caller, &cursor, query, now).await;
+    }
+    let (stored, page) = {
+        let db = journal.pool.get().await?;
+        // Both questions travel together: one round trip.
+        try_join!(data_key::stored(&*db, user), page(&*db, user, &query))?
     };
-    // The cursor opens only with the key, so the page waits for the vault here.
-    let stored = data_key::stored(&**journal.pool.get().await?, user).await?;
-    if stored.is_none() {
-        return Err(ListError::InvalidCursor);
+    if page.rows.is_empty() {
+        return Ok(Listed::default());
     }
     let key = data_key::opened(journal, caller, stored, now).await?;
-    query.after = Position::open(&cursor, user, &key).ok_or(ListError::InvalidCursor)?;
-    let page = page(&**journal.pool.get().await?, user, &query).await?;
-    Ok(listed(user, &key, &page))
+    Ok(opened(user, &key, &page))
+}
+
+/// A cursor opens only with the key, so here the rows wait for the vault.
+async fn continued(
+    journal: &Journal,
+    caller: &Caller,
+    cursor: &str,
+    query: PageQuery,
+    now: OffsetDateTime,
+) -> Result<Listed, ListError> {
+    let user = caller.user_id();
+    let stored = data_key::stored(&*journal.pool.get().await?, user).await?;
+    // Who never wrote was never given a cursor.
+    let stored = Some(stored.ok_or(ListError::InvalidCursor)?);
+    let key = data_key::opened(journal, caller, stored, now).await?;
+    let after = Position::open(cursor, user, &key).ok_or(ListError::InvalidCursor)?;
+    let query = PageQuery { after, ..query };
+    let page = page(&*journal.pool.get().await?, user, &query).await?;
+    Ok(opened(user, &key, &page))
+}
+
+fn opened(user: UserId, key: &DataKey, page: &Page) -> Listed {
+    let mut listed = Listed::default();
+    for row in &page.rows {
+        match open(row, user, key) {
+            Ok(entry) => listed.entries.push(entry),
+            Err(_) => listed.unreadable.push(Unreadable {
+                id: row.id,
+                date: row.date,
+                revision: row.revision,
+            }),
+        }
+    }
+    let last = page.rows.last().filter(|_| page.more);
+    listed.next = last.map(|row| {
+        Position {
+            date: row.date,
+            id: row.id,
+        }
+        .seal(user, key)
+    });
+    listed
 }

@@ -74,8 +74,8 @@ pub(crate) async fn read(
         let db = journal.pool.get().await?;
         // Both questions travel together: one round trip.
         try_join!(
-            data_key::stored(&**db, user),
-            store::entries::find(&**db, user, id)
+            data_key::stored(&*db, user),
+            store::entries::find(&*db, user, id)
         )?
     };
     let row = row.ok_or(ReadError::NotFound)?;

@@ -64,7 +64,9 @@ pub(crate) async fn find(
     let sql = "SELECT entry_id, date, revision, created_at, updated_at,
                       title_sealed, body_sealed, details_sealed
                FROM entries WHERE user_id = $1 AND entry_id = $2";
-    let row = db.query_typed_opt(sql, &named(&user.uuid(), &id.uuid())).await?;
+    let row = db
+        .query_typed_opt(sql, &named(&user.uuid(), &id.uuid()))
+        .await?;
     row.as_ref().map(read).transpose()
 }
 
@@ -77,7 +79,9 @@ pub(crate) async fn find_and_lock(
     let sql = "SELECT entry_id, date, revision, created_at, updated_at,
                       title_sealed, body_sealed, details_sealed
                FROM entries WHERE user_id = $1 AND entry_id = $2 FOR UPDATE";
-    let row = db.query_typed_opt(sql, &named(&user.uuid(), &id.uuid())).await?;
+    let row = db
+        .query_typed_opt(sql, &named(&user.uuid(), &id.uuid()))
+        .await?;
     row.as_ref().map(read).transpose()
 }
 
@@ -88,7 +92,9 @@ pub(crate) async fn lock_revision(
     id: EntryId,
 ) -> Result<Option<Revision>, Unexpected> {
     let sql = "SELECT revision FROM entries WHERE user_id = $1 AND entry_id = $2 FOR UPDATE";
-    let row = db.query_typed_opt(sql, &named(&user.uuid(), &id.uuid())).await?;
+    let row = db
+        .query_typed_opt(sql, &named(&user.uuid(), &id.uuid()))
+        .await?;
     row.map(|row| revision(&row)).transpose()
 }
 
@@ -126,7 +132,8 @@ pub(crate) async fn delete(
     id: EntryId,
 ) -> Result<(), Unexpected> {
     let sql = "DELETE FROM entries WHERE user_id = $1 AND entry_id = $2";
-    db.execute_typed(sql, &named(&user.uuid(), &id.uuid())).await?;
+    db.execute_typed(sql, &named(&user.uuid(), &id.uuid()))
+        .await?;
     Ok(())
 }
 
@@ -167,7 +174,10 @@ pub(crate) async fn page(
             ],
         )
         .await?;
-    let mut page = Page { rows: Vec::with_capacity(rows.len()), more: false };
+    let mut page = Page {
+        rows: Vec::with_capacity(rows.len()),
+        more: false,
+    };
     for row in &rows {
         if row.try_get("taken")? {
             page.rows.push(read(row)?);

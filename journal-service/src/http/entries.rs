@@ -1,0 +1,358 @@
+//! `/api/entries`: wire formats, and nothing that decides.
+
+use std::sync::Arc;
+
+use poem::web::Data;
+use poem_openapi::{
+    ApiResponse, Object, OpenApi, Tags,
+    param::{Header, Path, Query},
+    types::Example,
+};
+use shared::{access_token::Caller, problem::Problem, serve::Json};
+use time::{
+    Date, OffsetDateTime,
+    macros::{date, datetime},
+};
+use uuid::Uuid;
+
+use crate::{
+    Journal,
+    domain::{
+        content::Draft,
+        entry::{self, EntryId},
+        precondition::{Precondition, entity_tag},
+    },
+    entries::{
+        create::{CreateError, create},
+        delete::{DeleteError, delete},
+        edit::{Edit, EditError, edit},
+        list::{ListError, Listed, Unreadable, Wanted, list},
+        read::{ReadError, read},
+    },
+};
+
+#[derive(Tags)]
+enum Tag {
+    /// What a person writes, day by day.
+    Entries,
+}
+
+/// An entry as it is written: all of it, every time.
+#[derive(Object)]
+#[oai(example)]
+struct EntryDraft {
+    /// The calendar day it is about, 0001-01-01 to 9999-12-31; any day, not only today.
+    date: Date,
+    /// May be empty.
+    #[oai(validator(max_length = 200))]
+    title: String,
+    /// May be empty. At most 1 MiB of UTF-8; kept exactly as it is sent.
+    #[oai(validator(max_length = 1_048_576))]
+    body: String,
+    /// How the day felt, 1 to 10.
+    #[oai(validator(minimum(value = "1"), maximum(value = "10")))]
+    mood: Option<u8>,
+    /// At most 32 different ones of 1 to 64 characters, kept in order.
+    #[oai(default, validator(max_items = 32, min_length = 1, max_length = 64))]
+    tags: Vec<String>,
+    /// Whether the person is done with this entry.
+    #[oai(default)]
+    completed: bool,
+}
+
+impl Example for EntryDraft {
+    fn example() -> Self {
+        Self {
+            date: date!(2026 - 11 - 24),
+            title: "A quiet day".to_owned(),
+            body: "Walked along the river.".to_owned(),
+            mood: Some(7),
+            tags: vec!["outside".to_owned()],
+            completed: true,
+        }
+    }
+}
+
+/// An entry.
+#[derive(Object)]
+#[oai(example)]
+struct Entry {
+    /// A UUID of version 7: ids sort by the time of writing.
+    id: Uuid,
+    date: Date,
+    title: String,
+    body: String,
+    /// 1 to 10; left out when the person named none.
+    #[oai(skip_serializing_if_is_none)]
+    mood: Option<u8>,
+    tags: Vec<String>,
+    completed: bool,
+    /// Counts the edits, from 1. The header `ETag` is this number in quotes.
+    revision: i64,
+    created_at: OffsetDateTime,
+    updated_at: OffsetDateTime,
+}
+
+impl Example for Entry {
+    fn example() -> Self {
+        let draft = EntryDraft::example();
+        Self {
+            id: Uuid::from_u128(0x019a_b4f0_7c00_7000_8000_0000_0000_00e1),
+            date: draft.date,
+            title: draft.title,
+            body: draft.body,
+            mood: draft.mood,
+            tags: draft.tags,
+            completed: draft.completed,
+            revision: 1,
+            created_at: datetime!(2026-11-24 21:04:05.123456 UTC),
+            updated_at: datetime!(2026-11-24 21:04:05.123456 UTC),
+        }
+    }
+}
+
+/// One page of entries: the newest day first, and within a day what was written last.
+#[derive(Object)]
+#[oai(example)]
+struct EntryPage {
+    entries: Vec<Entry>,
+    /// What belongs on this page and cannot be shown, because its stored form was changed. Usually empty.
+    unreadable: Vec<UnreadableEntry>,
+    /// Send it as `after` for the next page; left out on the last one.
+    #[oai(skip_serializing_if_is_none)]
+    next: Option<String>,
+}
+
+impl Example for EntryPage {
+    fn example() -> Self {
+        Self {
+            entries: vec![Entry::example()],
+            unreadable: Vec::new(),
+            next: Some("AgEBAAAAAAEQERITFBUWFxgZGhvqCoO84nMq9orJ5CbuTxCkzxFJ".to_owned()),
+        }
+    }
+}
+
+/// What is known of an entry that does not open. It can be deleted.
+#[derive(Object)]
+struct UnreadableEntry {
+    id: Uuid,
+    date: Date,
+    revision: i64,
+}
+
+#[derive(ApiResponse)]
+enum CreatedEntry {
+    /// The entry was stored.
+    #[oai(status = 201)]
+    Created(
+        Json<Entry>,
+        /// Where the entry is.
+        #[oai(header = "Location")]
+        String,
+        /// The revision in quotes, for `If-Match`.
+        #[oai(header = "ETag")]
+        String,
+    ),
+}
+
+#[derive(ApiResponse)]
+enum OneEntry {
+    /// The entry.
+    #[oai(status = 200)]
+    Ok(
+        Json<Entry>,
+        /// The revision in quotes, for `If-Match`.
+        #[oai(header = "ETag")]
+        String,
+    ),
+}
+
+#[derive(ApiResponse)]
+enum Deleted {
+    /// The entry is gone.
+    #[oai(status = 204)]
+    NoContent,
+}
+
+/// `/api/entries`.
+pub(super) struct EntriesApi;
+
+#[OpenApi(prefix_path = "/api/entries", tag = "Tag::Entries")]
+impl EntriesApi {
+    /// Write an entry
+    ///
+    /// Stores a new entry under a key of the person's own, which is made with their first entry.
+    #[oai(path = "/", method = "post", operation_id = "create_entry")]
+    async fn create(
+        &self,
+        caller: Caller,
+        journal: Data<&Arc<Journal>>,
+        body: Json<EntryDraft>,
+    ) -> Result<CreatedEntry, Problem<CreateError>> {
+        let now = journal.clock.now();
+        let created = create(&journal, &caller, body.0.into(), now).await?;
+        let location = format!("/api/entries/{}", created.id);
+        let tag = entity_tag(created.revision);
+        Ok(CreatedEntry::Created(Json(created.into()), location, tag))
+    }
+
+    /// List entries
+    ///
+    /// The newest day first. A page ends after `limit` entries, or earlier when they are very long: go on as
+    /// long as there is a `next`.
+    #[oai(path = "/", method = "get", operation_id = "list_entries")]
+    async fn list(
+        &self,
+        caller: Caller,
+        journal: Data<&Arc<Journal>>,
+        /// Only this day and later ones.
+        from: Query<Option<Date>>,
+        /// Only this day and earlier ones.
+        to: Query<Option<Date>>,
+        /// `next` of the page before. Made for one person's list; nothing else is accepted.
+        #[oai(validator(max_length = 512))]
+        after: Query<Option<String>>,
+        /// Entries on a page, 1 to 100.
+        #[oai(
+            default = "default_limit",
+            validator(minimum(value = "1"), maximum(value = "100"))
+        )]
+        limit: Query<u32>,
+    ) -> Result<Json<EntryPage>, Problem<ListError>> {
+        let wanted = Wanted {
+            from: from.0,
+            to: to.0,
+            after: after.0,
+            limit: limit.0,
+        };
+        let listed = list(&journal, &caller, wanted, journal.clock.now()).await?;
+        Ok(Json(listed.into()))
+    }
+
+    /// Read an entry
+    #[oai(path = "/:id", method = "get", operation_id = "get_entry")]
+    async fn read(
+        &self,
+        caller: Caller,
+        journal: Data<&Arc<Journal>>,
+        /// The entry.
+        id: Path<Uuid>,
+    ) -> Result<OneEntry, Problem<ReadError>> {
+        let entry = read(&journal, &caller, EntryId::new(id.0), journal.clock.now()).await?;
+        Ok(entry.into())
+    }
+
+    /// Replace an entry
+    ///
+    /// Everything is replaced: a mood or tags that are left out are gone. The same content again changes
+    /// nothing and is never a conflict, so a request whose answer was lost can be repeated. Without
+    /// `If-Match` the last write wins.
+    #[oai(path = "/:id", method = "put", operation_id = "replace_entry")]
+    async fn edit(
+        &self,
+        caller: Caller,
+        journal: Data<&Arc<Journal>>,
+        /// The entry.
+        id: Path<Uuid>,
+        /// The `ETag` that was read: replace only this revision.
+        #[oai(name = "If-Match")]
+        if_match: Header<Option<String>>,
+        body: Json<EntryDraft>,
+    ) -> Result<OneEntry, Problem<EditError>> {
+        let precondition = Precondition::parse(if_match.as_deref()).map_err(EditError::header)?;
+        let wanted = Edit {
+            id: EntryId::new(id.0),
+            draft: body.0.into(),
+            precondition,
+        };
+        Ok(edit(&journal, &caller, wanted, journal.clock.now())
+            .await?
+            .into())
+    }
+
+    /// Delete an entry
+    ///
+    /// For good. Also works for an entry that does not open.
+    #[oai(path = "/:id", method = "delete", operation_id = "delete_entry")]
+    async fn delete(
+        &self,
+        caller: Caller,
+        journal: Data<&Arc<Journal>>,
+        /// The entry.
+        id: Path<Uuid>,
+        /// The `ETag` that was read: delete only this revision.
+        #[oai(name = "If-Match")]
+        if_match: Header<Option<String>>,
+    ) -> Result<Deleted, Problem<DeleteError>> {
+        let precondition = Precondition::parse(if_match.as_deref()).map_err(DeleteError::header)?;
+        delete(&journal, &caller, EntryId::new(id.0), precondition).await?;
+        Ok(Deleted::NoContent)
+    }
+}
+
+fn default_limit() -> u32 {
+    50
+}
+
+impl From<EntryDraft> for Draft {
+    fn from(draft: EntryDraft) -> Self {
+        Self {
+            date: draft.date,
+            title: draft.title,
+            body: draft.body,
+            mood: draft.mood,
+            tags: draft.tags,
+            completed: draft.completed,
+        }
+    }
+}
+
+impl From<entry::Entry> for Entry {
+    fn from(entry: entry::Entry) -> Self {
+        let content = entry.content.into_parts();
+        Self {
+            id: entry.id.uuid(),
+            date: content.date,
+            title: content.title,
+            body: content.body,
+            mood: content.mood,
+            tags: content.tags,
+            completed: content.completed,
+            revision: entry.revision.number(),
+            created_at: entry.created_at,
+            updated_at: entry.updated_at,
+        }
+    }
+}
+
+impl From<entry::Entry> for OneEntry {
+    fn from(entry: entry::Entry) -> Self {
+        let tag = entity_tag(entry.revision);
+        Self::Ok(Json(entry.into()), tag)
+    }
+}
+
+impl From<Listed> for EntryPage {
+    fn from(listed: Listed) -> Self {
+        Self {
+            entries: listed.entries.into_iter().map(Entry::from).collect(),
+            unreadable: listed
+                .unreadable
+                .into_iter()
+                .map(UnreadableEntry::from)
+                .collect(),
+            next: listed.next,
+        }
+    }
+}
+
+impl From<Unreadable> for UnreadableEntry {
+    fn from(row: Unreadable) -> Self {
+        Self {
+            id: row.id.uuid(),
+            date: row.date,
+            revision: row.revision.number(),
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! The API port and the ops port of the journal.
+
+mod entries;
+
+use std::{
+    process::ExitCode,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use poem::EndpointExt;
+use poem_openapi::OpenApiService;
+use serde_json::Value;
+use shared::{
+    access_token::{self, Verification},
+    openapi,
+    serve::{Edge, Readiness},
+    telemetry::Metrics,
+};
+
+use crate::Journal;
+use entries::EntriesApi;
+
+const TITLE: &str = "Keystead journal";
+const DESCRIPTION: &str = "A person's journal, sealed under a key that only opens while they are here. \
+    Every call needs the person's access token from the identity service as a bearer token. Another \
+    person's entry and one that does not exist are the same 404.";
+
+/// Every operation wants a person, and refuses in the same words when there is none.
+const SCHEMES: &[openapi::Scheme] = &[access_token::SCHEME];
+
+/// The OpenAPI document. Needs no settings and no sockets.
+pub fn document() -> Value {
+    openapi::document(&service(), SCHEMES)
+}
+
+/// The subcommand `openapi`: prints the document, or says what is missing in it.
+pub fn print_document() -> ExitCode {
+    openapi::print(&service(), SCHEMES)
+}
+
+/// What the API port serves.
+pub(crate) fn api(journal: Arc<Journal>) -> Edge {
+    let service = service();
+    let document = openapi::document(&service, SCHEMES);
+    let verification = Verification {
+        verifier: Arc::clone(&journal.people),
+        clock: journal.clock.clone(),
+    };
+    Edge::new(service.data(journal).data(verification), &document).with_explorer(&document)
+}
+
+/// What the ops port serves: probes and metrics. `prepared` turns true when the database is migrated.
+pub(crate) fn ops(journal: Arc<Journal>, prepared: Arc<AtomicBool>, metrics: Metrics) -> Edge {
+    let readiness = move || readiness(Arc::clone(&journal), prepared.load(Ordering::Relaxed));
+    shared::serve::ops(metrics, readiness)
+}
+
+async fn readiness(journal: Arc<Journal>, prepared: bool) -> Readiness {
+    Readiness::new()
+        .check("postgres", journal.pool.ping().await.is_ok())
+        .check("schema", prepared)
+}
+
+fn service() -> OpenApiService<EntriesApi, ()> {
+    OpenApiService::new(EntriesApi, TITLE, env!("CARGO_PKG_VERSION")).description(DESCRIPTION)
+}

@@ -1,0 +1,106 @@
+//! The journal's tables and its log, read by a thief.
+
+use serde_json::json;
+use tokio_postgres::SimpleQueryMessage;
+use uuid::Uuid;
+
+use crate::journal::{Journal, database, log};
+
+/// Every row of every table of the person, as text and as the bytes it stands for.
+async fn stolen(user: Uuid) -> String {
+    let db = database().await;
+    let tables = db
+        .query(
+            "SELECT table_name::text FROM information_schema.columns
+             WHERE table_schema = 'public' AND column_name = 'user_id'",
+            &[],
+        )
+        .await
+        .expect("the catalog can be read");
+    let mut text = String::new();
+    for table in tables {
+        let table: String = table.get(0);
+        let sql = format!("SELECT * FROM {table} WHERE user_id = '{user}'");
+        for message in db.simple_query(&sql).await.expect("the table can be read") {
+            let SimpleQueryMessage::Row(row) = message else {
+                continue;
+            };
+            for column in 0..row.len() {
+                let value = row.get(column).unwrap_or_default();
+                text.push_str(value);
+                text.push('\n');
+                if let Some(bytes) = value.strip_prefix("\\x").and_then(bytes) {
+                    text.push_str(&String::from_utf8_lossy(&bytes));
+                    text.push('\n');
+                }
+            }
+        }
+    }
+    assert!(text.contains(&user.to_string()), "something was stolen");
+    text
+}
+
+fn bytes(hex: &str) -> Option<Vec<u8>> {
+    (0..hex.len())
+        .step_by(2)
+        .map(|at| u8::from_str_radix(hex.get(at..at + 2)?, 16).ok())
+        .collect()
+}
+
+#[tokio::test]
+async fn neither_the_tables_nor_the_log_show_what_was_written() {
+    let ada = Journal::of_a_new_person().await;
+    let mark = ada.user_id.simple().to_string();
+    let words = ["title", "body", "tag"].map(|part| format!("{part}{mark}"));
+    let [title, body, tag] = &words;
+    let id = ada
+        .write(
+            &json!({"date": "2026-11-24", "title": title, "body": body, "tags": [tag], "mood": 3}),
+        )
+        .await;
+    let edited =
+        json!({"date": "2026-11-24", "title": title, "body": body, "tags": [tag], "mood": 4});
+    assert_eq!(ada.replace(&id, &edited, None).await.status, 200);
+    assert_eq!(ada.list("").await.status, 200);
+    let refused = json!({"date": title, "title": [body], "body": {"k": tag}, "extra": body});
+    assert_eq!(ada.create(&refused).await.status, 400);
+
+    let (tables, log) = (stolen(ada.user_id).await, log());
+    for word in words
+        .iter()
+        .map(String::as_str)
+        .chain(["mood", "completed", "tags"])
+    {
+        assert!(!tables.contains(word), "{word} is in a table");
+    }
+    for word in words.iter().map(String::as_str).chain([ada.token()]) {
+        assert!(!log.contains(word), "{word} is in the log");
+    }
+    assert!(
+        log.contains(&ada.user_id.to_string()),
+        "the log names the person by id"
+    );
+}
+
+#[tokio::test]
+async fn a_mood_a_tag_a_finished_entry_and_a_short_title_cannot_be_told_by_size() {
+    let ada = Journal::of_a_new_person().await;
+    for entry in [
+        json!({"date": "2026-11-24", "title": "", "body": "", "mood": 1}),
+        json!({"date": "2026-11-24", "title": "Divorce", "body": "Short.", "mood": 10}),
+        json!({"date": "2026-11-24", "title": "x".repeat(60), "body": "y".repeat(60)}),
+        json!({"date": "2026-11-24", "title": "", "body": "", "tags": ["work", "family"], "completed": true}),
+    ] {
+        ada.write(&entry).await;
+    }
+    let sizes = database()
+        .await
+        .query(
+            "SELECT DISTINCT octet_length(title_sealed), octet_length(body_sealed), octet_length(details_sealed)
+             FROM entries WHERE user_id = $1",
+            &[&ada.user_id],
+        )
+        .await
+        .expect("the table can be read");
+    assert_eq!(sizes.len(), 1, "all rows look alike");
+}

@@ -1,0 +1,188 @@
+//! People and their journals as tests see them: requests in, answers out, and the tables behind.
+
+use std::time::Duration;
+
+use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+use reqwest::{Client, Method, RequestBuilder, Response, header::HeaderMap};
+use serde_json::{Value, json};
+use stack::Addresses;
+use uuid::Uuid;
+
+use crate::person;
+
+/// Longer than any answer of a loaded machine takes.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A person with an access token, and the journal that they see.
+#[derive(Clone)]
+pub(crate) struct Journal {
+    pub(crate) user_id: Uuid,
+    token: String,
+    url: String,
+    http: Client,
+}
+
+/// What came back.
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: HeaderMap,
+    pub(crate) text: String,
+}
+
+impl Journal {
+    /// Of somebody who signed up just now and wrote nothing yet.
+    pub(crate) async fn of_a_new_person() -> Self {
+        let addresses = Addresses::of_the_test_run();
+        let token = person::sign_up(&addresses).await;
+        Self {
+            user_id: subject(&token),
+            token,
+            url: format!("{}/api/entries", addresses.api.journal),
+            http: Client::builder()
+                .timeout(PATIENCE)
+                .no_proxy()
+                .build()
+                .expect("a client builds"),
+        }
+    }
+
+    pub(crate) async fn create(&self, draft: &Value) -> Answer {
+        sent(self.request(Method::POST, "").json(draft)).await
+    }
+
+    /// Creates an entry that must be taken; its id.
+    pub(crate) async fn write(&self, draft: &Value) -> String {
+        let answer = self.create(draft).await;
+        assert_eq!(answer.status, 201, "{}", answer.text);
+        answer.json()["id"]
+            .as_str()
+            .expect("an entry has an id")
+            .to_owned()
+    }
+
+    pub(crate) async fn read(&self, id: &str) -> Answer {
+        sent(self.request(Method::GET, &format!("/{id}"))).await
+    }
+
+    /// `query` with its question mark, or nothing.
+    pub(crate) async fn list(&self, query: &str) -> Answer {
+        sent(self.request(Method::GET, query)).await
+    }
+
+    pub(crate) async fn replace(&self, id: &str, draft: &Value, if_match: Option<&str>) -> Answer {
+        let request = self.request(Method::PUT, &format!("/{id}")).json(draft);
+        sent(with_if_match(request, if_match)).await
+    }
+
+    pub(crate) async fn delete(&self, id: &str, if_match: Option<&str>) -> Answer {
+        let request = self.request(Method::DELETE, &format!("/{id}"));
+        sent(with_if_match(request, if_match)).await
+    }
+
+    /// A request with the person's token, for what the methods above do not say.
+    pub(crate) fn request(&self, method: Method, rest: &str) -> RequestBuilder {
+        self.unauthenticated(method, rest).bearer_auth(&self.token)
+    }
+
+    pub(crate) fn unauthenticated(&self, method: Method, rest: &str) -> RequestBuilder {
+        self.http.request(method, format!("{}{rest}", self.url))
+    }
+
+    pub(crate) fn token(&self) -> &str {
+        &self.token
+    }
+}
+
+impl Answer {
+    /// # Panics
+    /// When the body is not JSON.
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap_or_else(|_| panic!("not JSON: {}", self.text))
+    }
+
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+
+    /// Status and code of a problem.
+    pub(crate) fn problem(&self) -> (u16, String) {
+        assert_eq!(
+            self.header("content-type"),
+            Some("application/problem+json"),
+            "{}",
+            self.text
+        );
+        (
+            self.status,
+            self.json()["code"].as_str().unwrap_or_default().to_owned(),
+        )
+    }
+
+    /// The pointers of a problem's errors.
+    pub(crate) fn pointers(&self) -> Vec<String> {
+        let errors = self.json()["errors"]
+            .as_array()
+            .cloned()
+            .unwrap_or_default();
+        let pointer = |error: &Value| error["pointer"].as_str().unwrap_or_default().to_owned();
+        errors.iter().map(pointer).collect()
+    }
+}
+
+pub(crate) async fn sent(request: RequestBuilder) -> Answer {
+    let response: Response = request.send().await.expect("the journal answers");
+    Answer {
+        status: response.status().as_u16(),
+        headers: response.headers().clone(),
+        text: response.text().await.expect("the answer is text"),
+    }
+}
+
+/// An ordinary entry about that day.
+pub(crate) fn draft(date: &str, title: &str) -> Value {
+    json!({
+        "date": date,
+        "title": title,
+        "body": format!("The body of {title}."),
+        "mood": 7,
+        "tags": ["home"],
+        "completed": true,
+    })
+}
+
+/// The journal's database, as somebody with the database's password sees it.
+pub(crate) async fn database() -> tokio_postgres::Client {
+    let url = Addresses::of_the_test_run().database.journal;
+    let (client, connection) = tokio_postgres::connect(&url, tokio_postgres::NoTls)
+        .await
+        .expect("the journal's database is there");
+    tokio::spawn(connection);
+    client
+}
+
+/// Everything the journal has logged so far.
+pub(crate) fn log() -> String {
+    let folder = Addresses::of_the_test_run().log_dir;
+    let bytes = std::fs::read(folder.join("journal.log")).expect("the journal logs");
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+fn with_if_match(request: RequestBuilder, if_match: Option<&str>) -> RequestBuilder {
+    match if_match {
+        Some(tag) => request.header("If-Match", tag),
+        None => request,
+    }
+}
+
+/// `sub` of a token, unverified.
+fn subject(token: &str) -> Uuid {
+    let claims = token.split('.').nth(1).expect("a token has three parts");
+    let claims = BASE64_URL_SAFE_NO_PAD
+        .decode(claims)
+        .expect("claims are base64url");
+    let claims: Value = serde_json::from_slice(&claims).expect("claims are JSON");
+    claims["sub"]
+        .as_str()
+        .and_then(|sub| sub.parse().ok())
+        .expect("`sub` is an id")
+}

@@ -1,0 +1,78 @@
+//! Nobody without a person's access token gets anywhere.
+
+use reqwest::Method;
+use serde_json::Value;
+
+use crate::journal::{Journal, draft, sent};
+
+#[tokio::test]
+async fn without_a_valid_access_token_no_operation_answers() {
+    let ada = Journal::of_a_new_person().await;
+    let id = ada.write(&draft("2026-11-24", "private")).await;
+    let entry = format!("/{id}");
+    let operations = [
+        (Method::POST, ""),
+        (Method::GET, ""),
+        (Method::GET, entry.as_str()),
+        (Method::PUT, entry.as_str()),
+        (Method::DELETE, entry.as_str()),
+    ];
+    let (payload, signature) = ada
+        .token()
+        .rsplit_once('.')
+        .expect("a token has three parts");
+    let mut forged: Vec<_> = signature.chars().rev().collect();
+    forged.swap(3, 40);
+    let forged = format!("{payload}.{}", forged.into_iter().collect::<String>());
+    let unsigned = format!("{payload}.");
+    let credentials = [
+        (None, "unauthorized"),
+        (Some("Basic YTpi".to_owned()), "unauthorized"),
+        (Some("Bearer nonsense".to_owned()), "invalid_token"),
+        (Some(format!("Bearer {unsigned}")), "invalid_token"),
+        (Some(format!("Bearer {forged}")), "invalid_token"),
+        (Some("Bearer kst_r_AAAA".to_owned()), "wrong_token_type"),
+    ];
+    for (method, rest) in operations {
+        for (credential, code) in &credentials {
+            let mut request = ada.unauthenticated(method.clone(), rest);
+            if let Some(credential) = credential {
+                request = request.header("authorization", credential);
+            }
+            if method == Method::POST || method == Method::PUT {
+                request = request.json(&draft("2026-11-24", "intruder"));
+            }
+            let answer = sent(request).await;
+            assert_eq!(
+                answer.problem(),
+                (401, (*code).to_owned()),
+                "{method} {credential:?}"
+            );
+            assert!(
+                answer
+                    .header("www-authenticate")
+                    .is_some_and(|it| it.starts_with("Bearer"))
+            );
+        }
+    }
+    assert_eq!(ada.read(&id).await.json()["title"], "private");
+    assert_eq!(
+        ada.list("").await.json()["entries"]
+            .as_array()
+            .map(Vec::len),
+        Some(1)
+    );
+}
+
+#[tokio::test]
+async fn the_document_is_served_and_names_every_operation() {
+    let ada = Journal::of_a_new_person().await;
+    let answer = sent(ada.unauthenticated(Method::GET, "/../../openapi.json")).await;
+    assert_eq!(answer.status, 200);
+    let document: Value = answer.json();
+    let paths = document["paths"].as_object().expect("a document has paths");
+    assert_eq!(
+        paths.keys().collect::<Vec<_>>(),
+        ["/api/entries", "/api/entries/{id}"]
+    );
+}
