@@ -193,7 +193,7 @@ mod tests {
     }
 
     fn entry(draft: Draft) -> Entry {
-        Entry::new(Content::parse(draft).ok().expect("within the limits"), NOW)
+        Entry::new(Content::parse(draft).expect("within the limits"), NOW)
     }
 
     fn sealed() -> (SealedEntry, DataKey) {
@@ -208,7 +208,7 @@ mod tests {
     #[test]
     fn what_was_sealed_opens_for_its_person() {
         let (row, key) = sealed();
-        let opened = row.open(ada(), &key).ok().expect("it opens");
+        let opened = row.open(ada(), &key).expect("it opens");
         assert!(*opened.content.parts() == draft());
         assert_eq!((opened.id, opened.revision), (row.id, Revision::FIRST));
     }
@@ -240,7 +240,7 @@ mod tests {
     fn a_column_pasted_into_another_or_from_another_revision_does_not_open() {
         let key = DataKey::generate(1);
         let first = entry(draft());
-        let content = Content::parse(draft()).ok().expect("within the limits");
+        let content = Content::parse(draft()).expect("within the limits");
         let second = SealedEntry::seal(&first.edited(content, NOW), ada(), &key);
         let first = SealedEntry::seal(&first, ada(), &key);
         let copy = |row: &SealedEntry| SealedEntry {
@@ -365,7 +365,7 @@ mod tests {
 
     #[test]
     fn an_edit_is_never_older_than_what_it_replaces() {
-        let content = || Content::parse(draft()).ok().expect("within the limits");
+        let content = || Content::parse(draft()).expect("within the limits");
         let first = Entry::new(content(), NOW);
         let edited = first.edited(content(), NOW - Duration::hours(1));
         assert_eq!((edited.created_at, edited.updated_at), (NOW, NOW));
@@ -389,7 +389,7 @@ mod tests {
                 ..draft()
             };
             let opened = SealedEntry::seal(&entry(draft()), ada(), &key).open(ada(), &key);
-            prop_assert!(*opened.ok().expect("it opens").content.parts() == draft());
+            prop_assert!(*opened.expect("it opens").content.parts() == draft());
         }
     }
 }

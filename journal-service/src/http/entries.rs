@@ -202,6 +202,10 @@ impl EntriesApi {
     /// The newest day first. A page ends after `limit` entries, or earlier when they are very long: go on as
     /// long as there is a `next`.
     #[oai(path = "/", method = "get", operation_id = "list_entries")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "they are the parameters of the operation"
+    )]
     async fn list(
         &self,
         caller: Caller,
@@ -249,6 +253,10 @@ impl EntriesApi {
     /// nothing and is never a conflict, so a request whose answer was lost can be repeated. Without
     /// `If-Match` the last write wins.
     #[oai(path = "/:id", method = "put", operation_id = "replace_entry")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "they are the parameters of the operation"
+    )]
     async fn edit(
         &self,
         caller: Caller,

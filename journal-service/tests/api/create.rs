@@ -2,7 +2,12 @@
 
 use reqwest::Method;
 use serde_json::{Value, json};
-use tokio::task::JoinSet;
+use stack::Addresses;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    task::JoinSet,
+};
 
 use crate::journal::{Journal, draft, sent};
 
@@ -92,64 +97,67 @@ async fn a_body_of_one_mebibyte_is_taken_however_it_is_escaped_and_no_byte_more(
     let answer = ada.create(&longer).await;
     assert_eq!(answer.problem(), (400, "invalid_request".to_owned()));
     assert_eq!(answer.pointers(), ["#/body"]);
+}
 
-    let huge = json!({"date": "2026-11-24", "title": "", "body": "x".repeat(5 << 20)});
-    assert_eq!(
-        ada.create(&huge).await.problem(),
-        (413, "payload_too_large".to_owned())
+#[tokio::test]
+async fn a_request_over_four_mebibytes_is_refused_before_it_is_sent() {
+    let ada = Journal::of_a_new_person().await;
+    let address = Addresses::of_the_test_run()
+        .api
+        .journal
+        .replace("http://", "");
+    let mut socket = TcpStream::connect(&address)
+        .await
+        .expect("the journal listens");
+    let head = format!(
+        "POST /api/entries HTTP/1.1\r\nHost: {address}\r\nAuthorization: Bearer {}\r\n\
+         Content-Type: application/json\r\nContent-Length: {}\r\n\r\n",
+        ada.token(),
+        (4 << 20) + 1
     );
+    socket
+        .write_all(head.as_bytes())
+        .await
+        .expect("the header is taken");
+    let mut answer = vec![0; 12];
+    socket
+        .read_exact(&mut answer)
+        .await
+        .expect("the journal answers");
+    assert_eq!(String::from_utf8_lossy(&answer), "HTTP/1.1 413");
 }
 
 #[tokio::test]
 async fn every_wrong_part_is_named_and_nothing_of_it_is_repeated() {
     let ada = Journal::of_a_new_person().await;
     let long = "hunter2".repeat(40);
+    let draft_with = |field: &str, value: Value| {
+        let mut draft = json!({"date": "2026-11-24", "title": "", "body": ""});
+        draft[field] = value;
+        draft
+    };
     let cases: [(Value, &[&str]); 12] = [
         (json!({}), &["#/body", "#/date", "#/title"]),
-        (
-            json!({"date": "2026-02-30", "title": "", "body": ""}),
-            &["#/date"],
-        ),
-        (
-            json!({"date": "0000-01-01", "title": "", "body": ""}),
-            &["#/date"],
-        ),
-        (
-            json!({"date": "-0001-01-01", "title": "", "body": ""}),
-            &["#/date"],
-        ),
-        (
-            json!({"date": "2026-11-24T00:00:00Z", "title": "", "body": ""}),
-            &["#/date"],
-        ),
         (
             json!({"date": "2026-11-24", "title": long, "body": 7}),
             &["#/body", "#/title"],
         ),
+        (draft_with("date", json!("2026-02-30")), &["#/date"]),
+        (draft_with("date", json!("0000-01-01")), &["#/date"]),
+        (draft_with("date", json!("-0001-01-01")), &["#/date"]),
         (
-            json!({"date": "2026-11-24", "title": "", "body": "", "mood": 0}),
-            &["#/mood"],
+            draft_with("date", json!("2026-11-24T00:00:00Z")),
+            &["#/date"],
         ),
+        (draft_with("mood", json!(0)), &["#/mood"]),
+        (draft_with("mood", json!(7.5)), &["#/mood"]),
+        (draft_with("mood", json!(300)), &["#/mood"]),
         (
-            json!({"date": "2026-11-24", "title": "", "body": "", "mood": 7.5}),
-            &["#/mood"],
-        ),
-        (
-            json!({"date": "2026-11-24", "title": "", "body": "", "mood": 300}),
-            &["#/mood"],
-        ),
-        (
-            json!({"date": "2026-11-24", "title": "", "body": "", "tags": ["", long, "a", "a"]}),
+            draft_with("tags", json!(["", long, "a", "a"])),
             &["#/tags/0", "#/tags/1"],
         ),
-        (
-            json!({"date": "2026-11-24", "title": "", "body": "", "tags": ["a", "a"]}),
-            &["#/tags/1"],
-        ),
-        (
-            json!({"date": "2026-11-24", "title": "", "body": "", "id": long}),
-            &["#/id"],
-        ),
+        (draft_with("tags", json!(["a", "a"])), &["#/tags/1"]),
+        (draft_with("id", json!(long)), &["#/id"]),
     ];
     for (wrong, pointers) in cases {
         let answer = ada.create(&wrong).await;

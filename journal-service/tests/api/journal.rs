@@ -11,7 +11,7 @@ use uuid::Uuid;
 use crate::person;
 
 /// Longer than any answer of a loaded machine takes.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A person with an access token, and the journal that they see.
 #[derive(Clone)]

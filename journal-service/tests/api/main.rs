@@ -1,5 +1,11 @@
 //! The journal through HTTP, with the real vault, identity and Postgres that `cargo stack test` starts.
 
+#![expect(
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "helpers of tests fail by panicking, as the tests do"
+)]
+
 mod at_rest;
 mod create;
 mod delete;

@@ -8,7 +8,7 @@ use stack::{Addresses, until};
 
 const PASSWORD: &str = "plough candle orbit meadow 7";
 /// Longer than the mail's way from the outbox to its file takes.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// The access token of a new person.
 pub(crate) async fn sign_up(addresses: &Addresses) -> String {
