@@ -102,7 +102,7 @@ fn of(schema: &Value, schemas: &Value, depth: usize) -> Option<Value> {
     }
     if let Some(parts) = schema.get("allOf").and_then(Value::as_array) {
         let parts: Option<Vec<_>> = parts.iter().map(|part| of(part, schemas, depth)).collect();
-        return parts.and_then(merged);
+        return parts.map(merged);
     }
     if let Some(choices) = schema.get("oneOf").or_else(|| schema.get("anyOf")) {
         return of(choices.get(0)?, schemas, depth);
@@ -122,13 +122,13 @@ fn of(schema: &Value, schemas: &Value, depth: usize) -> Option<Value> {
     }
 }
 
-fn merged(parts: Vec<Value>) -> Option<Value> {
+fn merged(parts: Vec<Value>) -> Value {
     let mut whole = Map::new();
     for part in parts {
         match part {
             Value::Object(part) => whole.extend(part),
-            single => return Some(single),
+            single => return single,
         }
     }
-    Some(Value::Object(whole))
+    Value::Object(whole)
 }

@@ -15,6 +15,8 @@ pub const MALFORMED_REQUEST: Case =
     Case::new(400, "malformed_request", "The request is not valid HTTP");
 /// No valid credential came with the request.
 pub const UNAUTHORIZED: Case = Case::new(401, "unauthorized", "Authentication is required");
+/// The caller is known and may not do this.
+pub const FORBIDDEN: Case = Case::new(403, "forbidden", "This is not allowed");
 /// No operation has this path.
 pub const NOT_FOUND: Case = Case::new(404, "not_found", "There is nothing here");
 /// The path exists, but not for this method; `Allow` lists the methods.

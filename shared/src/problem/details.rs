@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use poem::http::{HeaderValue, StatusCode, header};
+use poem::http::{HeaderName, HeaderValue, StatusCode, header};
 use poem::{IntoResponse, Response};
 use poem_openapi::Object;
 use poem_openapi::types::{Example, ToJSON};
@@ -81,41 +81,45 @@ impl Body {
 /// Travels as an extension of a response or an error; the edge turns it into the body and the log line.
 #[derive(Clone, Debug)]
 pub(crate) struct Details {
-    pub(crate) case: Case,
+    pub(crate) case: &'static Case,
     pub(crate) detail: String,
     pub(crate) errors: Vec<FieldError>,
-    pub(crate) retry_after: Option<Duration>,
-    pub(crate) challenge: Option<&'static str>,
-    pub(crate) allow: Option<String>,
-    pub(crate) entity_tag: Option<String>,
+    headers: Vec<(HeaderName, HeaderValue)>,
     /// For the log only.
     pub(crate) cause: Option<Arc<str>>,
 }
 
 impl Details {
     pub(crate) fn of<E: Failure>(failure: &E) -> Self {
-        Self {
-            detail: failure.to_string(),
-            errors: failure.errors(),
-            retry_after: failure.retry_after(),
-            challenge: failure.challenge(),
-            entity_tag: failure.entity_tag(),
-            cause: failure.unexpected().map(|it| it.chain().into()),
-            ..Self::new(*failure.case(), String::new())
+        let mut details = Self::new(failure.case(), failure.to_string());
+        details.errors = failure.errors();
+        details.cause = failure.unexpected().map(|it| it.chain().into());
+        if let Some(after) = failure.retry_after() {
+            details = details.with_header(header::RETRY_AFTER, whole_seconds(after).into());
         }
+        if let Some(challenge) = failure.challenge() {
+            let challenge = HeaderValue::from_static(challenge);
+            details = details.with_header(header::WWW_AUTHENTICATE, challenge);
+        }
+        if let Some(Ok(tag)) = failure.entity_tag().map(HeaderValue::try_from) {
+            details = details.with_header(header::ETAG, tag);
+        }
+        details
     }
 
-    pub(crate) fn new(case: Case, detail: impl Into<String>) -> Self {
+    pub(crate) fn new(case: &'static Case, detail: impl Into<String>) -> Self {
         Self {
             case,
             detail: detail.into(),
             errors: Vec::new(),
-            retry_after: None,
-            challenge: None,
-            allow: None,
-            entity_tag: None,
+            headers: Vec::new(),
             cause: None,
         }
+    }
+
+    pub(crate) fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.headers.push((name, value));
+        self
     }
 
     pub(crate) fn with_errors(self, errors: Vec<FieldError>) -> Self {
@@ -142,7 +146,7 @@ impl Details {
 
     /// The finished answer.
     pub(crate) fn render(&self, request_id: &str) -> Response {
-        let mut body = Body::of(&self.case, self.detail.clone(), request_id);
+        let mut body = Body::of(self.case, self.detail.clone(), request_id);
         if !self.errors.is_empty() {
             body.errors = Some(self.errors.clone());
         }
@@ -151,18 +155,11 @@ impl Details {
             .content_type(MEDIA_TYPE)
             .body(body.to_json_string());
         let headers = response.headers_mut();
-        if let Some(after) = self.retry_after {
-            headers.insert(header::RETRY_AFTER, HeaderValue::from(whole_seconds(after)));
-        }
+        headers.extend(self.headers.iter().cloned());
         if self.case.status == 401 {
-            let challenge = HeaderValue::from_static(self.challenge.unwrap_or("Bearer"));
-            headers.insert(header::WWW_AUTHENTICATE, challenge);
-        }
-        if let Some(Ok(allow)) = self.allow.as_deref().map(HeaderValue::from_str) {
-            headers.insert(header::ALLOW, allow);
-        }
-        if let Some(Ok(tag)) = self.entity_tag.as_deref().map(HeaderValue::from_str) {
-            headers.insert(header::ETAG, tag);
+            headers
+                .entry(header::WWW_AUTHENTICATE)
+                .or_insert(HeaderValue::from_static("Bearer"));
         }
         response
     }
@@ -206,19 +203,18 @@ mod tests {
     fn a_wait_is_rounded_up_to_whole_seconds() {
         assert_eq!(whole_seconds(Duration::ZERO), 1);
         assert_eq!(whole_seconds(Duration::from_millis(1_001)), 2);
-        assert_eq!(whole_seconds(Duration::from_secs(900)), 900);
+        assert_eq!(whole_seconds(Duration::from_mins(15)), 900);
     }
 
     #[tokio::test]
     async fn a_problem_has_every_member_and_header_that_its_case_asks_for() {
-        let details = Details {
-            retry_after: Some(Duration::from_secs(3)),
-            ..Details::new(
-                Case::new(401, "spent", "The code was used before"),
-                "Ask for a new code.",
-            )
+        const SPENT: Case = Case::new(401, "spent", "The code was used before");
+        let details = Details::new(&SPENT, "Ask for a new code.")
             .with_errors(vec![FieldError::body("code", "was used before")])
-        };
+            .with_header(
+                header::RETRY_AFTER,
+                whole_seconds(Duration::from_secs(3)).into(),
+            );
         let response = details.render("abc");
         assert_eq!(response.status(), 401);
         assert_eq!(response.content_type(), Some(MEDIA_TYPE));

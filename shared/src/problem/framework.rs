@@ -2,14 +2,15 @@
 //! are never used: several repeat what the client sent, which may be a password.
 
 use poem::error::{MethodNotAllowedError, NotFoundError, ParseCookieError, ReadBodyError};
-use poem::http::StatusCode;
+use poem::http::{HeaderValue, StatusCode, header};
 use poem_openapi::error::{
     AuthorizationError, ContentTypeError, ParseParamError, ParsePathError, ParseRequestPayloadError,
 };
 
 use super::{
-    Case, Details, FieldError, INTERNAL, INVALID_REQUEST, MALFORMED_REQUEST, METHOD_NOT_ALLOWED,
-    NOT_FOUND, PAYLOAD_TOO_LARGE, UNAUTHORIZED, UNAVAILABLE, UNSUPPORTED_MEDIA_TYPE,
+    Details, FORBIDDEN, FieldError, INTERNAL, INVALID_REQUEST, MALFORMED_REQUEST,
+    METHOD_NOT_ALLOWED, NOT_FOUND, PAYLOAD_TOO_LARGE, UNAUTHORIZED, UNAVAILABLE,
+    UNSUPPORTED_MEDIA_TYPE,
 };
 
 /// What the edge knows about the operation that failed.
@@ -25,23 +26,24 @@ impl Framework<'_> {
     /// The problem behind an error that no failure enum made.
     pub(crate) fn details(self, error: &poem::Error) -> Details {
         if error.is::<NotFoundError>() {
-            return Details::new(NOT_FOUND, "No operation has this path.");
+            return Details::new(&NOT_FOUND, "No operation has this path.");
         }
         if error.is::<MethodNotAllowedError>() {
-            return Details {
-                allow: Some(self.allow.unwrap_or_default().to_owned()),
-                ..Details::new(
-                    METHOD_NOT_ALLOWED,
-                    "The header Allow lists the methods of this path.",
-                )
-            };
+            // RFC 9110 §15.5.6; the methods are our own names, so the value is valid.
+            let allow = HeaderValue::from_str(self.allow.unwrap_or_default());
+            let allow = allow.unwrap_or(HeaderValue::from_static(""));
+            return Details::new(
+                &METHOD_NOT_ALLOWED,
+                "The header Allow lists the methods of this path.",
+            )
+            .with_header(header::ALLOW, allow);
         }
         if error.is::<AuthorizationError>() {
-            return Details::new(UNAUTHORIZED, "No valid credential came with the request.");
+            return Details::new(&UNAUTHORIZED, "No valid credential came with the request.");
         }
         if error.is::<ContentTypeError>() {
             return Details::new(
-                UNSUPPORTED_MEDIA_TYPE,
+                &UNSUPPORTED_MEDIA_TYPE,
                 "Send Content-Type: application/json.",
             );
         }
@@ -52,7 +54,7 @@ impl Framework<'_> {
             });
         }
         if error.is::<ParseCookieError>() {
-            return Details::new(MALFORMED_REQUEST, "The Cookie header cannot be read.");
+            return Details::new(&MALFORMED_REQUEST, "The Cookie header cannot be read.");
         }
         if let Some(error) = error.downcast_ref::<ParseParamError>() {
             return invalid(self.parameter(error.name));
@@ -90,14 +92,14 @@ impl Framework<'_> {
 }
 
 fn invalid(error: FieldError) -> Details {
-    Details::new(INVALID_REQUEST, "See errors for what is wrong and where.")
+    Details::new(&INVALID_REQUEST, "See errors for what is wrong and where.")
         .with_errors(vec![error])
 }
 
 /// The body is longer than the limit.
 pub(crate) fn too_large() -> Details {
     Details::new(
-        PAYLOAD_TOO_LARGE,
+        &PAYLOAD_TOO_LARGE,
         "The body is longer than this operation reads.",
     )
 }
@@ -105,29 +107,26 @@ pub(crate) fn too_large() -> Details {
 /// The body broke off or was not framed as HTTP says.
 pub(crate) fn broken_body() -> Details {
     Details::new(
-        MALFORMED_REQUEST,
+        &MALFORMED_REQUEST,
         "The body broke off or is not framed correctly.",
     )
 }
 
 fn by_status(error: &poem::Error) -> Details {
     match error.status() {
-        StatusCode::NOT_FOUND => Details::new(NOT_FOUND, "No operation has this path."),
+        StatusCode::NOT_FOUND => Details::new(&NOT_FOUND, "No operation has this path."),
         StatusCode::UNAUTHORIZED => {
-            Details::new(UNAUTHORIZED, "No valid credential came with the request.")
+            Details::new(&UNAUTHORIZED, "No valid credential came with the request.")
         }
         StatusCode::SERVICE_UNAVAILABLE => {
-            Details::new(UNAVAILABLE, "Try again later.").caused_by(error.to_string())
+            Details::new(&UNAVAILABLE, "Try again later.").caused_by(error.to_string())
         }
-        status if status.is_client_error() => Details::new(
-            Case {
-                status: status.as_u16(),
-                ..INVALID_REQUEST
-            },
-            "The request cannot be answered.",
-        ),
+        StatusCode::FORBIDDEN => Details::new(&FORBIDDEN, "This request is not allowed."),
+        status if status.is_client_error() => {
+            Details::new(&INVALID_REQUEST, "The request cannot be answered.")
+        }
         _ => Details::new(
-            INTERNAL,
+            &INTERNAL,
             "The failure has been recorded under the request id.",
         )
         .caused_by(error.to_string()),
@@ -144,7 +143,7 @@ mod tests {
             reason: "Expected input type \"string\", found {\"k\":\"hunter2\"}.".to_owned(),
         });
         let details = Framework::default().details(&error);
-        assert_eq!(details.case, INVALID_REQUEST);
+        assert_eq!(*details.case, INVALID_REQUEST);
         assert!(!format!("{details:?}").contains("hunter2"));
     }
 

@@ -21,8 +21,8 @@ use poem_openapi::registry::{
 use poem_openapi::types::Type;
 
 pub use cases::{
-    INTERNAL, INVALID_REQUEST, MALFORMED_JSON, MALFORMED_REQUEST, METHOD_NOT_ALLOWED, NOT_FOUND,
-    PAYLOAD_TOO_LARGE, REQUEST_TIMEOUT, TIMED_OUT, UNAUTHORIZED, UNAVAILABLE,
+    FORBIDDEN, INTERNAL, INVALID_REQUEST, MALFORMED_JSON, MALFORMED_REQUEST, METHOD_NOT_ALLOWED,
+    NOT_FOUND, PAYLOAD_TOO_LARGE, REQUEST_TIMEOUT, TIMED_OUT, UNAUTHORIZED, UNAVAILABLE,
     UNSUPPORTED_MEDIA_TYPE,
 };
 pub use details::{Body, FieldError, InvalidRequest};
@@ -275,7 +275,7 @@ mod tests {
     fn the_sources_of_the_unexpected_reach_the_log_and_not_the_client() {
         let cause = std::io::Error::other("disk secret-7 is gone");
         let details = Details::of(&Refusal::from(Unexpected::bug("reading").caused_by(cause)));
-        assert_eq!(details.case, INTERNAL);
+        assert_eq!(*details.case, INTERNAL);
         assert!(!details.detail.contains("secret-7"));
         assert!(!details.detail.contains("reading"));
         assert!(

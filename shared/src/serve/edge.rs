@@ -103,7 +103,7 @@ impl Edge {
                 None => Err(framework.details(&error)),
             },
             Err(_) => Err(Details::new(
-                TIMED_OUT,
+                &TIMED_OUT,
                 "It was given up; whether it took effect is not known.",
             )
             .caused_by("the total time limit passed")),
@@ -116,12 +116,12 @@ impl Edge {
         let hosts = request.headers().get_all(header::HOST).iter().count();
         if request.version() == Version::HTTP_11 && hosts != 1 {
             return Err(Details::new(
-                MALFORMED_REQUEST,
+                &MALFORMED_REQUEST,
                 "Exactly one Host header is required.",
             ));
         }
         if request.headers().len() > self.limits.header_fields {
-            return Err(Details::new(HEADER_TOO_LARGE, "Send fewer header fields."));
+            return Err(Details::new(&HEADER_TOO_LARGE, "Send fewer header fields."));
         }
         Ok(())
     }
@@ -144,7 +144,7 @@ impl Edge {
             Ok(Err(ReadBodyError::PayloadTooLarge)) => Err(too_large()),
             Ok(Err(_)) => Err(broken_body()),
             Err(_) => Err(Details::new(
-                REQUEST_TIMEOUT,
+                &REQUEST_TIMEOUT,
                 "The body did not arrive in time.",
             )),
         }
@@ -155,12 +155,12 @@ impl Endpoint for Edge {
     type Output = Response;
 
     async fn call(&self, request: Request) -> poem::Result<Response> {
-        let started = Instant::now();
         let scope = RequestScope::new(request.headers());
         let matched = self
             .operations
             .matching(request.method(), request.uri().path());
         let seen = Seen {
+            started: Instant::now(),
             operation: matched.operation.map_or("unmatched", |it| it.id.as_str()),
             method: known_method(&request),
             peer: request.data::<Arc<Peer>>().cloned(),
@@ -174,13 +174,14 @@ impl Endpoint for Edge {
         security_headers::set(headers);
         let id = HeaderValue::from_str(scope.request_id()).expect("hex is a header value");
         headers.insert("x-request-id", id);
-        self.record(&seen, &scope, &response, problem.as_ref(), started);
+        self.record(&seen, &scope, &response, problem.as_ref());
         Ok(response)
     }
 }
 
 /// What the log line says about the request itself.
 struct Seen<'a> {
+    started: Instant,
     operation: &'a str,
     method: &'static str,
     peer: Option<Arc<Peer>>,
@@ -195,9 +196,8 @@ impl Edge {
         scope: &RequestScope,
         response: &Response,
         problem: Option<&Details>,
-        started: Instant,
     ) {
-        let elapsed = started.elapsed();
+        let elapsed = seen.started.elapsed();
         let status = response.status().as_u16();
         let operation = seen.operation.to_owned();
         metrics::histogram!("http_request_duration_seconds", "operation" => operation.clone())
@@ -255,7 +255,7 @@ fn known_method(request: &Request) -> &'static str {
 fn panicked(_payload: Box<dyn Any + Send>) -> Details {
     // The hook of `telemetry` has logged the place; the payload may hold anything.
     Details::new(
-        INTERNAL,
+        &INTERNAL,
         "The failure has been recorded under the request id.",
     )
     .caused_by("a handler panicked")

@@ -52,7 +52,7 @@ impl<T: ParseFromJSON + 'static> ParsePayload for Json<T> {
     async fn from_request(request: &Request, body: &mut RequestBody) -> Result<Self> {
         if !request.content_type().is_some_and(is_json) {
             let details = Details::new(
-                UNSUPPORTED_MEDIA_TYPE,
+                &UNSUPPORTED_MEDIA_TYPE,
                 "Send Content-Type: application/json.",
             );
             return Err(details.into_error());
@@ -65,7 +65,7 @@ impl<T: ParseFromJSON + 'static> ParsePayload for Json<T> {
 
 fn parse<T: ParseFromJSON + 'static>(bytes: &[u8]) -> Result<T, Details> {
     let value = json_text::parse(bytes)
-        .map_err(|error| Details::new(MALFORMED_JSON, format!("Not valid JSON: {error}.")))?;
+        .map_err(|error| Details::new(&MALFORMED_JSON, format!("Not valid JSON: {error}.")))?;
     let errors = schema_of::<T>().check(&value);
     if !errors.is_empty() {
         return Err(invalid(errors));
@@ -80,7 +80,7 @@ fn parse<T: ParseFromJSON + 'static>(bytes: &[u8]) -> Result<T, Details> {
 }
 
 fn invalid(errors: Vec<FieldError>) -> Details {
-    Details::new(INVALID_REQUEST, "See errors for what is wrong and where.").with_errors(errors)
+    Details::new(&INVALID_REQUEST, "See errors for what is wrong and where.").with_errors(errors)
 }
 
 /// The schema of a type, made at its first use and kept: the number of types is bounded.
@@ -188,7 +188,7 @@ mod tests {
     #[test]
     fn every_wrong_part_is_named_at_once() {
         let details = problem(r#"{"password": 7, "remember": "yes", "extra": 1}"#);
-        assert_eq!(details.case, INVALID_REQUEST);
+        assert_eq!(*details.case, INVALID_REQUEST);
         let pointers: Vec<_> = details
             .errors
             .iter()

@@ -58,14 +58,7 @@ impl Schema {
         for part in &schema.all_of {
             self.visit(part, value, at, found);
         }
-        let choices = if schema.one_of.is_empty() {
-            &schema.any_of
-        } else {
-            &schema.one_of
-        };
-        if !choices.is_empty() {
-            self.choice(schema, choices, value, at, found);
-        }
+        self.choice(schema, value, at, found);
         if !schema.enum_items.is_empty() && !schema.enum_items.contains(value) {
             return found.add(at, "is not one of the allowed values");
         }
@@ -126,14 +119,11 @@ impl Schema {
     }
 
     /// One of several shapes: the discriminator says which, or any must fit.
-    fn choice(
-        &self,
-        schema: &MetaSchema,
-        choices: &[MetaSchemaRef],
-        value: &Value,
-        at: &str,
-        found: &mut Found,
-    ) {
+    fn choice(&self, schema: &MetaSchema, value: &Value, at: &str, found: &mut Found) {
+        let mut choices = schema.one_of.iter().chain(&schema.any_of).peekable();
+        if choices.peek().is_none() {
+            return;
+        }
         let fits = |choice: &MetaSchemaRef| {
             let mut inner = Found(Vec::new());
             self.visit(choice, value, at, &mut inner);
@@ -148,7 +138,7 @@ impl Schema {
                 return found.add(&at, "is not one of the allowed values");
             }
         }
-        if !choices.iter().any(fits) {
+        if !choices.any(fits) {
             found.add(at, "fits none of the allowed shapes");
         }
     }

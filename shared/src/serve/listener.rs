@@ -79,7 +79,10 @@ impl Server {
             let permit = tokio::select! {
                 biased;
                 () = shutdown.requested() => break,
-                permit = Arc::clone(&permits).acquire_owned() => permit.expect("never closed"),
+                permit = Arc::clone(&permits).acquire_owned() => permit,
+            };
+            let Ok(permit) = permit else {
+                break; // nobody closes the semaphore
             };
             let accepted = tokio::select! {
                 biased;

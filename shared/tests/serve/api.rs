@@ -1,11 +1,14 @@
 //! A small service that uses everything the real ones use.
 
+#![expect(clippy::unused_async, reason = "poem-openapi wants async functions")]
+
 use std::sync::Arc;
 
-use poem::Request;
 use poem::web::Data;
+use poem::{Body, Request};
 use poem_openapi::auth::Bearer;
 use poem_openapi::param::{Path, Query};
+use poem_openapi::payload::Binary;
 use poem_openapi::types::Example;
 use poem_openapi::{ApiResponse, Object, OpenApi, OpenApiService, SecurityScheme};
 use shared::problem::{
@@ -206,6 +209,12 @@ impl Api {
         self.gate.entered.notify_one();
         self.gate.leave.notified().await;
         Json(Names::example())
+    }
+
+    /// An answer without end
+    #[oai(path = "/endless", method = "get", operation_id = "endless")]
+    async fn endless(&self) -> Binary<Body> {
+        Binary(Body::from_async_read(tokio::io::repeat(b'x')))
     }
 
     /// Panic with a secret

@@ -101,7 +101,7 @@ struct Bare;
 impl Bare {
     #[oai(path = "/bare", method = "get")]
     async fn bare(&self) -> shared::serve::Json<String> {
-        shared::serve::Json(String::new())
+        std::future::ready(shared::serve::Json(String::new())).await
     }
 }
 

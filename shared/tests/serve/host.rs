@@ -52,12 +52,21 @@ impl Host {
         Self::run(bind(limits).await.with_tls(config))
     }
 
+    /// Serves another edge on a plain socket.
+    pub(crate) async fn serving(edge: Edge, limits: Limits) -> Self {
+        Self::start(bind(limits).await, edge, Arc::default())
+    }
+
     fn run(server: Server) -> Self {
         let gate = Arc::new(Gate::default());
-        let (trigger, shutdown) = Shutdown::manual();
         let api = service(&gate);
         let document = openapi::document(&api, &[]);
         let edge = Edge::new(api, &document).with_explorer(&document);
+        Self::start(server, edge, gate)
+    }
+
+    fn start(server: Server, edge: Edge, gate: Arc<Gate>) -> Self {
+        let (trigger, shutdown) = Shutdown::manual();
         Self {
             address: server.local_addr(),
             gate,
