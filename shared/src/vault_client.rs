@@ -16,6 +16,7 @@ use crate::{
     envelope::DataKey,
     problem::Unexpected,
     random,
+    serve::RequestScope,
     service_token::Signer,
     settings::{Problems, Reader, parsed, text},
 };
@@ -265,6 +266,9 @@ impl VaultClient {
             .json(body);
         if let Some(proof) = proof {
             request = request.header("X-User-Token", proof.expose_secret());
+        }
+        if let Some(scope) = RequestScope::current() {
+            request = request.header("traceparent", scope.traceparent());
         }
         request.send().await
     }

@@ -50,6 +50,11 @@ impl Explorer {
         }
     }
 
+    /// Whether the request is for one of these pages.
+    pub(crate) fn serves(&self, request: &Request) -> bool {
+        self.answer(request).is_some()
+    }
+
     /// `None` when the request is for something else.
     pub(crate) fn answer(&self, request: &Request) -> Option<Response> {
         if !matches!(*request.method(), Method::GET | Method::HEAD) {

@@ -77,6 +77,15 @@ impl Edge {
         Self { limits, ..self }
     }
 
+    /// The label of logs and metrics: one of a bounded set.
+    fn name<'a>(&self, request: &Request, matched: Matched<'a>) -> &'a str {
+        match matched.operation {
+            Some(operation) => &operation.id,
+            None if self.explorer.as_ref().is_some_and(|it| it.serves(request)) => "explorer",
+            None => "unmatched",
+        }
+    }
+
     async fn answer(&self, request: Request, matched: Matched<'_>) -> Result<Response, Details> {
         self.check_header(&request)?;
         if let Some(page) = self.explorer.as_ref().and_then(|it| it.answer(&request)) {
@@ -161,7 +170,7 @@ impl Endpoint for Edge {
             .matching(request.method(), request.uri().path());
         let seen = Seen {
             started: Instant::now(),
-            operation: matched.operation.map_or("unmatched", |it| it.id.as_str()),
+            operation: self.name(&request, matched),
             method: known_method(&request),
             peer: request.data::<Arc<Peer>>().cloned(),
         };
