@@ -169,6 +169,13 @@ enum OneEntry {
 }
 
 #[derive(ApiResponse)]
+enum OnePage {
+    /// One page of the person's entries.
+    #[oai(status = 200)]
+    Ok(Json<EntryPage>),
+}
+
+#[derive(ApiResponse)]
 enum Deleted {
     /// The entry is gone.
     #[oai(status = 204)]
@@ -223,7 +230,7 @@ impl EntriesApi {
             validator(minimum(value = "1"), maximum(value = "100"))
         )]
         limit: Query<u32>,
-    ) -> Result<Json<EntryPage>, Problem<ListError>> {
+    ) -> Result<OnePage, Problem<ListError>> {
         let wanted = Wanted {
             from: from.0,
             to: to.0,
@@ -231,7 +238,7 @@ impl EntriesApi {
             limit: limit.0,
         };
         let listed = list(&journal, &caller, wanted, journal.clock.now()).await?;
-        Ok(Json(listed.into()))
+        Ok(OnePage::Ok(Json(listed.into())))
     }
 
     /// Read an entry

@@ -67,3 +67,13 @@ async fn readiness(journal: Arc<Journal>, prepared: bool) -> Readiness {
 fn service() -> OpenApiService<EntriesApi, ()> {
     OpenApiService::new(EntriesApi, TITLE, env!("CARGO_PKG_VERSION")).description(DESCRIPTION)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_document_lacks_nothing() {
+        assert_eq!(openapi::missing(&document()), Vec::<String>::new());
+    }
+}
