@@ -1,0 +1,57 @@
+#![doc = include_str!("../README.md")]
+
+mod application;
+mod cancel_signup;
+mod domain;
+mod hashing;
+mod http;
+mod login;
+mod logout;
+mod mail;
+mod me;
+mod mint;
+mod outbox_key;
+mod refresh;
+mod resend_verification;
+mod settings;
+mod signing_keys;
+mod signup;
+mod store;
+mod verify_email;
+mod worker;
+
+pub use application::{Application, StartError, migrate};
+pub use http::print_document;
+pub use settings::Settings;
+
+use std::sync::Arc;
+
+use shared::{access_token::Verifier, clock::Clock, postgres::Pool, vault_client::VaultClient};
+use tokio::sync::Notify;
+
+use domain::secret_keys::SecretKeys;
+use hashing::HashingPool;
+use mail::Mailer;
+use outbox_key::OutboxKey;
+use settings::{Passwords, Sessions};
+use signing_keys::SigningKeys;
+
+/// What one running identity service holds.
+struct Identity {
+    pool: Pool,
+    vault: VaultClient,
+    secrets: Arc<SecretKeys>,
+    hashing: HashingPool,
+    signing: SigningKeys,
+    /// Verifies this service's own access tokens, for `/me` and `/logout`.
+    verifier: Arc<Verifier>,
+    outbox_key: OutboxKey,
+    /// Wakes the worker as soon as there is mail.
+    outbox_filled: Notify,
+    mailer: Mailer,
+    passwords: Passwords,
+    sessions: Sessions,
+    issuer: String,
+    audience: String,
+    clock: Clock,
+}

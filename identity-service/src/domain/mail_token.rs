@@ -1,0 +1,49 @@
+//! The secret in a mail: 256 random bits, of which the database keeps the hash.
+
+use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+use secrecy::{ExposeSecret, SecretString};
+use sha2::{Digest, Sha256};
+use shared::random;
+
+const PREFIX: &str = "kst_v_";
+
+/// Proves that its holder reads the mails of an address.
+pub(crate) struct MailToken(SecretString);
+
+impl MailToken {
+    pub(crate) fn generate() -> Self {
+        let secret = BASE64_URL_SAFE_NO_PAD.encode(random::bytes::<32>());
+        Self(format!("{PREFIX}{secret}").into())
+    }
+
+    /// What a person sent back; anything is taken, and only the right one is found by its hash.
+    pub(crate) fn presented(text: String) -> Self {
+        Self(text.into())
+    }
+
+    /// For the mail, and for nothing else.
+    pub(crate) fn expose(&self) -> &str {
+        self.0.expose_secret()
+    }
+
+    /// What the database keeps. A plain hash is enough: 256 random bits cannot be guessed.
+    pub(crate) fn hash(&self) -> Vec<u8> {
+        Sha256::digest(self.expose()).to_vec()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_is_found_by_its_hash_and_no_two_are_alike() {
+        let token = MailToken::generate();
+        assert_eq!(
+            MailToken::presented(token.expose().to_owned()).hash(),
+            token.hash()
+        );
+        assert_ne!(MailToken::generate().hash(), token.hash());
+        assert!(token.expose().starts_with("kst_v_") && token.expose().len() == 49);
+    }
+}

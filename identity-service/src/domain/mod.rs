@@ -1,0 +1,9 @@
+//! The pure rules: no `async`, no pool, no clock, no environment.
+
+pub(crate) mod email_address;
+pub(crate) mod mail_token;
+pub(crate) mod password;
+pub(crate) mod refresh_token;
+pub(crate) mod sealed;
+pub(crate) mod secret_keys;
+pub(crate) mod signing_key;

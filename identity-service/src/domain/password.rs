@@ -1,0 +1,213 @@
+//! Passwords: what is acceptable, and the only place that hashes.
+//!
+//! `bcrypt(cost, base64(HMAC-SHA-256(pepper, NFC(password))))`: bcrypt alone ignores everything after 72
+//! bytes and takes a NUL for the end; 44 characters of base64 have neither trap, and without the pepper,
+//! which is in no database, a stolen hash cannot even be guessed at.
+
+use base64::{Engine, prelude::BASE64_STANDARD};
+use hmac::{Hmac, KeyInit, Mac};
+use secrecy::{ExposeSecret, SecretString};
+use sha2::Sha256;
+use shared::{problem::FieldError, settings::Key256};
+use unicode_normalization::UnicodeNormalization;
+use zeroize::Zeroizing;
+use zxcvbn::{Score, zxcvbn};
+
+use super::email_address::EmailAddress;
+
+/// The longest password, in bytes of its NFC form: beyond it nobody types and hashing input is abuse.
+const LONGEST: usize = 1024;
+/// zxcvbn's time grows with length, and what it has not found weak by then is not.
+const ESTIMATED: usize = 72;
+/// The lowest cost that is not a toy (OWASP Password Storage: 10).
+pub(crate) const LOWEST_COST: u32 = 10;
+/// The highest cost that is accepted, from settings or from a stored hash: about 4 s a hash.
+pub(crate) const HIGHEST_COST: u32 = 16;
+
+/// A password in NFC, so that two keyboards that compose differently type the same one.
+pub(crate) struct Password(SecretString);
+
+impl Password {
+    /// A password to compare: nothing is demanded of it, since it may have been chosen under older rules.
+    pub(crate) fn presented(text: &SecretString) -> Self {
+        Self(text.expose_secret().nfc().collect::<String>().into())
+    }
+
+    /// A password to set, or what is wrong with it (NIST SP 800-63B-4 §3.1.1: length, not composition).
+    pub(crate) fn chosen(
+        text: &SecretString,
+        shortest: usize,
+        address: &EmailAddress,
+    ) -> Result<Self, FieldError> {
+        let password = Self::presented(text);
+        let secret = password.0.expose_secret();
+        let wrong = |message: String| Err(FieldError::body("password", message));
+        if secret.len() < shortest {
+            return wrong(format!("is shorter than {shortest} bytes"));
+        }
+        if secret.len() > LONGEST {
+            return wrong(format!("is longer than {LONGEST} bytes"));
+        }
+        if let Some(advice) = weakness(secret, address) {
+            return wrong(advice);
+        }
+        Ok(password)
+    }
+
+    /// The string to store. Takes about a quarter of a second at cost 12: never on an async thread.
+    pub(crate) fn hash(&self, pepper: &Key256, cost: u32) -> String {
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "the one place that hashes; 44 bytes, no NUL"
+        )]
+        let hash = bcrypt::hash(self.peppered(pepper), cost);
+        hash.expect("the settings keep the cost within bcrypt's range")
+    }
+
+    /// Whether `hash` is of this password; in constant time for a given cost. A malformed hash, or one of
+    /// a cost that would take minutes, is of no password.
+    pub(crate) fn matches(&self, pepper: &Key256, hash: &str) -> bool {
+        if !cost_of(hash).is_some_and(|cost| cost <= HIGHEST_COST) {
+            return false;
+        }
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "the one place that compares; 44 bytes, no NUL"
+        )]
+        let verified = bcrypt::verify(self.peppered(pepper), hash);
+        verified.unwrap_or(false)
+    }
+
+    fn peppered(&self, pepper: &Key256) -> Zeroizing<String> {
+        let mut mac =
+            Hmac::<Sha256>::new_from_slice(pepper.as_slice()).expect("HMAC takes any key");
+        mac.update(self.0.expose_secret().as_bytes());
+        let digest = Zeroizing::new(<[u8; 32]>::from(mac.finalize().into_bytes()));
+        Zeroizing::new(BASE64_STANDARD.encode(digest.as_slice()))
+    }
+}
+
+/// The cost that a bcrypt string names.
+pub(crate) fn cost_of(hash: &str) -> Option<u32> {
+    hash.split('$').nth(2)?.parse().ok()
+}
+
+/// A hash of no password: comparing with it takes what comparing with a real one takes. Written down, not
+/// computed, because a hash at start-up would take longer than the rest of it.
+pub(crate) fn dummy_hash(cost: u32) -> String {
+    format!("$2b${cost:02}${:.<53}", "")
+}
+
+fn weakness(secret: &str, address: &EmailAddress) -> Option<String> {
+    let estimated: String = secret.chars().take(ESTIMATED).collect();
+    let hints: Vec<&str> = address
+        .normalised()
+        .split('@')
+        .chain([address.normalised()])
+        .collect();
+    let estimate = zxcvbn(&estimated, &hints);
+    if estimate.score() >= Score::Three {
+        return None;
+    }
+    let advice = estimate.feedback().map(|feedback| {
+        let warning = feedback.warning().map(|warning| warning.to_string());
+        let suggestions = feedback.suggestions().iter().map(ToString::to_string);
+        warning
+            .into_iter()
+            .chain(suggestions)
+            .collect::<Vec<_>>()
+            .join(" ")
+    });
+    Some(
+        format!("is too easy to guess. {}", advice.unwrap_or_default())
+            .trim_end()
+            .to_owned(),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const COST: u32 = 4;
+
+    fn pepper(byte: u8) -> Key256 {
+        Zeroizing::new([byte; 32])
+    }
+
+    fn presented(text: &str) -> Password {
+        Password::presented(&text.into())
+    }
+
+    fn chosen(text: &str) -> Result<Password, FieldError> {
+        let ada = EmailAddress::parse("ada.lovelace@example.com").expect("an address");
+        Password::chosen(&text.into(), 15, &ada)
+    }
+
+    #[test]
+    fn length_counts_and_composition_does_not() {
+        assert!(chosen("a difference engine of my own").is_ok());
+        for wrong in [
+            "short but odd!",
+            &"x".repeat(1025),
+            "passwordpassword",
+            "ada.lovelace@example.com",
+            "",
+        ] {
+            let error = chosen(wrong).err().expect("refused");
+            assert_eq!(error.pointer, "#/password");
+            assert!(
+                wrong.is_empty() || !error.message.contains(wrong),
+                "{}",
+                error.message
+            );
+        }
+    }
+
+    #[test]
+    fn what_bcrypt_alone_would_confuse_stays_distinct() {
+        let long = "a".repeat(72);
+        let pairs = [
+            (format!("{long}b"), format!("{long}c")),
+            (long.clone(), format!("{long}a")),
+            ("ab".to_owned(), "ab\0ab".to_owned()),
+            (String::new(), "\0".to_owned()),
+        ];
+        for (one, other) in pairs {
+            let hash = presented(&one).hash(&pepper(1), COST);
+            assert!(presented(&one).matches(&pepper(1), &hash));
+            assert!(!presented(&other).matches(&pepper(1), &hash), "{other:?}");
+        }
+    }
+
+    #[test]
+    fn a_hash_is_useless_without_its_pepper() {
+        let hash = presented("a difference engine of my own").hash(&pepper(1), COST);
+        assert!(!presented("a difference engine of my own").matches(&pepper(2), &hash));
+    }
+
+    #[test]
+    fn two_ways_of_composing_a_letter_are_one_password() {
+        let hash = presented("caf\u{e9} de la gare").hash(&pepper(1), COST);
+        assert!(presented("cafe\u{301} de la gare").matches(&pepper(1), &hash));
+    }
+
+    #[test]
+    fn the_dummy_is_a_hash_of_the_cost_asked_for_and_of_no_password() {
+        assert_eq!(
+            (cost_of(&dummy_hash(4)), cost_of(&dummy_hash(12))),
+            (Some(4), Some(12))
+        );
+        assert_eq!(dummy_hash(4).len(), 60);
+        // It must be hashed against, not refused as malformed: that would take no time and tell.
+        #[expect(clippy::disallowed_methods, reason = "asks bcrypt itself")]
+        let compared = bcrypt::verify("anything", &dummy_hash(4));
+        assert!(matches!(compared, Ok(false)), "{compared:?}");
+    }
+
+    #[test]
+    fn a_stored_hash_cannot_ask_for_minutes() {
+        assert!(!presented("anything").matches(&pepper(1), &dummy_hash(31)));
+        assert!(!presented("anything").matches(&pepper(1), "nonsense"));
+    }
+}

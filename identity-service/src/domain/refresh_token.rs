@@ -1,0 +1,309 @@
+//! Refresh tokens: a session, a counter and a MAC. The database keeps the counter, and no token.
+//!
+//! ```text
+//! presented = current          → the counter advances; the answer carries the next token
+//! presented = current - 1      → within 30 s of the last advance: the same current token again
+//!                                (two tabs at once, or an answer that was lost)
+//! anything else                → somebody holds an old copy: the session ends (RFC 9700 §4.14.2)
+//! ```
+
+use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+use secrecy::SecretString;
+use time::{Duration, OffsetDateTime};
+use uuid::Uuid;
+
+use super::secret_keys::SecretKeys;
+
+const PREFIX: &str = "kst_r_";
+const DOMAIN: &[u8] = b"identity/v1/refresh-token";
+const MAC: usize = 32;
+/// How long the predecessor still gets the current token.
+const GRACE: Duration = Duration::seconds(30);
+
+/// What a genuine refresh token says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Presented {
+    pub(crate) session_id: Uuid,
+    pub(crate) counter: u64,
+}
+
+/// Why a text is not a refresh token of ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NotOurs {
+    /// Another kind of token.
+    WrongType,
+    /// Made up, or changed.
+    Invalid,
+}
+
+impl Presented {
+    /// `kst_r_` and base64url of `session (16) || counter (8, big endian) || HMAC-SHA-256 (32)`.
+    pub(crate) fn seal(&self, keys: &SecretKeys) -> SecretString {
+        let counter = self.counter.to_be_bytes();
+        let mac = keys.refresh_mac(&[DOMAIN, self.session_id.as_bytes(), &counter]);
+        let bytes = [self.session_id.as_bytes().as_slice(), &counter, &mac].concat();
+        format!("{PREFIX}{}", BASE64_URL_SAFE_NO_PAD.encode(bytes)).into()
+    }
+
+    /// Reads a token whose MAC one of our keys made.
+    pub(crate) fn open(token: &str, keys: &SecretKeys) -> Result<Self, NotOurs> {
+        let Some(encoded) = token.strip_prefix(PREFIX) else {
+            // A JWT is three parts and two dots; the other kinds carry our prefix.
+            let another = token.starts_with("kst_") || token.split('.').count() == 3;
+            return Err(if another {
+                NotOurs::WrongType
+            } else {
+                NotOurs::Invalid
+            });
+        };
+        let bytes = BASE64_URL_SAFE_NO_PAD
+            .decode(encoded)
+            .map_err(|_| NotOurs::Invalid)?;
+        let (session, rest) = bytes.split_first_chunk::<16>().ok_or(NotOurs::Invalid)?;
+        let (counter, mac) = rest.split_first_chunk::<8>().ok_or(NotOurs::Invalid)?;
+        if mac.len() != MAC || !keys.verifies_refresh_mac(&[DOMAIN, session, counter], mac) {
+            return Err(NotOurs::Invalid);
+        }
+        Ok(Self {
+            session_id: Uuid::from_bytes(*session),
+            counter: u64::from_be_bytes(*counter),
+        })
+    }
+}
+
+/// A session as its row has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct State {
+    /// The counter of the token that is good now.
+    pub(crate) counter: u64,
+    /// When it last advanced; at first, when the session was opened.
+    pub(crate) advanced_at: OffsetDateTime,
+    /// The end of the session however busy it is.
+    pub(crate) expires_at: OffsetDateTime,
+}
+
+/// What a presented token leads to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Decision {
+    /// The counter goes up by one.
+    Advance,
+    /// Nothing changes; the current token is handed out again.
+    Repeat,
+    /// Theft: the session ends now.
+    Reuse,
+    /// The session was idle for too long or has reached its end.
+    Over,
+}
+
+/// Decides about a genuine token of this session.
+pub(crate) fn decide(
+    state: &State,
+    presented: u64,
+    now: OffsetDateTime,
+    idle: Duration,
+) -> Decision {
+    if now >= state.expires_at || now - state.advanced_at >= idle {
+        return Decision::Over;
+    }
+    if presented == state.counter {
+        return Decision::Advance;
+    }
+    let predecessor = presented.checked_add(1) == Some(state.counter);
+    if predecessor && now - state.advanced_at <= GRACE {
+        return Decision::Repeat;
+    }
+    Decision::Reuse
+}
+
+/// How much longer a session lasts that is not used again.
+pub(crate) fn remaining(state: &State, now: OffsetDateTime, idle: Duration) -> Duration {
+    (state.expires_at - now).min(idle)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::secret_keys::tests::keys;
+    use super::*;
+    use proptest::prelude::*;
+    use secrecy::ExposeSecret;
+    use time::macros::datetime;
+
+    const START: OffsetDateTime = datetime!(2026-11-24 08:00 UTC);
+    const IDLE: Duration = Duration::days(7);
+
+    fn fresh() -> State {
+        State {
+            counter: 0,
+            advanced_at: START,
+            expires_at: START + Duration::days(30),
+        }
+    }
+
+    #[test]
+    fn a_token_says_what_was_sealed_and_every_change_is_refused() {
+        let keys = keys(&[1]);
+        let said = Presented {
+            session_id: Uuid::from_u128(7),
+            counter: 3,
+        };
+        let token = said.seal(&keys);
+        let token = token.expose_secret();
+        assert_eq!(Presented::open(token, &keys), Ok(said));
+        for at in PREFIX.len()..token.len() {
+            let mut changed = token.to_owned().into_bytes();
+            changed[at] = if changed[at] == b'A' { b'B' } else { b'A' };
+            let changed = String::from_utf8(changed).expect("it is ASCII");
+            assert_eq!(
+                Presented::open(&changed, &keys),
+                Err(NotOurs::Invalid),
+                "{at}"
+            );
+        }
+        assert_eq!(
+            Presented::open(&format!("{token}AAAA"), &keys),
+            Err(NotOurs::Invalid)
+        );
+    }
+
+    #[test]
+    fn other_kinds_of_tokens_are_named_as_such() {
+        let keys = keys(&[1]);
+        for other in ["kst_v_abc", "a.b.c"] {
+            assert_eq!(Presented::open(other, &keys), Err(NotOurs::WrongType));
+        }
+        assert_eq!(Presented::open("", &keys), Err(NotOurs::Invalid));
+    }
+
+    #[test]
+    fn the_predecessor_is_forgiven_for_half_a_minute_and_no_longer() {
+        let state = State {
+            counter: 5,
+            ..fresh()
+        };
+        let at = |seconds| START + Duration::seconds(seconds);
+        assert_eq!(decide(&state, 5, at(0), IDLE), Decision::Advance);
+        assert_eq!(decide(&state, 4, at(30), IDLE), Decision::Repeat);
+        assert_eq!(decide(&state, 4, at(31), IDLE), Decision::Reuse);
+        assert_eq!(decide(&state, 3, at(0), IDLE), Decision::Reuse);
+        assert_eq!(decide(&state, 6, at(0), IDLE), Decision::Reuse);
+        assert_eq!(decide(&state, u64::MAX, at(0), IDLE), Decision::Reuse);
+    }
+
+    #[test]
+    fn a_session_ends_by_idleness_and_by_age() {
+        let state = fresh();
+        assert_eq!(
+            decide(&state, 0, START + IDLE - Duration::SECOND, IDLE),
+            Decision::Advance
+        );
+        assert_eq!(decide(&state, 0, START + IDLE, IDLE), Decision::Over);
+        let busy = State {
+            advanced_at: START + Duration::days(29),
+            ..state
+        };
+        assert_eq!(
+            decide(&busy, 0, START + Duration::days(30), IDLE),
+            Decision::Over
+        );
+        assert_eq!(
+            remaining(&busy, START + Duration::days(29), IDLE),
+            Duration::days(1)
+        );
+    }
+
+    /// The service, as the use case drives it.
+    struct Server {
+        state: State,
+        ended: bool,
+    }
+
+    impl Server {
+        /// The counter of the token that comes back, or `None` for 401.
+        fn refresh(&mut self, presented: u64, now: OffsetDateTime) -> Option<u64> {
+            if self.ended {
+                return None;
+            }
+            match decide(&self.state, presented, now, IDLE) {
+                Decision::Advance => {
+                    self.state.counter += 1;
+                    self.state.advanced_at = now;
+                }
+                Decision::Repeat => {}
+                Decision::Reuse | Decision::Over => {
+                    self.ended = true;
+                    return None;
+                }
+            }
+            Some(self.state.counter)
+        }
+    }
+
+    #[derive(Clone, Copy, Debug)]
+    enum Step {
+        /// A tab refreshes and gets its answer.
+        Refresh,
+        /// The request arrives and the answer is lost; the client tries again at once.
+        LostAnswer,
+        /// Two tabs refresh with the same token in the same moment.
+        TwoTabs,
+        /// Time passes, less than the session may idle.
+        Wait(i64),
+    }
+
+    fn steps() -> impl Strategy<Value = Vec<Step>> {
+        let step = prop_oneof![
+            Just(Step::Refresh),
+            Just(Step::LostAnswer),
+            Just(Step::TwoTabs),
+            (1..86_400i64).prop_map(Step::Wait),
+        ];
+        prop::collection::vec(step, 0..25)
+    }
+
+    fn play(steps: &[Step], server: &mut Server, held: &mut u64, now: &mut OffsetDateTime) {
+        for step in steps {
+            let before = *held;
+            let answers = match step {
+                Step::Refresh => vec![server.refresh(before, *now)],
+                Step::LostAnswer | Step::TwoTabs => {
+                    vec![server.refresh(before, *now), server.refresh(before, *now)]
+                }
+                Step::Wait(seconds) => {
+                    *now += Duration::seconds(*seconds);
+                    continue;
+                }
+            };
+            for answer in answers {
+                *held = answer.expect("the honest client was logged out");
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn the_honest_client_is_never_logged_out(steps in steps()) {
+            let mut server = Server { state: fresh(), ended: false };
+            play(&steps, &mut server, &mut 0, &mut START.clone());
+        }
+
+        #[test]
+        fn a_stolen_copy_that_both_sides_use_ends_the_session(
+            before in steps(),
+            after in 1..4u8,
+            pause in 31..86_400i64,
+        ) {
+            let mut server = Server { state: fresh(), ended: false };
+            let (mut owner, mut now) = (0, START);
+            play(&before, &mut server, &mut owner, &mut now);
+            let mut thief = owner;
+            // The thief goes on alone for a while, then the owner comes back with what they hold.
+            for _ in 0..after {
+                now += Duration::seconds(pause);
+                thief = server.refresh(thief, now).expect("nobody noticed yet");
+            }
+            now += Duration::seconds(pause);
+            prop_assert_eq!(server.refresh(owner, now), None);
+            prop_assert_eq!(server.refresh(thief, now), None, "the thief's copy must die too");
+        }
+    }
+}

@@ -1,0 +1,280 @@
+//! `/api/auth`: from an address to a confirmed account.
+
+use std::sync::Arc;
+
+use poem::web::Data;
+use poem_openapi::{ApiResponse, Enum, Object, OpenApi, types::Example};
+use secrecy::ExposeSecret;
+use shared::{
+    access_token::Caller,
+    problem::{Problem, Unexpected},
+    serve::{Json, Peer},
+};
+use time::{OffsetDateTime, macros::datetime};
+use uuid::Uuid;
+
+use super::{Tag, secret_text::SecretText};
+use crate::{
+    Identity,
+    cancel_signup::cancel_signup,
+    domain::mail_token::MailToken,
+    logout::SessionError,
+    me::{self, me},
+    resend_verification::{ResendError, resend_verification},
+    signup::{Attempt, SignupError, signup},
+    verify_email::{VerifyError, verify_email},
+};
+
+pub(super) const EXAMPLE_EMAIL: &str = "ada@example.com";
+pub(super) const EXAMPLE_PASSWORD: &str = "a difference engine of my own";
+const EXAMPLE_TOKEN: &str = "kst_v_4ZbQ0mJt3rC1oVn8yPqXk2uHs6dLgWfAeTiBzRx7NcM";
+
+/// An address and a password for it.
+#[derive(Object)]
+#[oai(example)]
+struct Signup {
+    /// Where the confirmation goes. At most 254 bytes.
+    #[oai(validator(max_length = 254))]
+    email: String,
+    /// 15 to 1,024 bytes of any kind, hard to guess; there are no rules about its composition. Compared in
+    /// Unicode normal form C.
+    password: SecretText,
+}
+
+impl Example for Signup {
+    fn example() -> Self {
+        Self {
+            email: EXAMPLE_EMAIL.to_owned(),
+            password: SecretText::example(EXAMPLE_PASSWORD),
+        }
+    }
+}
+
+/// An address.
+#[derive(Object)]
+#[oai(example)]
+struct Address {
+    #[oai(validator(max_length = 254))]
+    email: String,
+}
+
+impl Example for Address {
+    fn example() -> Self {
+        Self {
+            email: EXAMPLE_EMAIL.to_owned(),
+        }
+    }
+}
+
+/// The token from a mail.
+#[derive(Object)]
+#[oai(example)]
+struct MailedToken {
+    token: SecretText,
+}
+
+impl Example for MailedToken {
+    fn example() -> Self {
+        Self {
+            token: SecretText::example(EXAMPLE_TOKEN),
+        }
+    }
+}
+
+impl From<MailedToken> for MailToken {
+    fn from(body: MailedToken) -> Self {
+        Self::presented(body.token.into_secret().expose_secret().to_owned())
+    }
+}
+
+#[derive(Clone, Copy, Enum)]
+#[oai(rename_all = "snake_case")]
+enum MailStatus {
+    /// If the address can be written to, its owner has mail.
+    VerificationSent,
+}
+
+#[derive(Clone, Copy, Enum)]
+#[oai(rename_all = "snake_case")]
+enum AccountStatus {
+    /// The account exists from now on.
+    Verified,
+}
+
+/// What became of the request, in public.
+#[derive(Object)]
+#[oai(example)]
+struct MailSent {
+    status: MailStatus,
+}
+
+impl Example for MailSent {
+    fn example() -> Self {
+        Self {
+            status: MailStatus::VerificationSent,
+        }
+    }
+}
+
+/// The address is confirmed.
+#[derive(Object)]
+#[oai(example)]
+struct Verified {
+    status: AccountStatus,
+}
+
+impl Example for Verified {
+    fn example() -> Self {
+        Self {
+            status: AccountStatus::Verified,
+        }
+    }
+}
+
+/// A person's own account.
+#[derive(Object)]
+#[oai(example)]
+struct Me {
+    id: Uuid,
+    /// As it was typed at sign-up.
+    email: String,
+    email_verified: bool,
+    mfa_enabled: bool,
+    created_at: OffsetDateTime,
+}
+
+impl Example for Me {
+    fn example() -> Self {
+        Self {
+            id: Uuid::from_u128(0x019a_b4f0_7c00_7000_8000_0000_0000_0001),
+            email: EXAMPLE_EMAIL.to_owned(),
+            email_verified: true,
+            mfa_enabled: false,
+            created_at: datetime!(2026-11-24 21:04:05.123456 UTC),
+        }
+    }
+}
+
+impl From<me::Me> for Me {
+    fn from(me: me::Me) -> Self {
+        Self {
+            id: me.id.uuid(),
+            email: me.email,
+            // An account exists only for a confirmed address, and there are no second factors yet.
+            email_verified: true,
+            mfa_enabled: false,
+            created_at: me.created_at,
+        }
+    }
+}
+
+#[derive(ApiResponse)]
+enum Accepted {
+    /// Accepted: the same for every address.
+    #[oai(status = 202)]
+    Accepted(Json<MailSent>),
+}
+
+impl Accepted {
+    fn sent() -> Self {
+        Self::Accepted(Json(MailSent {
+            status: MailStatus::VerificationSent,
+        }))
+    }
+}
+
+#[derive(ApiResponse)]
+enum Cancelled {
+    /// No sign-up with that token waits any more.
+    #[oai(status = 204)]
+    NoContent,
+}
+
+/// Accounts; the service comes with the request.
+pub(super) struct AccountsApi;
+
+#[OpenApi(prefix_path = "/api/auth", tag = "Tag::Accounts")]
+impl AccountsApi {
+    /// Sign up
+    ///
+    /// Mails the address a link that is good for 24 hours. An address that has an account already gets a
+    /// notice instead; the answer is the same.
+    #[oai(path = "/signup", method = "post", operation_id = "signup")]
+    async fn signup(
+        &self,
+        identity: Data<&Arc<Identity>>,
+        peer: Data<&Arc<Peer>>,
+        body: Json<Signup>,
+    ) -> Result<Accepted, Problem<SignupError>> {
+        let attempt = Attempt {
+            email: body.0.email,
+            password: body.0.password.into_secret(),
+            network: peer.address.ip().to_string(),
+        };
+        signup(&identity, attempt, identity.clock.now()).await?;
+        Ok(Accepted::sent())
+    }
+
+    /// Confirm an address
+    ///
+    /// Makes the account, with the password chosen at sign-up. A token is good once.
+    #[oai(path = "/verify-email", method = "post", operation_id = "verify_email")]
+    async fn verify_email(
+        &self,
+        identity: Data<&Arc<Identity>>,
+        body: Json<MailedToken>,
+    ) -> Result<Json<Verified>, Problem<VerifyError>> {
+        verify_email(&identity, body.0.into(), identity.clock.now()).await?;
+        Ok(Json(Verified {
+            status: AccountStatus::Verified,
+        }))
+    }
+
+    /// Mail the confirmation again
+    ///
+    /// For the newest sign-up of that address that still waits; the token of the mail before is void then.
+    #[oai(
+        path = "/resend-verification",
+        method = "post",
+        operation_id = "resend_verification"
+    )]
+    async fn resend_verification(
+        &self,
+        identity: Data<&Arc<Identity>>,
+        peer: Data<&Arc<Peer>>,
+        body: Json<Address>,
+    ) -> Result<Accepted, Problem<ResendError>> {
+        let network = peer.address.ip().to_string();
+        resend_verification(&identity, &body.0.email, network, identity.clock.now()).await?;
+        Ok(Accepted::sent())
+    }
+
+    /// Discard a sign-up
+    ///
+    /// For the reader of a confirmation mail who did not sign up.
+    #[oai(
+        path = "/signup/cancel",
+        method = "post",
+        operation_id = "cancel_signup"
+    )]
+    async fn cancel_signup(
+        &self,
+        identity: Data<&Arc<Identity>>,
+        body: Json<MailedToken>,
+    ) -> Result<Cancelled, Problem<Unexpected>> {
+        cancel_signup(&identity, body.0.into(), identity.clock.now()).await?;
+        Ok(Cancelled::NoContent)
+    }
+
+    /// Read the own account
+    #[oai(path = "/me", method = "get", operation_id = "get_me")]
+    async fn me(
+        &self,
+        caller: Caller,
+        identity: Data<&Arc<Identity>>,
+    ) -> Result<Json<Me>, Problem<SessionError>> {
+        Ok(Json(
+            me(&identity, &caller, identity.clock.now()).await?.into(),
+        ))
+    }
+}

@@ -1,0 +1,181 @@
+//! `/api/auth`: logging in, staying logged in, leaving.
+
+use std::sync::Arc;
+
+use poem::web::Data;
+use poem_openapi::{ApiResponse, Enum, Object, OpenApi, types::Example};
+use secrecy::{ExposeSecret, SecretString};
+use shared::{access_token::Caller, problem::Problem, serve::Json};
+
+use super::{
+    Tag,
+    accounts::{EXAMPLE_EMAIL, EXAMPLE_PASSWORD},
+    secret_text::SecretText,
+};
+use crate::{
+    Identity,
+    login::{Attempt, LoginError, login},
+    logout::{SessionError, logout},
+    mint::Tokens,
+    refresh::{RefreshError, refresh},
+};
+
+const EXAMPLE_ACCESS: &str =
+    "eyJ0eXAiOiJhdCtqd3QiLCJhbGciOiJFZERTQSJ9.eyJpc3MiOiJodHRwOi8vMTI3LjAuMC4xOjgwODEifQ.c2ln";
+const EXAMPLE_REFRESH: &str =
+    "kst_r_AZq08HwAcACAAAAAAAAAAQAAAAAAAAAA4ZbQ0mJt3rC1oVn8yPqXk2uHs6dLgWfAeTiBzRx7NcM";
+
+/// An address and its password.
+#[derive(Object)]
+#[oai(example)]
+struct Login {
+    /// In any spelling of upper and lower case.
+    email: String,
+    password: SecretText,
+}
+
+impl Example for Login {
+    fn example() -> Self {
+        Self {
+            email: EXAMPLE_EMAIL.to_owned(),
+            password: SecretText::example(EXAMPLE_PASSWORD),
+        }
+    }
+}
+
+/// The refresh token of the session.
+#[derive(Object)]
+#[oai(example)]
+struct Refresh {
+    refresh_token: SecretText,
+}
+
+impl Example for Refresh {
+    fn example() -> Self {
+        Self {
+            refresh_token: SecretText::example(EXAMPLE_REFRESH),
+        }
+    }
+}
+
+#[derive(Clone, Copy, Enum)]
+#[oai(rename_all = "snake_case")]
+enum LoginStatus {
+    /// The person is logged in.
+    Authenticated,
+}
+
+#[derive(Clone, Copy, Enum)]
+enum TokenType {
+    /// RFC 6750.
+    Bearer,
+}
+
+/// The tokens of a session.
+#[derive(Object)]
+#[oai(example)]
+struct Session {
+    status: LoginStatus,
+    /// A JWT for `Authorization: Bearer`, here and at every service of the platform.
+    access_token: String,
+    token_type: TokenType,
+    /// Seconds for which the access token is good.
+    expires_in: i64,
+    /// Opaque; for `refresh` alone. Every use answers with the next one, and the one before is void after
+    /// 30 seconds. Using an older one ends the session.
+    refresh_token: String,
+    /// Seconds for which the refresh token is good when it is not used.
+    refresh_expires_in: i64,
+}
+
+impl Example for Session {
+    fn example() -> Self {
+        Self {
+            status: LoginStatus::Authenticated,
+            access_token: EXAMPLE_ACCESS.to_owned(),
+            token_type: TokenType::Bearer,
+            expires_in: 900,
+            refresh_token: EXAMPLE_REFRESH.to_owned(),
+            refresh_expires_in: 604_800,
+        }
+    }
+}
+
+impl From<Tokens> for Session {
+    fn from(tokens: Tokens) -> Self {
+        let exposed = |secret: &SecretString| secret.expose_secret().to_owned();
+        Self {
+            status: LoginStatus::Authenticated,
+            access_token: exposed(&tokens.access_token),
+            token_type: TokenType::Bearer,
+            expires_in: tokens.access_expires_in.whole_seconds(),
+            refresh_token: exposed(&tokens.refresh_token),
+            refresh_expires_in: tokens.refresh_expires_in.whole_seconds(),
+        }
+    }
+}
+
+#[derive(ApiResponse)]
+enum LoggedOut {
+    /// The session has ended.
+    #[oai(status = 204)]
+    NoContent,
+}
+
+/// Sessions; the service comes with the request.
+pub(super) struct SessionsApi;
+
+#[OpenApi(prefix_path = "/api/auth", tag = "Tag::Sessions")]
+impl SessionsApi {
+    /// Log in
+    ///
+    /// A wrong password, an unknown address, an unconfirmed and a disabled account are one answer.
+    #[oai(path = "/login", method = "post", operation_id = "login")]
+    async fn login(
+        &self,
+        identity: Data<&Arc<Identity>>,
+        body: Json<Login>,
+    ) -> Result<Json<Session>, Problem<LoginError>> {
+        let attempt = Attempt {
+            email: body.0.email,
+            password: body.0.password.into_secret(),
+        };
+        Ok(Json(
+            login(&identity, attempt, identity.clock.now())
+                .await?
+                .into(),
+        ))
+    }
+
+    /// Get the next pair of tokens
+    ///
+    /// Safe to repeat for 30 seconds: the same token again gets the same next one, for two tabs that refresh
+    /// at once and for a client whose answer was lost.
+    #[oai(path = "/refresh", method = "post", operation_id = "refresh")]
+    async fn refresh(
+        &self,
+        identity: Data<&Arc<Identity>>,
+        body: Json<Refresh>,
+    ) -> Result<Json<Session>, Problem<RefreshError>> {
+        let token = body.0.refresh_token.into_secret();
+        Ok(Json(
+            refresh(&identity, &token, identity.clock.now())
+                .await?
+                .into(),
+        ))
+    }
+
+    /// Log out
+    ///
+    /// Ends the session of the access token. Its refresh token is void at once; the access token itself runs
+    /// out within 15 minutes.
+    #[oai(path = "/logout", method = "post", operation_id = "logout")]
+    async fn logout(
+        &self,
+        caller: Caller,
+        identity: Data<&Arc<Identity>>,
+    ) -> Result<LoggedOut, Problem<SessionError>> {
+        logout(&identity, &caller, identity.clock.now()).await?;
+        Ok(LoggedOut::NoContent)
+    }
+}

@@ -1,0 +1,69 @@
+//! What a person sees of their own account.
+
+use shared::{access_token::Caller, problem::Unexpected, user_id::UserId, vault_client::KeyOf};
+use time::OffsetDateTime;
+
+use crate::{
+    Identity,
+    domain::sealed::Column,
+    logout::SessionError,
+    store::{
+        accounts::{self, Profile},
+        sessions,
+    },
+    verify_email::PURPOSE,
+};
+
+/// The account in the clear. Personal data: no `Debug`.
+pub(crate) struct Me {
+    pub(crate) id: UserId,
+    pub(crate) email: String,
+    pub(crate) created_at: OffsetDateTime,
+}
+
+/// The caller's account, while their session lasts.
+pub(crate) async fn me(
+    identity: &Identity,
+    caller: &Caller,
+    now: OffsetDateTime,
+) -> Result<Me, SessionError> {
+    let user = caller.user_id();
+    let profile = {
+        let db = identity.pool.get().await?;
+        if !sessions::is_alive(&*db, caller.session_id(), user, now).await? {
+            return Err(SessionError::Ended);
+        }
+        accounts::profile(&*db, user)
+            .await?
+            .ok_or(SessionError::Ended)?
+    };
+    let email = address(identity, &profile, now).await?;
+    Ok(Me {
+        id: user,
+        email,
+        created_at: profile.created_at,
+    })
+}
+
+async fn address(
+    identity: &Identity,
+    profile: &Profile,
+    now: OffsetDateTime,
+) -> Result<String, Unexpected> {
+    let subject = profile.user_id.uuid();
+    let of = KeyOf {
+        subject,
+        purpose: PURPOSE,
+        generation: profile.key_generation,
+    };
+    let key = identity
+        .vault
+        .unwrap(of, &profile.wrapped_key, None, now)
+        .await?;
+    let broken = || Unexpected::bug(format!("the address of account {subject} does not open"));
+    let place = Column::AccountEmail.of(subject, subject);
+    let email = key
+        .open(&place, &profile.email_sealed)
+        .map_err(|error| broken().caused_by(error))?;
+    String::from_utf8(email.to_vec()).map_err(|_| broken())
+}

@@ -1,0 +1,136 @@
+//! The only place that makes tokens. Every path to it passes one gate, which looks at the account as it is
+//! in the very transaction that opens or continues the session.
+
+use jsonwebtoken::{Algorithm, Header, encode};
+use secrecy::SecretString;
+use shared::{
+    access_token::{self, Claims},
+    problem::Unexpected,
+    random,
+    user_id::UserId,
+};
+use thiserror::Error;
+use time::{Duration, OffsetDateTime};
+use tokio_postgres::GenericClient;
+use uuid::Uuid;
+
+use crate::{
+    Identity,
+    domain::refresh_token::{Presented, State, remaining},
+    store::{accounts, sessions, sessions::Session},
+};
+
+/// How long an access token is good for.
+pub(crate) const ACCESS_LIFETIME: Duration = Duration::minutes(15);
+
+/// What a person's device gets.
+pub(crate) struct Tokens {
+    pub(crate) access_token: SecretString,
+    pub(crate) access_expires_in: Duration,
+    pub(crate) refresh_token: SecretString,
+    pub(crate) refresh_expires_in: Duration,
+}
+
+/// Why there are no tokens.
+#[derive(Debug, Error)]
+pub(crate) enum Withheld {
+    /// The account is gone, disabled, or of a newer epoch than the session.
+    #[error("the account may not have tokens")]
+    NotAllowed,
+    #[error(transparent)]
+    Unexpected(#[from] Unexpected),
+}
+
+/// A session that passed the gate. Made by [`gate`] alone, so that nothing else can reach [`mint`].
+struct Passed<'a>(&'a Session);
+
+/// Opens a session for a person who has just proven who they are by `amr` (RFC 8176).
+pub(crate) async fn open_session(
+    identity: &Identity,
+    user_id: UserId,
+    amr: &[&str],
+    now: OffsetDateTime,
+) -> Result<Tokens, Withheld> {
+    let mut db = identity.pool.get().await?;
+    let transaction = db.transaction().await.map_err(Unexpected::from)?;
+    let standing = accounts::standing(&transaction, user_id)
+        .await?
+        .ok_or(Withheld::NotAllowed)?;
+    let session = Session {
+        id: random::uuid_v7(now),
+        user_id,
+        state: State {
+            counter: 0,
+            advanced_at: now,
+            expires_at: now + identity.sessions.longest,
+        },
+        auth_time: now,
+        amr: amr.iter().map(ToString::to_string).collect(),
+        epoch: standing.session_epoch,
+    };
+    let passed = gate(&transaction, &session).await?;
+    sessions::insert(&transaction, &session, now).await?;
+    let tokens = mint(identity, &passed, now)?;
+    transaction.commit().await.map_err(Unexpected::from)?;
+    Ok(tokens)
+}
+
+/// Tokens for a session that goes on, inside the transaction that has locked and moved it.
+pub(crate) async fn continue_session(
+    identity: &Identity,
+    db: &impl GenericClient,
+    session: &Session,
+    now: OffsetDateTime,
+) -> Result<Tokens, Withheld> {
+    let passed = gate(db, session).await?;
+    Ok(mint(identity, &passed, now)?)
+}
+
+/// The gate before every token, whatever led here.
+async fn gate<'a>(db: &impl GenericClient, session: &'a Session) -> Result<Passed<'a>, Withheld> {
+    let standing = accounts::standing(db, session.user_id)
+        .await?
+        .ok_or(Withheld::NotAllowed)?;
+    if standing.disabled || standing.session_epoch != session.epoch {
+        return Err(Withheld::NotAllowed);
+    }
+    Ok(Passed(session))
+}
+
+/// Access token (RFC 9068) and refresh token of a session that passed the gate.
+fn mint(
+    identity: &Identity,
+    Passed(session): &Passed<'_>,
+    now: OffsetDateTime,
+) -> Result<Tokens, Unexpected> {
+    let signing = identity.signing.active()?;
+    let claims = Claims {
+        iss: identity.issuer.clone(),
+        aud: identity.audience.clone(),
+        sub: session.user_id,
+        sid: session.id,
+        jti: Uuid::from_bytes(random::bytes()),
+        iat: now.unix_timestamp(),
+        exp: (now + ACCESS_LIFETIME).unix_timestamp(),
+        auth_time: session.auth_time.unix_timestamp(),
+        amr: session.amr.clone(),
+        nbf: None,
+    };
+    let header = Header {
+        typ: Some(access_token::TYPE.to_owned()),
+        kid: Some(signing.public.kid.clone()),
+        ..Header::new(Algorithm::EdDSA)
+    };
+    let access_token = encode(&header, &claims, &signing.key)
+        .map_err(|error| Unexpected::bug("signing an access token").caused_by(error))?;
+    let presented = Presented {
+        session_id: session.id,
+        counter: session.state.counter,
+    };
+    Ok(Tokens {
+        access_token: access_token.into(),
+        access_expires_in: ACCESS_LIFETIME,
+        refresh_token: presented.seal(&identity.secrets),
+        refresh_expires_in: remaining(&session.state, now, identity.sessions.idle),
+    })
+}

@@ -1,0 +1,131 @@
+//! A device exchanges its refresh token for a new pair.
+
+use secrecy::{ExposeSecret, SecretString};
+use shared::problem::{Case, Failure, INTERNAL, UNAVAILABLE, Unexpected};
+use thiserror::Error;
+use time::OffsetDateTime;
+use tokio_postgres::GenericClient;
+
+use crate::{
+    Identity,
+    domain::refresh_token::{Decision, NotOurs, Presented, State, decide},
+    mint::{self, Tokens, Withheld},
+    store::sessions::{self, EndReason, Session},
+};
+
+#[derive(Debug, Error)]
+pub(crate) enum RefreshError {
+    #[error("This is not a refresh token of this service.")]
+    InvalidToken,
+    #[error("A refresh token is needed here.")]
+    WrongTokenType,
+    #[error("Log in again.")]
+    SessionEnded,
+    #[error(transparent)]
+    Unexpected(#[from] Unexpected),
+}
+
+const INVALID_TOKEN: Case = Case::new(
+    401,
+    "invalid_refresh_token",
+    "The refresh token is not valid",
+);
+const WRONG_TYPE: Case = Case::new(
+    401,
+    "wrong_token_type",
+    "Another type of token is needed here",
+);
+pub(crate) const SESSION_ENDED: Case = Case::new(401, "session_ended", "The session has ended");
+
+impl Failure for RefreshError {
+    const CASES: &'static [Case] = &[
+        INVALID_TOKEN,
+        WRONG_TYPE,
+        SESSION_ENDED,
+        INTERNAL,
+        UNAVAILABLE,
+    ];
+
+    fn case(&self) -> &'static Case {
+        match self {
+            Self::InvalidToken => &INVALID_TOKEN,
+            Self::WrongTokenType => &WRONG_TYPE,
+            Self::SessionEnded => &SESSION_ENDED,
+            Self::Unexpected(unexpected) => unexpected.case(),
+        }
+    }
+
+    fn unexpected(&self) -> Option<&Unexpected> {
+        match self {
+            Self::Unexpected(unexpected) => Some(unexpected),
+            _ => None,
+        }
+    }
+}
+
+impl From<NotOurs> for RefreshError {
+    fn from(why: NotOurs) -> Self {
+        match why {
+            NotOurs::WrongType => Self::WrongTokenType,
+            NotOurs::Invalid => Self::InvalidToken,
+        }
+    }
+}
+
+impl From<Withheld> for RefreshError {
+    fn from(withheld: Withheld) -> Self {
+        match withheld {
+            Withheld::NotAllowed => Self::SessionEnded,
+            Withheld::Unexpected(unexpected) => Self::Unexpected(unexpected),
+        }
+    }
+}
+
+/// The next pair of tokens. Requests for one session wait for each other at its row, so that parallel ones
+/// get the same answer.
+pub(crate) async fn refresh(
+    identity: &Identity,
+    token: &SecretString,
+    now: OffsetDateTime,
+) -> Result<Tokens, RefreshError> {
+    let presented = Presented::open(token.expose_secret(), &identity.secrets)?;
+    let mut db = identity.pool.get().await?;
+    let transaction = db.transaction().await.map_err(Unexpected::from)?;
+    let session = sessions::find_and_lock(&transaction, presented.session_id).await?;
+    let session = session.ok_or(RefreshError::SessionEnded)?;
+    let tokens = match decide(
+        &session.state,
+        presented.counter,
+        now,
+        identity.sessions.idle,
+    ) {
+        Decision::Advance => Some(advance(identity, &transaction, session, now).await?),
+        Decision::Repeat => {
+            Some(mint::continue_session(identity, &transaction, &session, now).await?)
+        }
+        Decision::Reuse => {
+            sessions::end(&transaction, session.id, EndReason::Reuse, now).await?;
+            tracing::warn!(user.id = %session.user_id, session.id = %session.id, "an old refresh token was used");
+            None
+        }
+        Decision::Over => None,
+    };
+    transaction.commit().await.map_err(Unexpected::from)?;
+    tokens.ok_or(RefreshError::SessionEnded)
+}
+
+async fn advance(
+    identity: &Identity,
+    db: &impl GenericClient,
+    session: Session,
+    now: OffsetDateTime,
+) -> Result<Tokens, Withheld> {
+    let state = State {
+        counter: session.state.counter + 1,
+        advanced_at: now,
+        ..session.state
+    };
+    let session = Session { state, ..session };
+    sessions::advance(db, session.id, &state).await?;
+    mint::continue_session(identity, db, &session, now).await
+}

@@ -1,0 +1,223 @@
+//! What identity is told by its environment.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use lettre::message::Mailbox;
+use secrecy::SecretString;
+use shared::{
+    settings::{Problems, Reader, duration, parsed, postgres_url, text, versioned_keys},
+    telemetry::LogLevel,
+    vault_client::VaultSettings,
+};
+use time::Duration;
+
+use crate::domain::{
+    password::{HIGHEST_COST, LOWEST_COST},
+    secret_keys::SecretKeys,
+};
+
+/// bcrypt's own lowest cost: for tests, which say so.
+const TEST_COST: u32 = 4;
+
+/// Everything identity needs to start, parsed and checked. Holds secrets: no `Debug`, no `Clone`.
+pub struct Settings {
+    pub(crate) listen: SocketAddr,
+    pub(crate) ops_listen: SocketAddr,
+    pub(crate) database_url: SecretString,
+    /// How much of what the service does it logs.
+    pub log_level: LogLevel,
+    pub(crate) secrets: SecretKeys,
+    pub(crate) vault: VaultSettings,
+    pub(crate) issuer: String,
+    pub(crate) audience: String,
+    pub(crate) mail: MailSettings,
+    pub(crate) passwords: Passwords,
+    pub(crate) sessions: Sessions,
+}
+
+/// Where mail goes and what its links point to.
+pub(crate) struct MailSettings {
+    pub(crate) folder: PathBuf,
+    pub(crate) from: Mailbox,
+    /// The frontend, without a slash at its end.
+    pub(crate) app_url: String,
+}
+
+/// The rules for passwords.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Passwords {
+    /// Bytes of NFC.
+    pub(crate) shortest: usize,
+    /// bcrypt's cost: every step doubles the time.
+    pub(crate) cost: u32,
+}
+
+/// How long sessions last.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sessions {
+    /// Without a refresh.
+    pub(crate) idle: Duration,
+    /// At most.
+    pub(crate) longest: Duration,
+}
+
+impl Settings {
+    /// Reads the variables through `lookup` and names every problem there is.
+    pub fn read(lookup: &dyn Fn(&str) -> Option<String>) -> Result<Self, Problems> {
+        let mut env = Reader::new(lookup);
+        let address = || parsed::<SocketAddr>("an address with a port");
+        let listen = env.or("LISTEN_ADDR", "127.0.0.1:8081", address());
+        let ops_listen = env.or("OPS_LISTEN_ADDR", "127.0.0.1:9081", address());
+        let database_url = env.secret("DATABASE_URL", postgres_url);
+        let log_level = env.or("LOG_LEVEL", "info", parsed("a log level"));
+        let secrets = env.secret("IDENTITY_SECRET_KEYS", |text| {
+            versioned_keys(text).map(|keys| SecretKeys::new(&keys))
+        });
+        let vault = VaultSettings::read(&mut env, "identity");
+        let issuer = env.required("ISSUER", http_url);
+        let audience = env.or("AUDIENCE", "keystead", text);
+        let mail = read_mail(&mut env, issuer.as_deref());
+        let passwords = read_passwords(&mut env);
+        let sessions = read_sessions(&mut env);
+        env.finish(|| {
+            Some(Self {
+                listen: listen?,
+                ops_listen: ops_listen?,
+                database_url: database_url?,
+                log_level: log_level?,
+                secrets: secrets?,
+                vault: vault?,
+                issuer: issuer?,
+                audience: audience?,
+                mail: mail?,
+                passwords: passwords?,
+                sessions: sessions?,
+            })
+        })
+    }
+}
+
+fn read_mail(env: &mut Reader<'_>, issuer: Option<&str>) -> Option<MailSettings> {
+    let folder = env.required("MAIL_DIR", parsed::<PathBuf>("a path"));
+    let from = env.required(
+        "MAIL_FROM",
+        parsed::<Mailbox>("a mailbox such as App <app@example.com>"),
+    );
+    let app_url = match issuer {
+        Some(issuer) => env.or("APP_URL", issuer, http_url),
+        None => env.optional("APP_URL", http_url).flatten(),
+    };
+    Some(MailSettings {
+        folder: folder?,
+        from: from?,
+        app_url: app_url?,
+    })
+}
+
+fn read_passwords(env: &mut Reader<'_>) -> Option<Passwords> {
+    let shortest = env.or("PASSWORD_MIN_LENGTH", "15", |text| {
+        let length = text
+            .parse()
+            .ok()
+            .filter(|length| (8..=256).contains(length));
+        length.ok_or_else(|| "is not a number of bytes from 8 to 256".to_owned())
+    });
+    let weak = env.optional("ALLOW_WEAK_BCRYPT_FOR_TESTS", |text| match text {
+        "yes" => Ok(()),
+        _ => Err("is not yes".to_owned()),
+    });
+    let lowest = if weak == Some(Some(())) {
+        TEST_COST
+    } else {
+        LOWEST_COST
+    };
+    let cost = env.or("BCRYPT_COST", "12", |text| {
+        let cost = text
+            .parse()
+            .ok()
+            .filter(|cost| (lowest..=HIGHEST_COST).contains(cost));
+        cost.ok_or_else(|| format!("is not a cost from {lowest} to {HIGHEST_COST}"))
+    });
+    Some(Passwords {
+        shortest: shortest?,
+        cost: cost?,
+    })
+}
+
+fn read_sessions(env: &mut Reader<'_>) -> Option<Sessions> {
+    let idle = env.or("SESSION_IDLE", "7d", duration);
+    let longest = env.or("SESSION_MAX", "30d", duration);
+    Some(Sessions {
+        idle: idle?,
+        longest: longest?,
+    })
+}
+
+fn http_url(text: &str) -> Result<String, String> {
+    if text.starts_with("http://") || text.starts_with("https://") {
+        Ok(text.trim_end_matches('/').to_owned())
+    } else {
+        Err("is not an http or https URL".to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: &str = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
+
+    fn problems(variables: &[(&str, &str)]) -> String {
+        let lookup = |name: &str| {
+            let found = variables.iter().find(|(known, _)| *known == name);
+            found.map(|(_, value)| (*value).to_owned())
+        };
+        Settings::read(&lookup)
+            .err()
+            .expect("most variables are missing")
+            .to_string()
+    }
+
+    #[test]
+    fn an_empty_environment_names_every_required_variable_at_once() {
+        let told = problems(&[]);
+        for name in [
+            "DATABASE_URL",
+            "IDENTITY_SECRET_KEYS",
+            "VAULT_CA_FILE",
+            "CLIENT_CERT_FILE",
+            "CLIENT_KEY_FILE",
+            "SERVICE_KEY_FILE",
+            "ISSUER",
+            "MAIL_DIR",
+            "MAIL_FROM",
+        ] {
+            assert!(told.contains(name), "{name} is not named in: {told}");
+        }
+    }
+
+    #[test]
+    fn no_weak_secret_is_taken_and_none_is_repeated() {
+        for weak in [
+            &GOOD[..32],
+            &"00".repeat(32),
+            &"g".repeat(64),
+            &format!("v1:{GOOD},v1:{GOOD}"),
+            &format!("v1:{GOOD},v2:{GOOD}"),
+        ] {
+            let told = problems(&[("IDENTITY_SECRET_KEYS", weak)]);
+            assert!(told.contains("IDENTITY_SECRET_KEYS"), "{weak} was taken");
+            assert!(!told.contains(weak), "the value is repeated: {told}");
+        }
+        assert!(!problems(&[("IDENTITY_SECRET_KEYS", GOOD)]).contains("IDENTITY_SECRET_KEYS"));
+    }
+
+    #[test]
+    fn a_cheap_hash_has_to_be_asked_for_by_a_test() {
+        assert!(problems(&[("BCRYPT_COST", "9")]).contains("BCRYPT_COST"));
+        assert!(problems(&[("BCRYPT_COST", "17")]).contains("BCRYPT_COST"));
+        assert!(!problems(&[("BCRYPT_COST", "10")]).contains("BCRYPT_COST"));
+        let test = [("BCRYPT_COST", "4"), ("ALLOW_WEAK_BCRYPT_FOR_TESTS", "yes")];
+        assert!(!problems(&test).contains("BCRYPT_COST"));
+    }
+}

@@ -1,0 +1,177 @@
+//! Table `accounts`.
+
+use shared::{problem::Unexpected, user_id::UserId, vault_client::WrappedKey};
+use time::OffsetDateTime;
+use tokio_postgres::{GenericClient, Row, types::Type};
+
+/// What a login compares with.
+pub(crate) struct Credentials {
+    pub(crate) user_id: UserId,
+    pub(crate) password: StoredPassword,
+}
+
+/// A password as it is kept.
+pub(crate) struct StoredPassword {
+    pub(crate) hash: String,
+    pub(crate) pepper_version: u32,
+}
+
+/// What the gate before every token looks at.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Standing {
+    pub(crate) session_epoch: i64,
+    pub(crate) disabled: bool,
+}
+
+/// What a person is shown of their own account, its address still sealed.
+pub(crate) struct Profile {
+    pub(crate) user_id: UserId,
+    pub(crate) email_sealed: Vec<u8>,
+    pub(crate) wrapped_key: WrappedKey,
+    pub(crate) key_generation: u32,
+    pub(crate) created_at: OffsetDateTime,
+}
+
+/// An account that begins.
+pub(crate) struct NewAccount<'a> {
+    pub(crate) user_id: UserId,
+    pub(crate) email_index: &'a [u8],
+    pub(crate) email_sealed: &'a [u8],
+    pub(crate) wrapped_key: &'a WrappedKey,
+    pub(crate) key_generation: u32,
+    pub(crate) password: &'a StoredPassword,
+}
+
+/// The account of an address, under whichever version of the index it was stored.
+pub(crate) async fn credentials(
+    db: &impl GenericClient,
+    email_indexes: &[Vec<u8>],
+) -> Result<Option<Credentials>, Unexpected> {
+    let row = db
+        .query_typed_opt(
+            "SELECT user_id, password_hash, pepper_version FROM accounts WHERE email_index = ANY($1)",
+            &[(&email_indexes, Type::BYTEA_ARRAY)],
+        )
+        .await?;
+    row.map(|row| {
+        Ok(Credentials {
+            user_id: UserId::new(row.try_get("user_id")?),
+            password: StoredPassword::read(&row)?,
+        })
+    })
+    .transpose()
+}
+
+/// Whether an address has an account.
+pub(crate) async fn exists(
+    db: &impl GenericClient,
+    email_indexes: &[Vec<u8>],
+) -> Result<bool, Unexpected> {
+    Ok(credentials(db, email_indexes).await?.is_some())
+}
+
+/// The account's standing, which no other transaction changes until this one ends.
+pub(crate) async fn standing(
+    db: &impl GenericClient,
+    user: UserId,
+) -> Result<Option<Standing>, Unexpected> {
+    let row = db
+        .query_typed_opt(
+            "SELECT session_epoch, disabled_at IS NOT NULL AS disabled
+             FROM accounts WHERE user_id = $1 FOR SHARE",
+            &[(&user.uuid(), Type::UUID)],
+        )
+        .await?;
+    row.map(|row| {
+        Ok(Standing {
+            session_epoch: row.try_get("session_epoch")?,
+            disabled: row.try_get("disabled")?,
+        })
+    })
+    .transpose()
+}
+
+/// What `/me` shows.
+pub(crate) async fn profile(
+    db: &impl GenericClient,
+    user: UserId,
+) -> Result<Option<Profile>, Unexpected> {
+    let row = db
+        .query_typed_opt(
+            "SELECT email_sealed, wrapped_key, key_generation, created_at
+             FROM accounts WHERE user_id = $1 AND disabled_at IS NULL",
+            &[(&user.uuid(), Type::UUID)],
+        )
+        .await?;
+    row.map(|row| {
+        Ok(Profile {
+            user_id: user,
+            email_sealed: row.try_get("email_sealed")?,
+            wrapped_key: WrappedKey::from_bytes(row.try_get("wrapped_key")?),
+            key_generation: number(&row, "key_generation")?,
+            created_at: row.try_get("created_at")?,
+        })
+    })
+    .transpose()
+}
+
+/// Stores an account; `false` when its address has one already.
+pub(crate) async fn insert(
+    db: &impl GenericClient,
+    account: &NewAccount<'_>,
+    now: OffsetDateTime,
+) -> Result<bool, Unexpected> {
+    let rows = db
+        .execute_typed(
+            "INSERT INTO accounts (user_id, email_index, email_sealed, wrapped_key, key_generation,
+                                   password_hash, pepper_version, created_at)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING",
+            &[
+                (&account.user_id.uuid(), Type::UUID),
+                (&account.email_index, Type::BYTEA),
+                (&account.email_sealed, Type::BYTEA),
+                (&account.wrapped_key.bytes(), Type::BYTEA),
+                (&i64::from(account.key_generation), Type::INT8),
+                (&account.password.hash, Type::TEXT),
+                (&i64::from(account.password.pepper_version), Type::INT8),
+                (&now, Type::TIMESTAMPTZ),
+            ],
+        )
+        .await?;
+    Ok(rows == 1)
+}
+
+/// Replaces the hash of a password that was just proven, unless it was changed meanwhile.
+pub(crate) async fn rehash(
+    db: &impl GenericClient,
+    user: UserId,
+    before: &StoredPassword,
+    after: &StoredPassword,
+) -> Result<(), Unexpected> {
+    db.execute_typed(
+        "UPDATE accounts SET password_hash = $3, pepper_version = $4
+         WHERE user_id = $1 AND password_hash = $2",
+        &[
+            (&user.uuid(), Type::UUID),
+            (&before.hash, Type::TEXT),
+            (&after.hash, Type::TEXT),
+            (&i64::from(after.pepper_version), Type::INT8),
+        ],
+    )
+    .await?;
+    Ok(())
+}
+
+impl StoredPassword {
+    pub(super) fn read(row: &Row) -> Result<Self, Unexpected> {
+        Ok(Self {
+            hash: row.try_get("password_hash")?,
+            pepper_version: number(row, "pepper_version")?,
+        })
+    }
+}
+
+fn number(row: &Row, column: &str) -> Result<u32, Unexpected> {
+    let number: i64 = row.try_get(column)?;
+    u32::try_from(number).map_err(|_| Unexpected::bug(format!("impossible {column}: {number}")))
+}

@@ -1,0 +1,26 @@
+//! The only SQL of identity.
+
+pub(crate) mod accounts;
+pub(crate) mod outbox;
+pub(crate) mod pending_signups;
+pub(crate) mod service_keys;
+pub(crate) mod sessions;
+pub(crate) mod signing_keys;
+
+use shared::postgres::Migration;
+
+/// The schema, oldest step first.
+pub(crate) const MIGRATIONS: &[Migration] = &[
+    Migration {
+        name: "0001_accounts.sql",
+        sql: include_str!("../../migrations/0001_accounts.sql"),
+    },
+    Migration {
+        name: "0002_sessions.sql",
+        sql: include_str!("../../migrations/0002_sessions.sql"),
+    },
+    Migration {
+        name: "0003_signing_keys.sql",
+        sql: include_str!("../../migrations/0003_signing_keys.sql"),
+    },
+];

@@ -1,0 +1,100 @@
+//! Table `signing_keys`.
+
+use shared::{problem::Unexpected, vault_client::WrappedKey};
+use time::OffsetDateTime;
+use tokio_postgres::{GenericClient, Row, types::Type};
+use uuid::Uuid;
+
+use crate::domain::signing_key::KeyState;
+
+/// One lock for whoever makes or moves keys.
+const LOCK: i64 = 0x7369_676e_6b65_7973;
+
+/// A signing key as it is kept.
+#[derive(Clone)]
+pub(crate) struct StoredKey {
+    pub(crate) kid: String,
+    pub(crate) key_id: Uuid,
+    pub(crate) state: KeyState,
+    pub(crate) sealed_seed: Vec<u8>,
+    pub(crate) wrapped_key: WrappedKey,
+    pub(crate) activated_at: Option<OffsetDateTime>,
+}
+
+/// Waits until no other replica makes or moves keys; held until the transaction ends.
+pub(crate) async fn lock(db: &impl GenericClient) -> Result<(), Unexpected> {
+    db.execute_typed("SELECT pg_advisory_xact_lock($1)", &[(&LOCK, Type::INT8)])
+        .await?;
+    Ok(())
+}
+
+/// Every key that is still published.
+pub(crate) async fn all(db: &impl GenericClient) -> Result<Vec<StoredKey>, Unexpected> {
+    let rows = db
+        .query_typed("SELECT * FROM signing_keys ORDER BY created_at", &[])
+        .await?;
+    rows.iter().map(read).collect()
+}
+
+pub(crate) async fn insert(
+    db: &impl GenericClient,
+    key: &StoredKey,
+    now: OffsetDateTime,
+) -> Result<(), Unexpected> {
+    db.execute_typed(
+        "INSERT INTO signing_keys (kid, key_id, state, sealed_seed, wrapped_key, created_at,
+                                   activated_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7)",
+        &[
+            (&key.kid, Type::TEXT),
+            (&key.key_id, Type::UUID),
+            (&key.state.name(), Type::TEXT),
+            (&key.sealed_seed, Type::BYTEA),
+            (&key.wrapped_key.bytes(), Type::BYTEA),
+            (&now, Type::TIMESTAMPTZ),
+            (&key.activated_at, Type::TIMESTAMPTZ),
+        ],
+    )
+    .await?;
+    Ok(())
+}
+
+/// The active key retires and the next one takes its place, which leaves room for another next one.
+pub(crate) async fn promote_next(
+    db: &impl GenericClient,
+    now: OffsetDateTime,
+) -> Result<(), Unexpected> {
+    for sql in [
+        "UPDATE signing_keys SET state = 'retired', retired_at = $1 WHERE state = 'active'",
+        "UPDATE signing_keys SET state = 'active', activated_at = $1 WHERE state = 'next'",
+    ] {
+        db.execute_typed(sql, &[(&now, Type::TIMESTAMPTZ)]).await?;
+    }
+    Ok(())
+}
+
+/// Removes keys that retired before `moment`.
+pub(crate) async fn discard_retired(
+    db: &impl GenericClient,
+    moment: OffsetDateTime,
+) -> Result<(), Unexpected> {
+    let sql = "DELETE FROM signing_keys WHERE state = 'retired' AND retired_at < $1";
+    db.execute_typed(sql, &[(&moment, Type::TIMESTAMPTZ)])
+        .await?;
+    Ok(())
+}
+
+fn read(row: &Row) -> Result<StoredKey, Unexpected> {
+    let kid: String = row.try_get("kid")?;
+    let state: &str = row.try_get("state")?;
+    let state = KeyState::from_name(state)
+        .ok_or_else(|| Unexpected::bug(format!("impossible state of signing key {kid}")))?;
+    Ok(StoredKey {
+        kid,
+        key_id: row.try_get("key_id")?,
+        state,
+        sealed_seed: row.try_get("sealed_seed")?,
+        wrapped_key: WrappedKey::from_bytes(row.try_get("wrapped_key")?),
+        activated_at: row.try_get("activated_at")?,
+    })
+}

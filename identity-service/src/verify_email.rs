@@ -1,0 +1,141 @@
+//! The owner of an address answers the mail: the pending sign-up becomes the account of that address, with
+//! the password that was chosen in it.
+
+use shared::{
+    problem::{Case, Failure, INTERNAL, UNAVAILABLE, Unexpected},
+    user_id::UserId,
+    vault_client::{KeyOf, WrappedKey},
+};
+use thiserror::Error;
+use time::OffsetDateTime;
+
+use crate::{
+    Identity,
+    domain::{email_address::EmailAddress, mail_token::MailToken, sealed::Column},
+    outbox_key,
+    store::{
+        accounts::{self, NewAccount},
+        pending_signups::{self, Pending},
+    },
+};
+
+/// As the vault's policy names it.
+pub(crate) const PURPOSE: &str = "account";
+const GENERATION: u32 = 1;
+
+#[derive(Debug, Error)]
+pub(crate) enum VerifyError {
+    /// Unknown, used, expired or overtaken by another sign-up: a client can do the same about each.
+    #[error("Sign up again to get another mail.")]
+    InvalidToken,
+    #[error(transparent)]
+    Unexpected(#[from] Unexpected),
+}
+
+const INVALID_TOKEN: Case = Case::new(
+    400,
+    "invalid_verification_token",
+    "The token is not one that can be confirmed",
+);
+
+impl Failure for VerifyError {
+    const CASES: &'static [Case] = &[INVALID_TOKEN, INTERNAL, UNAVAILABLE];
+
+    fn case(&self) -> &'static Case {
+        match self {
+            Self::InvalidToken => &INVALID_TOKEN,
+            Self::Unexpected(unexpected) => unexpected.case(),
+        }
+    }
+
+    fn unexpected(&self) -> Option<&Unexpected> {
+        match self {
+            Self::InvalidToken => None,
+            Self::Unexpected(unexpected) => Some(unexpected),
+        }
+    }
+}
+
+/// An account that is about to be stored.
+struct Prepared {
+    address: EmailAddress,
+    user_id: UserId,
+    email_sealed: Vec<u8>,
+    wrapped_key: WrappedKey,
+}
+
+/// Confirms a sign-up. Of two confirmations at once, one makes the account.
+pub(crate) async fn verify_email(
+    identity: &Identity,
+    token: MailToken,
+    now: OffsetDateTime,
+) -> Result<(), VerifyError> {
+    let token_hash = token.hash();
+    let found = pending_signups::find(&*identity.pool.get().await?, &token_hash, now).await?;
+    let pending = found.ok_or(VerifyError::InvalidToken)?;
+    let prepared = prepare(identity, &pending, now).await?;
+    let indexes = identity.secrets.email_indexes(&prepared.address);
+
+    let mut db = identity.pool.get().await?;
+    let transaction = db.transaction().await.map_err(Unexpected::from)?;
+    let taken = pending_signups::take(&transaction, &token_hash, now).await?;
+    // An account under an older version of the index does not collide with the newest one by itself.
+    if !taken || accounts::exists(&transaction, &indexes).await? {
+        return Err(VerifyError::InvalidToken);
+    }
+    let account = NewAccount {
+        user_id: prepared.user_id,
+        email_index: &identity.secrets.email_index(&prepared.address),
+        email_sealed: &prepared.email_sealed,
+        wrapped_key: &prepared.wrapped_key,
+        key_generation: GENERATION,
+        password: &pending.password,
+    };
+    if !accounts::insert(&transaction, &account, now).await? {
+        return Err(VerifyError::InvalidToken);
+    }
+    pending_signups::discard_all(&transaction, &indexes).await?;
+    transaction.commit().await.map_err(Unexpected::from)?;
+    tracing::info!(user.id = %prepared.user_id, "account confirmed");
+    Ok(())
+}
+
+/// Takes the address out of the sign-up and seals it under the person's own new key. Asks the vault, so it
+/// comes before the transaction.
+async fn prepare(
+    identity: &Identity,
+    pending: &Pending,
+    now: OffsetDateTime,
+) -> Result<Prepared, Unexpected> {
+    let outbox = outbox_key::opened(identity, now).await?;
+    let broken = |what: &str| Unexpected::bug(format!("pending sign-up {}: {what}", pending.id));
+    if pending.service_key_id != outbox.id {
+        return Err(broken("sealed under another key"));
+    }
+    let place = Column::PendingEmail.of(outbox.id, pending.id);
+    let email = outbox
+        .key
+        .open(&place, &pending.email_sealed)
+        .map_err(|error| broken("its address does not open").caused_by(error))?;
+    let address = std::str::from_utf8(&email)
+        .ok()
+        .and_then(EmailAddress::parse);
+    let address = address.ok_or_else(|| broken("its address is none"))?;
+
+    let of = KeyOf {
+        subject: pending.id,
+        purpose: PURPOSE,
+        generation: GENERATION,
+    };
+    let (wrapped_key, key) = identity.vault.create(of, None, now).await?;
+    let place = Column::AccountEmail.of(pending.id, pending.id);
+    let email_sealed = key
+        .seal(&place, address.typed().as_bytes())
+        .expect("an address is short");
+    Ok(Prepared {
+        address,
+        user_id: UserId::new(pending.id),
+        email_sealed,
+        wrapped_key,
+    })
+}

@@ -1,0 +1,37 @@
+//! Forgets what is over: unconfirmed sign-ups after a day, sessions at their end.
+
+use std::{sync::Arc, time::Duration};
+
+use shared::{problem::Unexpected, serve::Shutdown};
+use time::OffsetDateTime;
+use tokio::time::sleep;
+
+use crate::{
+    Identity,
+    store::{pending_signups, sessions},
+};
+
+const EVERY: Duration = Duration::from_mins(10);
+
+/// Works until the shutdown is requested.
+pub(super) async fn run(identity: Arc<Identity>, mut shutdown: Shutdown) {
+    loop {
+        if let Err(error) = forget(&identity, identity.clock.now()).await {
+            tracing::warn!(error = error.chain(), "what is over is not forgotten yet");
+        }
+        tokio::select! {
+            () = shutdown.requested() => return,
+            () = sleep(EVERY) => {}
+        }
+    }
+}
+
+async fn forget(identity: &Identity, now: OffsetDateTime) -> Result<(), Unexpected> {
+    let db = identity.pool.get().await?;
+    let signups = pending_signups::discard_expired(&*db, now).await?;
+    let sessions = sessions::discard_expired(&*db, now).await?;
+    if signups + sessions > 0 {
+        tracing::info!(signups, sessions, "forgot what is over");
+    }
+    Ok(())
+}

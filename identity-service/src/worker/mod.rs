@@ -1,0 +1,21 @@
+//! What goes on behind the requests: mail, signing keys, and forgetting what is over.
+
+mod expiry;
+mod outbox;
+mod signing_keys;
+
+use std::sync::Arc;
+
+use shared::serve::Shutdown;
+use tokio::task::JoinSet;
+
+use crate::Identity;
+
+/// Runs all loops until the shutdown is requested.
+pub(crate) async fn run(identity: Arc<Identity>, shutdown: Shutdown) {
+    let mut loops = JoinSet::new();
+    loops.spawn(outbox::run(Arc::clone(&identity), shutdown.clone()));
+    loops.spawn(signing_keys::run(Arc::clone(&identity), shutdown.clone()));
+    loops.spawn(expiry::run(identity, shutdown));
+    loops.join_all().await;
+}
