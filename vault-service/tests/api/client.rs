@@ -1,0 +1,179 @@
+//! How a test calls the vault, as whoever it likes.
+
+use std::{net::SocketAddr, time::Duration};
+
+use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+use reqwest::{Certificate, Identity, RequestBuilder};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::authority::Certified;
+
+/// A caller with the credentials it was given.
+#[derive(Clone)]
+pub(crate) struct Client {
+    http: reqwest::Client,
+    vault: SocketAddr,
+    token: Option<String>,
+    user_token: Option<String>,
+}
+
+/// What came back.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) body: Value,
+}
+
+impl Client {
+    pub(crate) fn new(vault: SocketAddr, authority: &str, certificate: Option<&Certified>) -> Self {
+        let authority = Certificate::from_pem(authority.as_bytes()).expect("PEM");
+        let mut builder = reqwest::Client::builder()
+            .tls_certs_only([authority])
+            .timeout(Duration::from_secs(30))
+            .no_proxy();
+        if let Some(Certified { certificate, key }) = certificate {
+            let pem = format!("{certificate}\n{key}");
+            builder = builder.identity(Identity::from_pem(pem.as_bytes()).expect("PEM"));
+        }
+        Self {
+            http: builder.build().expect("a client"),
+            vault,
+            token: None,
+            user_token: None,
+        }
+    }
+
+    pub(crate) fn with_token(self, token: &str) -> Self {
+        Self {
+            token: Some(token.to_owned()),
+            ..self
+        }
+    }
+
+    pub(crate) fn with_user_token(self, token: &str) -> Self {
+        Self {
+            user_token: Some(token.to_owned()),
+            ..self
+        }
+    }
+
+    pub(crate) fn request(&self, path: &str) -> RequestBuilder {
+        let mut request = self.http.post(format!("https://{}{path}", self.vault));
+        if let Some(token) = &self.token {
+            request = request.bearer_auth(token);
+        }
+        if let Some(token) = &self.user_token {
+            request = request.header("X-User-Token", token);
+        }
+        request
+    }
+
+    /// Sends, however it ends.
+    pub(crate) async fn try_post(&self, path: &str, body: &Value) -> reqwest::Result<Answer> {
+        let response = self.request(path).json(body).send().await?;
+        Answer::of(response).await
+    }
+
+    pub(crate) async fn post(&self, path: &str, body: &Value) -> Answer {
+        self.try_post(path, body).await.expect("an answer")
+    }
+
+    /// A body that is no JSON value of ours.
+    pub(crate) async fn post_text(&self, path: &str, media_type: &str, body: String) -> Answer {
+        let request = self
+            .request(path)
+            .header("Content-Type", media_type)
+            .body(body);
+        Answer::of(request.send().await.expect("an answer"))
+            .await
+            .expect("a body")
+    }
+
+    /// A new data key: wrapped, and in the clear.
+    pub(crate) async fn create(&self, subject: Uuid, purpose: &str) -> Answer {
+        let body = json!({"subject": subject, "purpose": purpose, "plaintext": true});
+        self.post("/v1/data-keys", &body).await
+    }
+
+    /// As [`Client::create`], for callers that must succeed.
+    pub(crate) async fn created(&self, subject: Uuid, purpose: &str) -> (Vec<u8>, Vec<u8>) {
+        let answer = self.create(subject, purpose).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        (
+            decoded(&answer.body["wrapped_key"]),
+            decoded(&answer.body["plaintext_key"]),
+        )
+    }
+
+    /// Opens a batch.
+    pub(crate) async fn unwrap(&self, items: &[Value]) -> Answer {
+        self.post("/v1/data-keys/unwrap", &json!({ "items": items }))
+            .await
+    }
+
+    /// The status and the key of a batch of one.
+    pub(crate) async fn unwrap_one(
+        &self,
+        subject: Uuid,
+        purpose: &str,
+        wrapped: &[u8],
+    ) -> (String, Option<Vec<u8>>) {
+        let answer = self.unwrap(&[item(subject, purpose, wrapped)]).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        let [one] = answer.items() else {
+            panic!("one item was asked, {answer:?}");
+        };
+        let key = one.get("plaintext_key").map(decoded);
+        (one["status"].as_str().expect("a status").to_owned(), key)
+    }
+}
+
+impl Answer {
+    pub(crate) async fn of(response: reqwest::Response) -> reqwest::Result<Self> {
+        let status = response.status().as_u16();
+        let body = response.bytes().await?;
+        let body = serde_json::from_slice(&body).unwrap_or(Value::Null);
+        Ok(Self { status, body })
+    }
+
+    /// Status and code of a problem.
+    pub(crate) fn problem(&self) -> (u16, &str) {
+        (self.status, self.body["code"].as_str().unwrap_or_default())
+    }
+
+    /// Where the request was wrong.
+    pub(crate) fn pointers(&self) -> Vec<&str> {
+        let errors = self.body["errors"].as_array().into_iter().flatten();
+        errors
+            .filter_map(|error| error["pointer"].as_str())
+            .collect()
+    }
+
+    pub(crate) fn items(&self) -> &[Value] {
+        self.body["items"]
+            .as_array()
+            .map(Vec::as_slice)
+            .unwrap_or_default()
+    }
+
+    /// The statuses of a batch, in order.
+    pub(crate) fn statuses(&self) -> Vec<&str> {
+        self.items()
+            .iter()
+            .filter_map(|item| item["status"].as_str())
+            .collect()
+    }
+}
+
+/// One item of a batch.
+pub(crate) fn item(subject: Uuid, purpose: &str, wrapped: &[u8]) -> Value {
+    let wrapped = BASE64_URL_SAFE_NO_PAD.encode(wrapped);
+    json!({"subject": subject, "purpose": purpose, "wrapped_key": wrapped})
+}
+
+pub(crate) fn decoded(value: &Value) -> Vec<u8> {
+    BASE64_URL_SAFE_NO_PAD
+        .decode(value.as_str().expect("text"))
+        .expect("base64url without padding")
+}

@@ -1,0 +1,22 @@
+//! The vault through its own door: real TLS, real tokens, a real Postgres (a copy of the migrated template
+//! that `cargo stack test` keeps), with an authority, services and people made by the test.
+
+#![expect(
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "helpers of tests fail by panicking, as the tests do"
+)]
+
+mod authority;
+mod bodies;
+mod callers;
+mod client;
+mod create_data_key;
+mod keys;
+mod known_answer;
+mod ops;
+mod program;
+mod start;
+mod unwrap_data_keys;
+mod user_tokens;
+mod world;

@@ -1,0 +1,197 @@
+//! The program itself: its exit codes, its memory settings, and what it writes to its log.
+
+use std::{
+    fs::{self, File},
+    net::SocketAddr,
+    path::PathBuf,
+    process::{Child, Command, Output},
+    time::Duration,
+};
+
+use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+use stack::until;
+use tokio::task::JoinHandle;
+
+use crate::world::{MASTER_KEY, Vault, World, somebody};
+
+const LIMIT: Duration = Duration::from_secs(20);
+const PROGRAM: &str = env!("CARGO_BIN_EXE_vault-service");
+
+fn run(command: &str, environment: &[(&str, &str)]) -> Output {
+    Command::new(PROGRAM)
+        .arg(command)
+        .env_clear()
+        .envs(environment.iter().copied())
+        .output()
+        .expect("the program runs")
+}
+
+#[test]
+fn missing_or_weak_settings_stop_every_start_with_all_problems_and_exit_78() {
+    let weak = "0123456789abcdef0123456789abcdef";
+    for command in ["serve", "migrate", "check-config"] {
+        for key in ["", weak, &"00".repeat(32), &"zz".repeat(32)] {
+            let output = run(command, &[("MASTER_ENCRYPTION_KEY", key)]);
+            assert_eq!(output.status.code(), Some(78), "{command} with {key:?}");
+            let told = String::from_utf8_lossy(&output.stderr);
+            for name in [
+                "MASTER_ENCRYPTION_KEY",
+                "DATABASE_URL",
+                "TLS_CERT_FILE",
+                "SERVICE_JWKS_FILE",
+                "ISSUER",
+            ] {
+                assert!(told.contains(name), "{name} is not named: {told}");
+            }
+            assert!(
+                key.is_empty() || !told.contains(key),
+                "the key is repeated: {told}"
+            );
+        }
+    }
+}
+
+#[test]
+fn the_api_document_needs_no_settings_and_lists_every_refusal() {
+    let output = run("openapi", &[]);
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let document: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let create = &document["paths"]["/v1/data-keys"]["post"]["responses"];
+    let examples = |status: &str| {
+        let examples = &create[status]["content"]["application/problem+json"]["examples"];
+        examples
+            .as_object()
+            .map(|map| map.keys().cloned().collect::<Vec<_>>())
+            .unwrap_or_default()
+    };
+    assert_eq!(
+        examples("401"),
+        [
+            "certificate_mismatch",
+            "invalid_service_token",
+            "invalid_user_token",
+            "service_token_expired",
+            "unauthorized",
+            "user_token_expired",
+            "wrong_token_type",
+        ]
+    );
+    assert_eq!(
+        examples("403"),
+        ["not_allowed", "user_token_mismatch", "user_token_required"]
+    );
+}
+
+#[tokio::test]
+async fn the_program_is_hardened_logs_causes_with_ids_only_and_stops_with_0() {
+    let world = World::new().await;
+    let (mut program, log) = start(&world);
+    let vault = listening(&log).await;
+    let ada = somebody();
+    let journal = world.journal_for(&vault, ada);
+    let (mut wrapped, key) = journal.created(ada, "entries").await;
+    wrapped[115] ^= 1;
+    let (status, _) = journal.unwrap_one(ada, "entries", &wrapped).await;
+    assert_eq!(status, "wrapped_key_refused");
+    wrapped[40] ^= 1;
+    journal.unwrap_one(ada, "entries", &wrapped).await;
+    assert_hardened(&program);
+    stop(&mut program).await;
+
+    let log = fs::read_to_string(&log).expect("the log");
+    let refused: Vec<Value> = log
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("every line is JSON"))
+        .filter(|line: &Value| line["message"] == "unwrap refused")
+        .collect();
+    let causes: Vec<_> = refused
+        .iter()
+        .map(|line| line["cause"].as_str().expect("a cause"))
+        .collect();
+    assert_eq!(causes, ["tampered ciphertext", "wrong key or context"]);
+    assert_eq!(refused[0]["subject"], ada.to_string());
+    let secrets = [
+        BASE64_URL_SAFE_NO_PAD.encode(&key),
+        hex::encode(&key),
+        BASE64_URL_SAFE_NO_PAD.encode(&wrapped[36..]),
+        hex::encode(&wrapped[36..]),
+        MASTER_KEY.to_owned(),
+        "eyJ".to_owned(),
+    ];
+    for secret in secrets {
+        assert!(!log.contains(&secret), "the log holds {secret}");
+    }
+}
+
+/// `serve` with its log in a file of the world's folder.
+fn start(world: &World) -> (Child, PathBuf) {
+    let log = world.folder().join("vault.log");
+    let child = Command::new(PROGRAM)
+        .arg("serve")
+        .env_clear()
+        .envs(&world.environment)
+        .stdout(File::create(&log).expect("a log file"))
+        .spawn()
+        .expect("the program starts");
+    (child, log)
+}
+
+/// The addresses from the program's own line about them.
+async fn listening(log: &PathBuf) -> Vault {
+    let line = until("listening", LIMIT, async || {
+        let text = fs::read_to_string(log).unwrap_or_default();
+        let lines = text
+            .lines()
+            .filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        lines
+            .into_iter()
+            .find(|line| line["message"] == "listening")
+            .ok_or(text.clone())
+    })
+    .await
+    .expect("it listens");
+    let address = |name: &str| -> SocketAddr {
+        line[name]
+            .as_str()
+            .expect("an address")
+            .parse()
+            .expect("an address")
+    };
+    let running: JoinHandle<_> = tokio::spawn(async { Ok(()) });
+    let (trigger, _) = shared::serve::Shutdown::manual();
+    Vault {
+        api: address("api"),
+        ops: address("ops"),
+        running,
+        trigger,
+    }
+}
+
+/// What the kernel says about a process that forbids dumps: no core, and its files belong to root.
+fn assert_hardened(program: &Child) {
+    let limits = fs::read_to_string(format!("/proc/{}/limits", program.id())).expect("limits");
+    let core = limits
+        .lines()
+        .find(|line| line.starts_with("Max core file size"))
+        .expect("the line");
+    let words: Vec<_> = core.split_whitespace().collect();
+    assert_eq!(words[4..6], ["0", "0"], "{core}");
+}
+
+async fn stop(program: &mut Child) {
+    let pid = Pid::from_child(program);
+    kill_process(pid, Signal::TERM).expect("it runs");
+    let status = until("stopped", LIMIT, async || match program.try_wait() {
+        Ok(Some(status)) => Ok(status),
+        other => Err(format!("{other:?}")),
+    })
+    .await
+    .expect("it stops");
+    assert_eq!(status.code(), Some(0));
+}

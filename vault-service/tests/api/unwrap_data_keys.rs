@@ -1,0 +1,203 @@
+//! POST /v1/data-keys/unwrap.
+
+use serde_json::{Value, json};
+use tokio_postgres::types::Type;
+
+use crate::{
+    client::{decoded, item},
+    world::{somebody, vault},
+};
+
+#[tokio::test]
+async fn a_batch_keeps_its_order_and_one_bad_item_fails_no_other() {
+    let (world, vault) = vault().await;
+    let identity = world.caller(&vault, "identity");
+    let (ada, bob) = (somebody(), somebody());
+    let (adas, adas_key) = identity.created(ada, "account").await;
+    let (bobs, bobs_key) = identity.created(bob, "outbox").await;
+    let text = |subject: &str, purpose: &str, wrapped: &str| json!({"subject": subject, "purpose": purpose, "wrapped_key": wrapped});
+    let answer = identity
+        .unwrap(&[
+            item(bob, "outbox", &bobs),
+            item(ada, "entries", &adas),
+            item(ada, "account", &bobs),
+            item(somebody(), "account", &adas),
+            text("not an id", "account", "AAAA"),
+            text(&ada.to_string(), "no purpose", "AAAA"),
+            text(&ada.to_string(), "account", "not base64!"),
+            text(&ada.to_string(), "account", ""),
+            item(ada, "account", &adas),
+            item(ada, "account", &adas),
+        ])
+        .await;
+    assert_eq!(
+        answer.statuses(),
+        [
+            "ok",
+            "not_allowed",
+            "wrapped_key_refused",
+            "unknown_subject",
+            "unknown_subject",
+            "not_allowed",
+            "wrapped_key_refused",
+            "wrapped_key_refused",
+            "ok",
+            "ok",
+        ]
+    );
+    let key = |at: usize| answer.items()[at].get("plaintext_key").map(decoded);
+    assert_eq!(key(0), Some(bobs_key));
+    assert_eq!((key(8), key(9)), (Some(adas_key.clone()), Some(adas_key)));
+    assert!((1..8).all(|at| key(at).is_none()));
+}
+
+#[tokio::test]
+async fn a_batch_holds_1_to_100_items() {
+    let (world, vault) = vault().await;
+    let identity = world.caller(&vault, "identity");
+    let ada = somebody();
+    let (wrapped, _) = identity.created(ada, "account").await;
+    let items = |count| vec![item(ada, "account", &wrapped); count];
+    for wrong in [0, 101] {
+        let answer = identity.unwrap(&items(wrong)).await;
+        assert_eq!(answer.problem(), (400, "invalid_request"), "{wrong}");
+        assert_eq!(answer.pointers(), ["#/items"]);
+    }
+    let answer = identity.unwrap(&items(100)).await;
+    assert_eq!(answer.statuses(), ["ok"; 100]);
+}
+
+#[tokio::test]
+async fn every_flipped_bit_of_a_wrapped_key_is_refused() {
+    let (world, vault) = vault().await;
+    let identity = world.caller(&vault, "identity");
+    let ada = somebody();
+    let (wrapped, _) = identity.created(ada, "account").await;
+    let flipped: Vec<_> = (0..wrapped.len() * 8)
+        .map(|bit| {
+            let mut changed = wrapped.clone();
+            changed[bit / 8] ^= 1 << (bit % 8);
+            item(ada, "account", &changed)
+        })
+        .collect();
+    for batch in flipped.chunks(100) {
+        let answer = identity.unwrap(batch).await;
+        assert_eq!(answer.statuses(), vec!["wrapped_key_refused"; batch.len()]);
+    }
+}
+
+#[tokio::test]
+async fn a_cut_lengthened_or_padded_wrapped_key_is_refused() {
+    let (world, vault) = vault().await;
+    let identity = world.caller(&vault, "identity");
+    let ada = somebody();
+    let (wrapped, _) = identity.created(ada, "account").await;
+    let mut items: Vec<_> = [0, 1, 36, 68, 100, 115]
+        .map(|length| item(ada, "account", &wrapped[..length]))
+        .into();
+    items.push(item(ada, "account", &[wrapped.as_slice(), &[0]].concat()));
+    items.push(item(
+        ada,
+        "account",
+        &[wrapped.as_slice(), &wrapped].concat(),
+    ));
+    let good = item(ada, "account", &wrapped);
+    let encoded = good["wrapped_key"].as_str().expect("text");
+    for spelling in [
+        format!("{encoded}="),
+        format!(" {encoded}"),
+        encoded.replace(['-', '_'], "+"),
+    ] {
+        if spelling != encoded {
+            items.push(json!({"subject": ada, "purpose": "account", "wrapped_key": spelling}));
+        }
+    }
+    let count = items.len();
+    let answer = identity.unwrap(&items).await;
+    assert_eq!(answer.statuses(), vec!["wrapped_key_refused"; count]);
+}
+
+#[tokio::test]
+async fn no_other_owner_person_or_purpose_opens_a_key() {
+    let (world, vault) = vault().await;
+    let (ada, bob) = (somebody(), somebody());
+    let identity = world.caller(&vault, "identity");
+    let (account, _) = identity.created(ada, "account").await;
+    identity.created(bob, "account").await;
+    let refused = ("wrapped_key_refused".to_owned(), None);
+    assert_eq!(identity.unwrap_one(bob, "account", &account).await, refused);
+    assert_eq!(identity.unwrap_one(ada, "outbox", &account).await, refused);
+    // Another owner: the journal asks for identity's key under its own purpose, with the person present.
+    let journal = world.journal_for(&vault, ada);
+    assert_eq!(journal.unwrap_one(ada, "entries", &account).await, refused);
+    let (entries, _) = journal.created(ada, "entries").await;
+    assert_eq!(identity.unwrap_one(ada, "account", &entries).await, refused);
+}
+
+#[tokio::test]
+async fn a_person_whose_slot_is_gone_is_unknown_for_good() {
+    let (world, vault) = vault().await;
+    let identity = world.caller(&vault, "identity");
+    let ada = somebody();
+    let (wrapped, _) = identity.created(ada, "account").await;
+    let deleted = world
+        .db()
+        .await
+        .execute_typed(
+            "DELETE FROM subjects WHERE subject = $1",
+            &[(&ada, Type::UUID)],
+        )
+        .await;
+    assert_eq!(deleted.expect("deleted"), 1);
+    let (status, _) = identity.unwrap_one(ada, "account", &wrapped).await;
+    assert_eq!(status, "unknown_subject");
+    // A new slot has a new salt: the old key stays closed.
+    identity.created(ada, "account").await;
+    let (status, _) = identity.unwrap_one(ada, "account", &wrapped).await;
+    assert_eq!(status, "wrapped_key_refused");
+}
+
+#[tokio::test]
+async fn a_slot_pasted_over_another_persons_does_not_open() {
+    let (world, vault) = vault().await;
+    let identity = world.caller(&vault, "identity");
+    let (ada, bob) = (somebody(), somebody());
+    let (adas, adas_key) = identity.created(ada, "account").await;
+    let (bobs, _) = identity.created(bob, "account").await;
+    let pasted = world
+        .db()
+        .await
+        .execute_typed(
+            "UPDATE subjects SET sealed_salt = (SELECT sealed_salt FROM subjects WHERE subject = $1)
+             WHERE subject = $2",
+            &[(&ada, Type::UUID), (&bob, Type::UUID)],
+        )
+        .await;
+    assert_eq!(pasted.expect("pasted"), 1);
+    let answer = identity
+        .unwrap(&[
+            item(bob, "account", &bobs),
+            item(bob, "account", &adas),
+            item(ada, "account", &adas),
+        ])
+        .await;
+    assert_eq!(answer.statuses(), ["slot_damaged", "slot_damaged", "ok"]);
+    assert_eq!(decoded(&answer.items()[2]["plaintext_key"]), adas_key);
+    assert_eq!(
+        identity.create(bob, "account").await.problem(),
+        (500, "slot_damaged")
+    );
+}
+
+#[tokio::test]
+async fn an_item_of_the_wrong_shape_fails_the_request_and_is_named() {
+    let (world, vault) = vault().await;
+    let identity = world.caller(&vault, "identity");
+    let items: [Value; 2] = [
+        json!({"subject": somebody(), "purpose": "account"}),
+        json!(7),
+    ];
+    let answer = identity.unwrap(&items).await;
+    assert_eq!(answer.problem(), (400, "invalid_request"));
+    assert_eq!(answer.pointers(), ["#/items/0/wrapped_key", "#/items/1"]);
+}
