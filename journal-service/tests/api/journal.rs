@@ -32,8 +32,12 @@ pub(crate) struct Answer {
 impl Journal {
     /// Of somebody who signed up just now and wrote nothing yet.
     pub(crate) async fn of_a_new_person() -> Self {
-        let addresses = Addresses::of_the_test_run();
-        let token = person::sign_up(&addresses).await;
+        Self::of_a_new_person_in(&Addresses::of_the_test_run()).await
+    }
+
+    /// The same in a stack of the test's own.
+    pub(crate) async fn of_a_new_person_in(addresses: &Addresses) -> Self {
+        let token = person::sign_up(addresses).await;
         Self {
             user_id: subject(&token),
             token,

@@ -13,6 +13,7 @@ mod edit;
 mod isolation;
 mod journal;
 mod list;
+mod outages;
 mod person;
 mod tampering;
 mod tokens;
