@@ -13,6 +13,9 @@ use tokio::time::Instant;
 
 use super::limits::Limits;
 
+/// Why a connection is closed that has nothing to be said goodbye to.
+pub(super) const LATE_HEADER: &str = "no complete header arrived";
+
 /// Shared by the socket, the requests on it and the watch over it. Times are milliseconds since `start`.
 #[derive(Debug)]
 pub(super) struct Activity {
@@ -104,7 +107,7 @@ impl Activity {
         let (limit, reason) = if self.answering.load(Ordering::Acquire) > 0 {
             (limits.idle, "the client takes no answer")
         } else if self.header_began.load(Ordering::Acquire) {
-            (limits.header, "no complete header arrived")
+            (limits.header, LATE_HEADER)
         } else {
             (limits.idle, "idle")
         };

@@ -22,7 +22,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
-use super::activity::{Activity, Answering, Handling, Watched};
+use super::activity::{Activity, Answering, Handling, LATE_HEADER, Watched};
 use super::edge::Edge;
 use super::limits::Limits;
 use super::peer::{Peer, PeerCertificate};
@@ -130,23 +130,30 @@ impl Host {
             Arc::clone(&host).answer(request, Arc::clone(&peer), activity.request())
         });
         let mut connection = std::pin::pin!(builder.serve_connection(io, service));
-        let farewell = tokio::select! {
+        tokio::select! {
             _ = connection.as_mut() => return,
             reason = activity.overstayed(&self.limits) => {
                 closed(reason, None);
-                Limits { header: Duration::ZERO, idle: FAREWELL, ..self.limits.clone() }
+                if reason == LATE_HEADER {
+                    return;
+                }
             }
-            () = shutdown.requested() => Limits {
-                header: FAREWELL.min(self.limits.header),
-                idle: self.limits.idle.min(self.limits.drain),
-                ..self.limits.clone()
-            },
-        };
+            () = shutdown.requested() => {}
+        }
         // Requests in flight are finished, new ones go to another connection.
         connection.as_mut().graceful_shutdown();
+        let closing = Limits {
+            header: FAREWELL.min(self.limits.header),
+            idle: self.limits.idle.min(self.limits.drain),
+            ..self.limits.clone()
+        };
+        let cut_off = async {
+            tokio::time::sleep(FAREWELL).await;
+            activity.overstayed(&closing).await
+        };
         tokio::select! {
             _ = connection => {}
-            _ = activity.overstayed(&farewell) => {}
+            _ = cut_off => {}
         }
     }
 

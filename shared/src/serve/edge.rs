@@ -240,7 +240,8 @@ impl Edge {
             };
         }
         match status {
-            500.. => line!(error),
+            // "Not ready" is an answer of the ops port, not a failure of it.
+            500.. if !self.quiet || problem.is_some() => line!(error),
             _ if self.quiet => line!(debug),
             _ => line!(info),
         }

@@ -66,17 +66,28 @@ impl<T: ParseFromJSON + 'static> ParsePayload for Json<T> {
 fn parse<T: ParseFromJSON + 'static>(bytes: &[u8]) -> Result<T, Details> {
     let value = json_text::parse(bytes)
         .map_err(|error| Details::new(&MALFORMED_JSON, format!("Not valid JSON: {error}.")))?;
-    let errors = schema_of::<T>().check(&value);
+    let schema = schema_of::<T>();
+    let errors = schema.check(&value);
     if !errors.is_empty() {
         return Err(invalid(errors));
     }
-    // What is left can only come from an own type whose parser is stricter than its schema.
-    T::parse_from_json(Some(value)).map_err(|_| {
-        invalid(vec![FieldError {
-            pointer: "#".to_owned(),
-            message: "does not have the required shape".to_owned(),
-        }])
+    // What is left are validators that the check does not know, and own types that are stricter than
+    // their schema.
+    T::parse_from_json(Some(value)).map_err(|error| {
+        let pointer = match refused_field(error.message()) {
+            Some(name) if schema.has_field(name) => format!("#/{name}"),
+            _ => "#".to_owned(),
+        };
+        let message = "does not have the required form".to_owned();
+        invalid(vec![FieldError { pointer, message }])
     })
+}
+
+/// The name in poem-openapi's "field `name` verification failed"; the rest of its text may repeat the
+/// value and is dropped.
+fn refused_field(message: &str) -> Option<&str> {
+    let (before, _) = message.split_once("` verification failed")?;
+    before.rsplit_once("field `").map(|(_, name)| name)
 }
 
 fn invalid(errors: Vec<FieldError>) -> Details {
@@ -179,6 +190,8 @@ mod tests {
         #[oai(validator(max_length = 16))]
         password: String,
         remember: Option<bool>,
+        #[oai(validator(pattern = "^[0-9]{6}$"))]
+        code: Option<String>,
     }
 
     fn problem(body: &str) -> Details {
@@ -209,6 +222,13 @@ mod tests {
             let details = problem(body);
             assert!(!format!("{details:?}").contains("hunter2"), "{details:?}");
         }
+    }
+
+    #[test]
+    fn a_field_that_only_the_type_refuses_is_named_too() {
+        let details = problem(r#"{"email":"a","password":"p","code":"hunter2"}"#);
+        assert_eq!(details.errors[0].pointer, "#/code");
+        assert!(!format!("{details:?}").contains("hunter2"));
     }
 
     #[test]

@@ -40,6 +40,12 @@ impl Schema {
         found.0
     }
 
+    /// Whether the type is an object with this field.
+    pub(super) fn has_field(&self, name: &str) -> bool {
+        self.resolve(&self.root)
+            .is_some_and(|schema| schema.properties.iter().any(|(known, _)| *known == name))
+    }
+
     fn resolve<'a>(&'a self, schema: &'a MetaSchemaRef) -> Option<&'a MetaSchema> {
         match schema {
             MetaSchemaRef::Inline(schema) => Some(schema),
