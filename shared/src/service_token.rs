@@ -217,7 +217,8 @@ fn check(claims: &Claims, audience: &str, now: OffsetDateTime) -> Result<(), Ref
         return Err(Refused::Expired);
     }
     let too_early = claims.iat > (now + SKEW).unix_timestamp();
-    let too_long = claims.exp - claims.iat > LIFETIME.whole_seconds();
+    // Saturating: a signer chooses both numbers, and a wrapped difference would be a short one.
+    let too_long = claims.exp.saturating_sub(claims.iat) > LIFETIME.whole_seconds();
     if too_early || too_long {
         Err(Refused::Invalid)
     } else {

@@ -2,12 +2,13 @@
 
 use std::{
     collections::HashMap,
+    error::Error,
     sync::{Arc, PoisonError, RwLock},
 };
 
 use jsonwebtoken::DecodingKey;
 use time::{Duration, OffsetDateTime};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use crate::{
     clock::Clock,
@@ -19,8 +20,13 @@ use crate::{
 const FRESH: Duration = Duration::minutes(5);
 /// The least time between two fetches, so that tokens with made-up key names cannot make us ask often.
 const PAUSE: Duration = Duration::seconds(10);
+/// Before the first success a failed fetch speaks for this long only, because identity may be starting beside
+/// us; long enough that a burst of requests waits for one fetch and not for one each.
+const MOMENT: Duration = Duration::seconds(1);
 /// How long one fetch may take.
 const PATIENCE: std::time::Duration = std::time::Duration::from_secs(2);
+/// Longer answers are given up on; a set of ours is below 2 KiB.
+const LARGEST: usize = 64 * 1024;
 
 /// Public keys by name.
 #[derive(Clone, Debug, Default)]
@@ -36,8 +42,8 @@ impl KeySet {
 
 #[derive(Debug)]
 pub(super) enum Keys {
-    /// Handed over by the service itself.
-    Local(RwLock<KeySet>),
+    /// Handed over by the service itself; nothing until it did.
+    Local(RwLock<Option<KeySet>>),
     /// Fetched.
     Remote(Arc<Remote>),
 }
@@ -47,11 +53,22 @@ pub(super) struct Remote {
     url: String,
     http: reqwest::Client,
     clock: Clock,
-    /// The last set, and when it came.
+    /// The last set, and when it was asked for.
     current: RwLock<Option<(KeySet, OffsetDateTime)>>,
     /// The last try. Locked while one is under way, so that a burst of unknown names asks once.
-    tried: Mutex<Option<OffsetDateTime>>,
+    tried: Arc<Mutex<Option<Try>>>,
 }
+
+/// A fetch that is over.
+#[derive(Debug)]
+struct Try {
+    ended: OffsetDateTime,
+    outcome: Outcome,
+    /// For how long it answers for those who come later.
+    stands: Duration,
+}
+
+type Outcome = Result<(), Arc<dyn Error + Send + Sync>>;
 
 impl Keys {
     pub(super) fn local() -> Self {
@@ -63,6 +80,8 @@ impl Keys {
             .timeout(PATIENCE)
             .connect_timeout(PATIENCE)
             .no_proxy()
+            // Whoever can make identity's address redirect must not choose the keys.
+            .redirect(reqwest::redirect::Policy::none())
             .build()
             .expect("a client without certificates of its own always builds");
         Self::Remote(Arc::new(Remote {
@@ -70,22 +89,26 @@ impl Keys {
             http,
             clock: clock.clone(),
             current: RwLock::default(),
-            tried: Mutex::default(),
+            tried: Arc::default(),
         }))
     }
 
     pub(super) fn replace(&self, keys: KeySet) {
         if let Self::Local(current) = self {
-            *current.write().unwrap_or_else(PoisonError::into_inner) = keys;
+            *current.write().unwrap_or_else(PoisonError::into_inner) = Some(keys);
         }
     }
 
     /// The key of that name. A known key is answered from memory whatever identity is doing; only a name
-    /// never seen waits for a fetch.
+    /// never seen waits for a fetch. `None` only when the signer's present keys are known and it is not
+    /// among them: a client takes that for the end of its session.
     pub(super) async fn find(&self, kid: &str) -> Result<Option<Arc<DecodingKey>>, Unexpected> {
         match self {
             Self::Local(current) => {
-                let keys = current.read().unwrap_or_else(PoisonError::into_inner);
+                let current = current.read().unwrap_or_else(PoisonError::into_inner);
+                let keys = current.as_ref().ok_or_else(|| {
+                    Unexpected::unavailable("waiting for the signing keys to be loaded", PATIENCE)
+                })?;
                 Ok(keys.0.get(kid).map(Arc::clone))
             }
             Self::Remote(remote) => remote.find(kid).await,
@@ -101,26 +124,19 @@ impl Remote {
             }
             return Ok(Some(key));
         }
-        let mut tried = self.tried.lock().await;
+        let tried = Arc::clone(&self.tried).lock_owned().await;
         // Somebody else may have fetched it while this one waited for the lock.
         if let Some((key, _)) = self.known(kid) {
             return Ok(Some(key));
         }
-        let now = self.clock.now();
-        let have_some = self
-            .current
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .is_some();
-        // Before the first success every token asks: identity may be starting beside us.
-        if have_some && tried.is_some_and(|at| now - at < PAUSE) {
-            return Ok(None);
-        }
-        *tried = Some(now);
-        match self.fetch(now).await {
-            Err(error) if !have_some => Err(error),
-            _ => Ok(self.known(kid).map(|(key, _)| key)),
-        }
+        let outcome = match standing(tried.as_ref(), self.clock.now()) {
+            Some(outcome) => outcome,
+            None => self.fetch(tried).await,
+        };
+        outcome.map_err(|error| {
+            Unexpected::unavailable("fetching identity's signing keys", PATIENCE).caused_by(error)
+        })?;
+        Ok(self.known(kid).map(|(key, _)| key))
     }
 
     fn known(&self, kid: &str) -> Option<(Arc<DecodingKey>, OffsetDateTime)> {
@@ -130,35 +146,62 @@ impl Remote {
     }
 
     fn refresh_behind(self: &Arc<Self>) {
-        let remote = Arc::clone(self);
-        tokio::spawn(async move {
-            let Ok(mut tried) = remote.tried.try_lock() else {
-                return;
-            };
-            let now = remote.clock.now();
-            if tried.is_none_or(|at| now - at >= PAUSE) {
-                *tried = Some(now);
-                if let Err(error) = remote.fetch(now).await {
-                    tracing::warn!(error = %error.chain(), "keeping the signing keys fetched before");
+        let Ok(tried) = Arc::clone(&self.tried).try_lock_owned() else {
+            return;
+        };
+        if standing(tried.as_ref(), self.clock.now()).is_none() {
+            let remote = Arc::clone(self);
+            tokio::spawn(async move {
+                if let Err(error) = remote.fetch(tried).await {
+                    tracing::warn!(%error, "keeping the signing keys fetched before");
                 }
-            }
-        });
+            });
+        }
     }
 
-    async fn fetch(&self, now: OffsetDateTime) -> Result<(), Unexpected> {
-        let away = || Unexpected::unavailable("fetching identity's signing keys", PATIENCE);
-        let answer = async {
-            self.http
-                .get(&self.url)
-                .send()
-                .await?
-                .error_for_status()?
-                .json::<JwkSet>()
-                .await
-        };
-        let set = answer.await.map_err(|error| away().caused_by(error))?;
-        let keys = KeySet::from_jwks(&set).map_err(|error| away().caused_by(error))?;
-        *self.current.write().unwrap_or_else(PoisonError::into_inner) = Some((keys, now));
-        Ok(())
+    /// Fetches in a task of its own: a client that hangs up must not end what others wait for.
+    async fn fetch(self: &Arc<Self>, mut tried: OwnedMutexGuard<Option<Try>>) -> Outcome {
+        let remote = Arc::clone(self);
+        let task = tokio::spawn(async move {
+            let asked = remote.clock.now();
+            let outcome = remote.download().await.map_err(Arc::from);
+            let mut current = remote
+                .current
+                .write()
+                .unwrap_or_else(PoisonError::into_inner);
+            let outcome = outcome.map(|keys| *current = Some((keys, asked)));
+            *tried = Some(Try {
+                ended: remote.clock.now(),
+                outcome: outcome.clone(),
+                stands: if current.is_some() { PAUSE } else { MOMENT },
+            });
+            outcome
+        });
+        task.await.unwrap_or_else(|died| Err(Arc::new(died)))
     }
+
+    async fn download(&self) -> Result<KeySet, Box<dyn Error + Send + Sync>> {
+        let mut answer = self.http.get(&self.url).send().await?.error_for_status()?;
+        let mut body = Vec::new();
+        while let Some(chunk) = answer.chunk().await? {
+            if body.len() + chunk.len() > LARGEST {
+                return Err("the set of keys is too large".into());
+            }
+            body.extend_from_slice(&chunk);
+        }
+        let set: JwkSet = serde_json::from_slice(&body)?;
+        // A signer that has no key yet is starting, and says nothing about the tokens of its neighbours.
+        if set.keys.is_empty() {
+            return Err("the set of keys is empty".into());
+        }
+        Ok(KeySet::from_jwks(&set)?)
+    }
+}
+
+/// What the last try still says. A clock that was set back does not make it stand longer.
+fn standing(last: Option<&Try>, now: OffsetDateTime) -> Option<Outcome> {
+    let last = last?;
+    (Duration::ZERO..last.stands)
+        .contains(&(now - last.ended))
+        .then(|| last.outcome.clone())
 }
