@@ -47,7 +47,10 @@ pub(crate) async fn logout(
     now: OffsetDateTime,
 ) -> Result<(), SessionError> {
     let db = identity.pool.get().await?;
-    if sessions::end(&*db, caller.session_id(), EndReason::Logout, now).await? {
+    let session = caller.session_id();
+    let alive = sessions::is_alive(&*db, session, caller.user_id(), now).await?;
+    // The second of two at once finds it ended.
+    if alive && sessions::end(&*db, session, EndReason::Logout, now).await? {
         return Ok(());
     }
     Err(SessionError::Ended)

@@ -85,7 +85,11 @@ impl SigningKeys {
 
 /// Makes missing keys, moves due ones, and takes over what the database holds then.
 pub(crate) async fn refresh(identity: &Identity, now: OffsetDateTime) -> Result<(), Unexpected> {
-    let known = store::all(&*identity.pool.get().await?).await?;
+    let known = {
+        let db = identity.pool.get().await?;
+        store::discard_retired(&*db, forgotten_before(now)).await?;
+        store::all(&*db).await?
+    };
     let keys = if needs_work(&known, now) {
         rotate(identity, now).await?
     } else {
@@ -119,7 +123,6 @@ async fn rotate(identity: &Identity, now: OffsetDateTime) -> Result<Vec<StoredKe
         tracing::info!("signing keys rotated");
     }
     fill_up(&transaction, candidates, now).await?;
-    store::discard_retired(&transaction, forgotten_before(now)).await?;
     let keys = store::all(&transaction).await?;
     transaction.commit().await?;
     Ok(keys)

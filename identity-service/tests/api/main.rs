@@ -1,0 +1,22 @@
+//! Identity through HTTP, with the real vault and Postgres that `cargo stack test` starts.
+
+#![expect(
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "helpers of tests fail by panicking, as the tests do"
+)]
+
+mod accounts;
+mod device;
+mod gate;
+mod login;
+mod logout;
+mod me;
+mod no_enumeration;
+mod program;
+mod refresh;
+mod replica;
+mod service;
+mod signing_keys;
+mod signup;
+mod verify_email;

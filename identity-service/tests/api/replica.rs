@@ -1,0 +1,100 @@
+//! Identity services inside the test: on a database of their own, with a clock that the test moves.
+
+use std::{fs, path::PathBuf, sync::OnceLock};
+
+use identity_service::{Application, Settings};
+use shared::{
+    clock::Clock,
+    random,
+    serve::{Shutdown, Trigger},
+    telemetry::{self, LogLevel, Metrics},
+};
+use stack::{
+    Addresses,
+    database::{self, Database},
+};
+
+use crate::service::Service;
+
+const SECRET: &str = "v1:101112131415161718191a1b1c1d1e1f202122232425262728292a2b2c2d2e2f";
+
+/// A database, a folder for mail and a clock, for any number of services that share them.
+pub(crate) struct Region {
+    pub(crate) clock: Clock,
+    database: Database,
+    mail_dir: PathBuf,
+}
+
+/// A running service; dropping it stops it.
+pub(crate) struct Replica {
+    pub(crate) service: Service,
+    _trigger: Trigger,
+}
+
+impl Region {
+    /// Its clock starts at the true time, since the vault of the test run has no other.
+    pub(crate) async fn new() -> Self {
+        let name = format!("keystead-mail-{}", hex::encode(random::bytes::<8>()));
+        let mail_dir = std::env::temp_dir().join(name);
+        fs::create_dir(&mail_dir).expect("a temporary folder");
+        Self {
+            clock: Clock::manual(Clock::system().now()),
+            database: database::cloned("identity").await,
+            mail_dir,
+        }
+    }
+
+    /// Starts a service and waits until it can sign.
+    pub(crate) async fn start(&self) -> Replica {
+        let lookup = |name: &str| self.setting(name);
+        let settings = Settings::read(&lookup).expect("the settings are good");
+        let application = Application::build(settings, self.clock.clone())
+            .await
+            .expect("free ports");
+        let url = format!("http://{}", application.api_address());
+        let (trigger, shutdown) = Shutdown::manual();
+        tokio::spawn(application.run(metrics(), shutdown));
+        let database_url = self.database.url().to_owned();
+        let service = Service::at(url, self.mail_dir.clone(), database_url);
+        service.signs().await;
+        Replica {
+            service,
+            _trigger: trigger,
+        }
+    }
+
+    fn setting(&self, name: &str) -> Option<String> {
+        let addresses = Addresses::of_the_test_run();
+        let file = |path: &str| addresses.stack_dir.join(path).display().to_string();
+        Some(match name {
+            "LISTEN_ADDR" | "OPS_LISTEN_ADDR" => "127.0.0.1:0".to_owned(),
+            "DATABASE_URL" => self.database.url().to_owned(),
+            "IDENTITY_SECRET_KEYS" => SECRET.to_owned(),
+            "VAULT_URL" => addresses.api.vault,
+            "VAULT_CA_FILE" => addresses.ca_file.display().to_string(),
+            "CLIENT_CERT_FILE" => file("tls/identity.pem"),
+            "CLIENT_KEY_FILE" => file("tls/identity.key"),
+            "SERVICE_KEY_FILE" => file("secrets/identity_service_key.pem"),
+            "ISSUER" => "http://identity.test".to_owned(),
+            "MAIL_DIR" => self.mail_dir.display().to_string(),
+            "MAIL_FROM" => "Keystead <no-reply@localhost>".to_owned(),
+            "ALLOW_WEAK_BCRYPT_FOR_TESTS" => "yes".to_owned(),
+            "BCRYPT_COST" => "4".to_owned(),
+            _ => return None,
+        })
+    }
+}
+
+impl Drop for Region {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.mail_dir);
+    }
+}
+
+/// Telemetry is installed once per process, and some test runners run many tests in one.
+fn metrics() -> Metrics {
+    static METRICS: OnceLock<Metrics> = OnceLock::new();
+    METRICS
+        .get_or_init(|| telemetry::install("identity", "test", LogLevel::INFO).expect("the first"))
+        .clone()
+}

@@ -1,0 +1,118 @@
+//! An identity service as its clients see it: requests in, answers out.
+
+use std::{path::PathBuf, time::Duration};
+
+use reqwest::{Client, Method, RequestBuilder, header::HeaderMap};
+use serde_json::{Value, json};
+use stack::Addresses;
+
+/// Longer than any answer, and than any mail takes, on a loaded machine.
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
+
+/// Where an identity service answers and what it writes.
+#[derive(Clone)]
+pub(crate) struct Service {
+    pub(crate) mail_dir: PathBuf,
+    url: String,
+    database_url: String,
+    http: Client,
+}
+
+/// What came back.
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: HeaderMap,
+    pub(crate) text: String,
+}
+
+impl Service {
+    /// The one that all tests share.
+    pub(crate) fn of_the_test_run() -> Self {
+        let addresses = Addresses::of_the_test_run();
+        Self::at(
+            addresses.api.identity,
+            addresses.mail_dir,
+            addresses.database.identity,
+        )
+    }
+
+    pub(crate) fn at(url: String, mail_dir: PathBuf, database_url: String) -> Self {
+        let http = Client::builder().timeout(PATIENCE).no_proxy().build();
+        Self {
+            mail_dir,
+            url,
+            database_url,
+            http: http.expect("a client builds"),
+        }
+    }
+
+    pub(crate) fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        self.http.request(method, format!("{}{path}", self.url))
+    }
+
+    /// `path` below `/api/auth`.
+    pub(crate) async fn post(&self, path: &str, body: &Value) -> Answer {
+        let request = self.request(Method::POST, &format!("/api/auth/{path}"));
+        sent(request.json(body)).await
+    }
+
+    pub(crate) async fn login(&self, email: &str, password: &str) -> Answer {
+        let body = json!({ "email": email, "password": password });
+        self.post("login", &body).await
+    }
+
+    /// The service's database, as somebody with its password sees it.
+    pub(crate) async fn database(&self) -> tokio_postgres::Client {
+        let (client, connection) =
+            tokio_postgres::connect(&self.database_url, tokio_postgres::NoTls)
+                .await
+                .expect("the database is there");
+        tokio::spawn(connection);
+        client
+    }
+}
+
+impl Answer {
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap_or_else(|_| panic!("not JSON: {}", self.text))
+    }
+
+    /// Status and code of a problem.
+    pub(crate) fn problem(&self) -> (u16, String) {
+        let code = self.json()["code"].as_str().map(str::to_owned);
+        (
+            self.status,
+            code.unwrap_or_else(|| panic!("no problem: {}", self.text)),
+        )
+    }
+
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+
+    /// Names and values of the headers, less what names or dates this one answer.
+    pub(crate) fn lasting_headers(&self) -> Vec<(String, String)> {
+        let mut headers: Vec<_> = self
+            .headers
+            .iter()
+            .map(|(name, value)| {
+                let value = match name.as_str() {
+                    "date" | "x-request-id" => "…",
+                    _ => value.to_str().expect("headers are text"),
+                };
+                (name.to_string(), value.to_owned())
+            })
+            .collect();
+        headers.sort();
+        headers
+    }
+}
+
+pub(crate) async fn sent(request: RequestBuilder) -> Answer {
+    let response = request.send().await.expect("identity answers");
+    Answer {
+        status: response.status().as_u16(),
+        headers: response.headers().clone(),
+        text: response.text().await.expect("the answer is text"),
+    }
+}

@@ -1,0 +1,100 @@
+//! The keys that access tokens are verified with: published, shared by replicas, rotated.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+use crate::{device::header, replica::Region, service::Service};
+
+async fn published(identity: &Service) -> BTreeSet<String> {
+    let answer = identity.jwks().await;
+    assert_eq!(answer.status, 200, "{}", answer.text);
+    assert_eq!(answer.header("cache-control"), Some("public, max-age=300"));
+    let keys = answer.json()["keys"].as_array().cloned();
+    let kid = |key: &Value| key["kid"].as_str().expect("a kid").to_owned();
+    keys.expect("a set").iter().map(kid).collect()
+}
+
+fn kid(access_token: &str) -> String {
+    header(access_token)["kid"]
+        .as_str()
+        .expect("a kid")
+        .to_owned()
+}
+
+#[tokio::test]
+async fn only_public_halves_are_published_and_the_one_that_signs_is_among_them() {
+    let identity = Service::of_the_test_run();
+    let tokens = identity.logged_in(&identity.person().await).await;
+    let set = identity.jwks().await.json();
+    let keys = set["keys"].as_array().expect("a set");
+    for key in keys {
+        let members: Vec<_> = key.as_object().expect("a key").keys().collect();
+        assert_eq!(members, ["alg", "crv", "kid", "kty", "use", "x"]);
+        assert_eq!(
+            (&key["kty"], &key["crv"], &key["alg"], &key["use"]),
+            (
+                &"OKP".into(),
+                &"Ed25519".into(),
+                &"EdDSA".into(),
+                &"sig".into()
+            )
+        );
+    }
+    assert!(published(&identity).await.contains(&kid(&tokens.access)));
+}
+
+#[tokio::test]
+async fn replicas_that_start_at_once_agree_on_one_key_that_signs_and_one_that_waits() {
+    let region = Region::new().await;
+    let (one, other) = tokio::join!(region.start(), region.start());
+    let ada = one.service.person().await;
+    let (of_one, of_other) = (
+        one.service.logged_in(&ada).await,
+        other.service.logged_in(&ada).await,
+    );
+    assert_eq!(kid(&of_one.access), kid(&of_other.access));
+    assert_eq!(
+        published(&one.service).await,
+        published(&other.service).await
+    );
+    assert_eq!(published(&one.service).await.len(), 2);
+    // Each takes what the other gave.
+    assert_eq!(other.service.me(&of_one.access).await.status, 200);
+    assert_eq!(one.service.refresh(&of_other.refresh).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_key_signs_after_it_was_published_and_stays_until_its_last_token_is_over() {
+    let region = Region::new().await;
+    let first = region.start().await;
+    let identity = &first.service;
+    let tokens = identity.logged_in(&identity.person().await).await;
+    let (old, before) = (kid(&tokens.access), published(identity).await);
+
+    // A key that has signed for thirty days is due at the next look, which a start is.
+    let sql = "UPDATE signing_keys SET activated_at = activated_at - interval '30 days' WHERE state = 'active'";
+    let changed = identity.database().await.execute(sql, &[]).await;
+    assert_eq!(changed.expect("an update"), 1);
+    let second = region.start().await;
+    let identity = &second.service;
+    let after = published(identity).await;
+    let renewed = identity.refresh(&tokens.refresh).await.tokens();
+    assert_ne!(kid(&renewed.access), old);
+    assert!(
+        before.contains(&kid(&renewed.access)),
+        "unknown to verifiers"
+    );
+    assert!(after.is_superset(&before));
+    assert_eq!(after.len(), 3);
+    assert_eq!(identity.me(&tokens.access).await.status, 200);
+
+    // An hour and more after it retired no token of it is left.
+    let sql = "UPDATE signing_keys SET retired_at = retired_at - interval '61 minutes' WHERE state = 'retired'";
+    let changed = identity.database().await.execute(sql, &[]).await;
+    assert_eq!(changed.expect("an update"), 1);
+    let third = region.start().await;
+    let last = published(&third.service).await;
+    assert!(!last.contains(&old));
+    assert_eq!(last.len(), 2);
+}
