@@ -1,0 +1,12 @@
+//! Attacks on access tokens, service tokens and the fetched keys behind them.
+
+#[cfg(test)]
+mod access;
+#[cfg(test)]
+mod key_server;
+#[cfg(test)]
+mod remote_keys;
+#[cfg(test)]
+mod service;
+#[cfg(test)]
+mod signing;
