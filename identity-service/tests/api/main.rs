@@ -19,4 +19,5 @@ mod replica;
 mod service;
 mod signing_keys;
 mod signup;
+mod stolen_tables;
 mod verify_email;
