@@ -113,22 +113,18 @@ async fn compare(
     let compared = identity.hashing.run(move || {
         let stored = found.as_ref().map(|credentials| &credentials.password);
         let pepper = stored.and_then(|stored| secrets.pepper(stored.pepper_version));
-        match (pepper, stored) {
-            (Some(pepper), Some(stored)) => {
-                let matches = password.matches(pepper, &stored.hash);
-                found
-                    .filter(|_| matches)
-                    .map(|credentials| (credentials, password))
-            }
-            // Also a hash under a pepper that is no longer configured: nobody can prove it.
-            _ => {
-                let pepper = secrets
-                    .pepper(secrets.newest())
-                    .expect("the newest version is there");
-                password.matches(pepper, &dummy_hash(cost));
-                None
-            }
+        if let (Some(pepper), Some(stored)) = (pepper, stored) {
+            let matches = password.matches(pepper, &stored.hash);
+            let proven = found.filter(|_| matches);
+            return proven.map(|credentials| (credentials, password));
         }
+        // No account, or a hash under a pepper that is no longer configured: nobody can prove it.
+        let newest = secrets.pepper(secrets.newest());
+        password.matches(
+            newest.expect("the newest version is there"),
+            &dummy_hash(cost),
+        );
+        None
     });
     compared.await
 }

@@ -94,6 +94,7 @@ impl KeysApi {
         method = "get",
         operation_id = "get_jwks"
     )]
+    #[expect(clippy::unused_async, reason = "operations are async")]
     async fn jwks(&self, identity: Data<&Arc<Identity>>) -> Result<Published, Problem<Unexpected>> {
         // An empty set would teach verifiers that our keys are gone.
         identity.signing.active()?;
