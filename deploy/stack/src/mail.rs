@@ -19,7 +19,7 @@ pub struct Mail {
 }
 
 impl Mail {
-    /// The value of `token=…` in the first link that has one.
+    /// The value of `token=…` in the first link that has one, in its query or its fragment.
     pub fn token(&self) -> Option<&str> {
         let (_, after) = self.text.split_once("token=")?;
         let end = after.find(|c: char| !(c.is_ascii_alphanumeric() || "-_.~%".contains(c)));

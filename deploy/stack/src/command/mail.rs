@@ -66,7 +66,9 @@ async fn newest_token(folder: &Path, to: Option<&str>) -> Result<String, Failure
     until("a mail with a token", Duration::from_secs(10), async || {
         let mails = mail::all(folder, to).map_err(|failure| failure.to_string())?;
         let newest = mails.iter().rev().find_map(Mail::token);
-        newest.map(str::to_owned).ok_or_else(|| "there is none".to_owned())
+        newest
+            .map(str::to_owned)
+            .ok_or_else(|| "there is none".to_owned())
     })
     .await
 }

@@ -6,6 +6,7 @@ mod launcher;
 
 mod another_user;
 mod clean_shutdown;
+mod first_entry;
 mod private_servers;
 mod restart;
 mod second_launcher;

@@ -1,0 +1,140 @@
+//! The main path, and what a thief of everything at rest would find.
+
+use std::path::Path;
+use std::process::Stdio;
+
+use stack::{Person, Service, Stack};
+use tokio::process::Command;
+
+const TITLE: &str = "Zirkonium am Montagmorgen";
+const BODY: &str = "Nobody may ever read that I burnt the Bouillabaisse.";
+
+#[tokio::test]
+async fn a_persons_first_entry_goes_all_the_way_and_lies_unreadable_everywhere() {
+    let stack = Stack::for_a_test()
+        .set("LOG_LEVEL", "debug")
+        .start()
+        .await
+        .unwrap();
+    let ada = Person::new(stack.addresses(), "ada").await;
+    let id = ada.write(TITLE, BODY).await;
+    let read = ada.read(&id).await;
+    assert_eq!(
+        (read.status, read.text("/title"), read.text("/body")),
+        (200, TITLE, BODY)
+    );
+    let changed = ada.rewrite(&id, 1, TITLE, &format!("{BODY} Twice.")).await;
+    assert_eq!(changed.status, 200, "{}", changed.body);
+
+    let mut loot = Vec::new();
+    for service in Service::ALL {
+        let dump = dump(stack.addresses().database.of(service)).await;
+        assert!(
+            dump.contains("COPY public."),
+            "the dump of {} is empty",
+            service.name()
+        );
+        loot.push((format!("the database of {}", service.name()), dump));
+    }
+    for entry in std::fs::read_dir(&stack.addresses().log_dir)
+        .unwrap()
+        .flatten()
+    {
+        let text = String::from_utf8_lossy(&std::fs::read(entry.path()).unwrap()).into_owned();
+        loot.push((format!("the log {}", entry.file_name().display()), text));
+    }
+    let secrets = [
+        ("the address", ada.email.clone()),
+        ("the password", ada.password.clone()),
+        ("the access token", ada.access_token.clone()),
+        ("the refresh token", ada.refresh_token.clone()),
+        ("the title", TITLE.to_owned()),
+        ("the body", BODY.to_owned()),
+        (
+            "the master key",
+            secret(stack.folder(), "master_encryption_key"),
+        ),
+        (
+            "identity's secret",
+            secret(stack.folder(), "identity_secret_keys").replace("v1:", ""),
+        ),
+    ];
+    for (place, text) in &loot {
+        for (what, secret) in &secrets {
+            for form in forms(secret) {
+                assert!(!text.contains(&form), "{what} is in {place}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn another_persons_entry_does_not_exist() {
+    let stack = Stack::for_a_test().start().await.unwrap();
+    let ada = Person::new(stack.addresses(), "ada").await;
+    let bob = Person::new(stack.addresses(), "bob").await;
+    let id = ada.write(TITLE, BODY).await;
+    assert_eq!(bob.read(&id).await.status, 404);
+    assert_eq!(bob.rewrite(&id, 1, "mine", "now").await.status, 404);
+    assert_eq!(ada.read(&id).await.text("/title"), TITLE);
+}
+
+#[tokio::test]
+async fn everything_recovers_when_postgres_comes_back() {
+    let mut stack = Stack::for_a_test().start().await.unwrap();
+    let ada = Person::new(stack.addresses(), "ada").await;
+    let id = ada.write(TITLE, BODY).await;
+    stack.stop_postgres().await.unwrap();
+    assert_eq!(ada.read(&id).await.status, 503);
+    let login = serde_json::json!({ "email": ada.email, "password": ada.password });
+    let refused = ada
+        .identity(reqwest::Method::POST, "/login", Some(login))
+        .await
+        .unwrap();
+    assert_eq!(refused.status, 503, "{}", refused.body);
+    stack.start_postgres().await.unwrap();
+    stack::until(
+        "the entry again",
+        std::time::Duration::from_secs(20),
+        async || {
+            let answer = ada.read(&id).await;
+            if answer.status == 200 {
+                Ok(())
+            } else {
+                Err(answer.status)
+            }
+        },
+    )
+    .await
+    .unwrap();
+    let bob = Person::new(stack.addresses(), "bob").await;
+    bob.write(TITLE, BODY).await;
+}
+
+/// The words themselves and how they would look in a `bytea` or a JSON array of bytes.
+fn forms(secret: &str) -> [String; 2] {
+    [secret.to_owned(), hex::encode(secret)]
+}
+
+fn secret(folder: &Path, name: &str) -> String {
+    std::fs::read_to_string(folder.join("secrets").join(name))
+        .unwrap()
+        .trim()
+        .to_owned()
+}
+
+/// Everything in a database as SQL text.
+async fn dump(url: &str) -> String {
+    let output = Command::new("pg_dump")
+        .arg(url)
+        .stdin(Stdio::null())
+        .output()
+        .await
+        .unwrap();
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
