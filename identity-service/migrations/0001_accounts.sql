@@ -30,9 +30,9 @@ CREATE TABLE service_keys (
 -- another or an account until one is confirmed. The id becomes the person's.
 CREATE TABLE pending_signups (
     pending_id uuid PRIMARY KEY,
-    token_hash bytea NOT NULL UNIQUE,
     email_index bytea NOT NULL,
-    email_sealed bytea NOT NULL,
+    -- The address, and from where it was signed up.
+    sealed bytea NOT NULL,
     service_key_id uuid NOT NULL REFERENCES service_keys,
     password_hash text NOT NULL,
     pepper_version bigint NOT NULL,
@@ -41,6 +41,14 @@ CREATE TABLE pending_signups (
 );
 CREATE INDEX pending_signups_by_address ON pending_signups (email_index);
 CREATE INDEX pending_signups_by_end ON pending_signups (expires_at);
+
+-- What was mailed for a sign-up, hashed. A further mail voids none before it: whoever asks for one must not be
+-- able to take the link out of another person's hands.
+CREATE TABLE verification_tokens (
+    token_hash bytea PRIMARY KEY,
+    pending_id uuid NOT NULL REFERENCES pending_signups ON DELETE CASCADE
+);
+CREATE INDEX verification_tokens_by_signup ON verification_tokens (pending_id);
 
 -- Mail to be decided and sent, at least once.
 CREATE TABLE outbox (

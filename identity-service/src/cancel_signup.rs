@@ -12,8 +12,11 @@ pub(crate) async fn cancel_signup(
     now: OffsetDateTime,
 ) -> Result<(), Unexpected> {
     let db = identity.pool.get().await?;
-    if pending_signups::take(&*db, &token.hash(), now).await? {
-        tracing::info!("a sign-up was cancelled by the reader of its mail");
+    let Some(pending) = pending_signups::find_by_token(&*db, &token.hash(), now).await? else {
+        return Ok(());
+    };
+    if pending_signups::take(&*db, pending.id).await? {
+        tracing::info!(pending.id = %pending.id, "cancelled by the reader of its mail");
     }
     Ok(())
 }

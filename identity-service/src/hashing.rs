@@ -127,20 +127,27 @@ mod tests {
             })
         };
         has_started.await.expect("the thread takes it");
-        let waiting: Vec<_> = (0..WAITING)
-            .map(|number| {
-                let pool = Arc::clone(&pool);
-                tokio::spawn(async move { pool.run(move || number).await })
-            })
+        // Polling a job queues it; the thread is held, so all of these wait.
+        let mut waiting: Vec<_> = (0..WAITING)
+            .map(|number| Box::pin(pool.run(move || number)))
             .collect();
-        tokio::task::yield_now().await;
-        while !waiting.iter().any(tokio::task::JoinHandle::is_finished)
-            && pool.run(|| usize::MAX).await != Err(Overloaded)
-        {}
+        for job in &mut waiting {
+            assert!(poll_once(job).await.is_none());
+        }
+        assert_eq!(pool.run(|| ()).await, Err(Overloaded));
         release.send(()).expect("the blocker waits");
         assert_eq!(blocker.await.expect("no panic"), Ok(()));
-        for (number, task) in waiting.into_iter().enumerate() {
-            assert_eq!(task.await.expect("no panic"), Ok(number));
+        for (number, job) in waiting.into_iter().enumerate() {
+            assert_eq!(job.await, Ok(number));
+        }
+    }
+
+    /// The answer if it is there at once.
+    async fn poll_once<F: Future + Unpin>(future: &mut F) -> Option<F::Output> {
+        tokio::select! {
+            biased;
+            answer = future => Some(answer),
+            () = std::future::ready(()) => None,
         }
     }
 
@@ -153,12 +160,8 @@ mod tests {
         // Polled once, which queues them, and then dropped.
         let mut blocker = Box::pin(pool.run(move || held.recv()));
         let mut abandoned = Box::pin(pool.run(move || counted.fetch_add(1, Ordering::SeqCst)));
-        tokio::select! {
-            biased;
-            _ = &mut blocker => {}
-            _ = &mut abandoned => {}
-            () = std::future::ready(()) => {}
-        }
+        assert!(poll_once(&mut blocker).await.is_none());
+        assert!(poll_once(&mut abandoned).await.is_none());
         drop(abandoned);
         release.send(()).expect("the blocker waits");
         let _ = blocker.await;

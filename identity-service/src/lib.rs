@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod applicant;
 mod application;
 mod cancel_signup;
 mod domain;

@@ -47,12 +47,12 @@ impl Failure for ResendError {
 pub(crate) async fn resend_verification(
     identity: &Identity,
     email: &str,
-    network: String,
     now: OffsetDateTime,
 ) -> Result<(), ResendError> {
     let address = EmailAddress::parse(email).ok_or(ResendError::NotAnAddress)?;
     let outbox = outbox_key::opened(identity, now).await?;
-    let message = Errand::resend(&address, network).sealed(&outbox, now);
+    let email = address.typed().to_owned();
+    let message = Errand::Resend { email }.sealed(&outbox, now);
     outbox::insert(&*identity.pool.get().await?, &message).await?;
     identity.outbox_filled.notify_one();
     Ok(())

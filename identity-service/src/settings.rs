@@ -147,10 +147,11 @@ fn read_passwords(env: &mut Reader<'_>) -> Option<Passwords> {
 fn read_sessions(env: &mut Reader<'_>) -> Option<Sessions> {
     let idle = env.or("SESSION_IDLE", "7d", duration);
     let longest = env.or("SESSION_MAX", "30d", duration);
-    Some(Sessions {
-        idle: idle?,
-        longest: longest?,
-    })
+    let (idle, longest) = (idle?, longest?);
+    if idle > longest {
+        return env.problem("SESSION_IDLE", "is longer than SESSION_MAX");
+    }
+    Some(Sessions { idle, longest })
 }
 
 fn http_url(text: &str) -> Result<String, String> {

@@ -1,21 +1,24 @@
 //! Somebody asks for an account. What happens here is the same whatever is known of the address; the
 //! worker decides, behind the answer, which mail its owner gets.
 
+use std::sync::Arc;
+
 use secrecy::SecretString;
-use shared::problem::{
-    Case, Failure, FieldError, INTERNAL, INVALID_REQUEST, UNAVAILABLE, Unexpected,
+use shared::{
+    problem::{Case, Failure, FieldError, INTERNAL, INVALID_REQUEST, UNAVAILABLE, Unexpected},
+    random,
 };
 use thiserror::Error;
 use time::{Duration, OffsetDateTime};
 
 use crate::{
     Identity,
-    domain::{
-        email_address::EmailAddress, mail_token::MailToken, password::Password, sealed::Column,
-    },
+    applicant::Applicant,
+    domain::{email_address::EmailAddress, password::Password},
     hashing::{OVERLOADED, Overloaded},
     mail::Errand,
     outbox_key,
+    settings::Passwords,
     store::{
         accounts::StoredPassword,
         outbox::{self, Message},
@@ -83,68 +86,74 @@ pub(crate) async fn signup(
     attempt: Attempt,
     now: OffsetDateTime,
 ) -> Result<(), SignupError> {
-    let (address, password) = check(identity, &attempt)?;
-    let stored = hash(identity, password).await?;
+    let Attempt {
+        email,
+        password,
+        network,
+    } = attempt;
+    let (address, password) = prepare(identity, email, password).await?;
     let outbox = outbox_key::opened(identity, now).await?;
-    let token = MailToken::generate();
-    let id = shared::random::uuid_v7(now);
-    let place = Column::PendingEmail.of(outbox.id, id);
+    let id = random::uuid_v7(now);
     let pending = Pending {
         id,
         email_index: identity.secrets.email_index(&address),
-        email_sealed: outbox
-            .key
-            .seal(&place, address.typed().as_bytes())
-            .expect("an address is short"),
+        sealed: Applicant::new(&address, network).sealed(&outbox, id),
         service_key_id: outbox.id,
-        password: stored,
+        password,
         created_at: now,
         expires_at: now + PENDING,
     };
-    let errand = Errand::signup(&address, &token, attempt.network);
-    let message = errand.sealed(&outbox, now);
-    store(identity, &pending, &token, &message).await?;
+    let message = Errand::Signup { pending_id: id }.sealed(&outbox, now);
+    store(identity, &pending, &message).await?;
     identity.outbox_filled.notify_one();
     Ok(())
 }
 
-/// Every problem at once.
-fn check(identity: &Identity, attempt: &Attempt) -> Result<(EmailAddress, Password), SignupError> {
-    let Some(address) = EmailAddress::parse(&attempt.email) else {
-        let error = FieldError::body("email", "is not an e-mail address");
-        return Err(SignupError::Invalid(vec![error]));
-    };
-    let shortest = identity.passwords.shortest;
-    let password = Password::chosen(&attempt.password, shortest, &address)
-        .map_err(|error| SignupError::Invalid(vec![error]))?;
-    Ok((address, password))
-}
-
-async fn hash(identity: &Identity, password: Password) -> Result<StoredPassword, SignupError> {
-    let secrets = std::sync::Arc::clone(&identity.secrets);
-    let cost = identity.passwords.cost;
-    let stored = identity.hashing.run(move || {
-        let pepper_version = secrets.newest();
-        let pepper = secrets
-            .pepper(pepper_version)
-            .expect("the newest version is there");
-        StoredPassword {
-            hash: password.hash(pepper, cost),
-            pepper_version,
+/// Checks and hashes, where hashing belongs: estimating a password takes milliseconds, too. Every problem is
+/// told at once.
+async fn prepare(
+    identity: &Identity,
+    email: String,
+    password: SecretString,
+) -> Result<(EmailAddress, StoredPassword), SignupError> {
+    let secrets = Arc::clone(&identity.secrets);
+    let Passwords { shortest, cost } = identity.passwords;
+    let prepared = identity.hashing.run(move || {
+        let address = EmailAddress::parse(&email);
+        let password = Password::chosen(&password, shortest, address.as_ref());
+        match (address, password) {
+            (Some(address), Ok(password)) => {
+                let pepper_version = secrets.newest();
+                let pepper = secrets
+                    .pepper(pepper_version)
+                    .expect("the newest version is there");
+                let hash = password.hash(pepper, cost);
+                Ok((
+                    address,
+                    StoredPassword {
+                        hash,
+                        pepper_version,
+                    },
+                ))
+            }
+            (address, password) => {
+                let email = FieldError::body("email", "is not an e-mail address");
+                let wrong = address.is_none().then_some(email);
+                Err(wrong.into_iter().chain(password.err()).collect())
+            }
         }
     });
-    Ok(stored.await?)
+    prepared.await?.map_err(SignupError::Invalid)
 }
 
 async fn store(
     identity: &Identity,
     pending: &Pending,
-    token: &MailToken,
     message: &Message,
 ) -> Result<(), Unexpected> {
     let mut db = identity.pool.get().await?;
     let transaction = db.transaction().await?;
-    pending_signups::insert(&transaction, pending, &token.hash()).await?;
+    pending_signups::insert(&transaction, pending).await?;
     outbox::insert(&transaction, message).await?;
     transaction.commit().await?;
     Ok(())

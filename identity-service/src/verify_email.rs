@@ -11,6 +11,7 @@ use time::OffsetDateTime;
 
 use crate::{
     Identity,
+    applicant::Applicant,
     domain::{email_address::EmailAddress, mail_token::MailToken, sealed::Column},
     outbox_key,
     store::{
@@ -70,17 +71,19 @@ pub(crate) async fn verify_email(
     token: MailToken,
     now: OffsetDateTime,
 ) -> Result<(), VerifyError> {
-    let token_hash = token.hash();
-    let found = pending_signups::find(&*identity.pool.get().await?, &token_hash, now).await?;
+    let db = identity.pool.get().await?;
+    let found = pending_signups::find_by_token(&*db, &token.hash(), now).await?;
+    drop(db);
     let pending = found.ok_or(VerifyError::InvalidToken)?;
     let prepared = prepare(identity, &pending, now).await?;
     let indexes = identity.secrets.email_indexes(&prepared.address);
 
     let mut db = identity.pool.get().await?;
     let transaction = db.transaction().await.map_err(Unexpected::from)?;
-    let taken = pending_signups::take(&transaction, &token_hash, now).await?;
+    accounts::lock_address(&transaction, &indexes).await?;
+    let still_there = pending_signups::take(&transaction, pending.id).await?;
     // An account under an older version of the index does not collide with the newest one by itself.
-    if !taken || accounts::exists(&transaction, &indexes).await? {
+    if !still_there || accounts::exists(&transaction, &indexes).await? {
         return Err(VerifyError::InvalidToken);
     }
     let account = NewAccount {
@@ -91,9 +94,7 @@ pub(crate) async fn verify_email(
         key_generation: GENERATION,
         password: &pending.password,
     };
-    if !accounts::insert(&transaction, &account, now).await? {
-        return Err(VerifyError::InvalidToken);
-    }
+    accounts::insert(&transaction, &account, now).await?;
     pending_signups::discard_all(&transaction, &indexes).await?;
     transaction.commit().await.map_err(Unexpected::from)?;
     tracing::info!(user.id = %prepared.user_id, "account confirmed");
@@ -108,20 +109,7 @@ async fn prepare(
     now: OffsetDateTime,
 ) -> Result<Prepared, Unexpected> {
     let outbox = outbox_key::opened(identity, now).await?;
-    let broken = |what: &str| Unexpected::bug(format!("pending sign-up {}: {what}", pending.id));
-    if pending.service_key_id != outbox.id {
-        return Err(broken("sealed under another key"));
-    }
-    let place = Column::PendingEmail.of(outbox.id, pending.id);
-    let email = outbox
-        .key
-        .open(&place, &pending.email_sealed)
-        .map_err(|error| broken("its address does not open").caused_by(error))?;
-    let address = std::str::from_utf8(&email)
-        .ok()
-        .and_then(EmailAddress::parse);
-    let address = address.ok_or_else(|| broken("its address is none"))?;
-
+    let address = Applicant::open(pending, &outbox)?.address()?;
     let of = KeyOf {
         subject: pending.id,
         purpose: PURPOSE,

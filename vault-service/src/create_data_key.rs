@@ -78,7 +78,9 @@ pub(crate) async fn create_data_key(
     now: OffsetDateTime,
 ) -> Result<Created, CreateError> {
     let Wanted { subject, purpose } = wanted;
-    policy::allow(caller, Operation::Create, purpose, subject)?;
+    policy::allow(caller, Operation::Create, purpose, subject).inspect_err(|cause| {
+        tracing::warn!(caller = %caller.service, %subject, %purpose, %cause, "create refused");
+    })?;
     let place = Place {
         owner: caller.service,
         subject,

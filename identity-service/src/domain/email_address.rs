@@ -16,18 +16,20 @@ pub(crate) struct EmailAddress {
 impl EmailAddress {
     /// A bare `local@domain.tld`; no display name, no address literal, no control characters.
     pub(crate) fn parse(text: &str) -> Option<Self> {
-        let typed = text.trim();
+        // Composed before anything else looks at it: a sign that merely looks like a letter (the Kelvin sign)
+        // must not be another mailbox here and the same account there.
+        let typed: String = text.trim().nfc().collect();
         let options = Options::default()
             .without_display_text()
             .without_domain_literal()
             .with_required_tld();
         let fits = typed.len() <= LONGEST && !typed.chars().any(char::is_control);
-        if !fits || Syntax::parse_with_options(typed, options).is_err() {
+        if !fits || Syntax::parse_with_options(&typed, options).is_err() {
             return None;
         }
         Some(Self {
-            normalised: typed.nfc().flat_map(char::to_lowercase).nfc().collect(),
-            typed: typed.to_owned(),
+            normalised: typed.chars().flat_map(char::to_lowercase).nfc().collect(),
+            typed,
         })
     }
 
@@ -53,6 +55,13 @@ mod tests {
         let other = EmailAddress::parse("zoe\u{308}@example.com").expect("an address");
         assert_eq!(one.normalised(), other.normalised());
         assert_eq!(one.typed(), "Zo\u{eb}@Example.COM");
+    }
+
+    #[test]
+    fn a_sign_that_looks_like_a_letter_is_mailed_as_the_letter_it_is_taken_for() {
+        let kelvin = EmailAddress::parse("\u{212a}ate@example.com").expect("an address");
+        assert_eq!(kelvin.typed(), "Kate@example.com");
+        assert_eq!(kelvin.normalised(), "kate@example.com");
     }
 
     #[test]

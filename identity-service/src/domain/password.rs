@@ -37,7 +37,7 @@ impl Password {
     pub(crate) fn chosen(
         text: &SecretString,
         shortest: usize,
-        address: &EmailAddress,
+        address: Option<&EmailAddress>,
     ) -> Result<Self, FieldError> {
         let password = Self::presented(text);
         let secret = password.0.expose_secret();
@@ -67,7 +67,7 @@ impl Password {
     /// Whether `hash` is of this password; in constant time for a given cost. A malformed hash, or one of
     /// a cost that would take minutes, is of no password.
     pub(crate) fn matches(&self, pepper: &Key256, hash: &str) -> bool {
-        if !cost_of(hash).is_some_and(|cost| cost <= HIGHEST_COST) {
+        if cost_of(hash).is_none_or(|cost| cost > HIGHEST_COST) {
             return false;
         }
         #[expect(
@@ -98,13 +98,10 @@ pub(crate) fn dummy_hash(cost: u32) -> String {
     format!("$2b${cost:02}${:.<53}", "")
 }
 
-fn weakness(secret: &str, address: &EmailAddress) -> Option<String> {
+fn weakness(secret: &str, address: Option<&EmailAddress>) -> Option<String> {
     let estimated: String = secret.chars().take(ESTIMATED).collect();
-    let hints: Vec<&str> = address
-        .normalised()
-        .split('@')
-        .chain([address.normalised()])
-        .collect();
+    let address = address.map(EmailAddress::normalised).unwrap_or_default();
+    let hints: Vec<&str> = address.split('@').chain([address]).collect();
     let estimate = zxcvbn(&estimated, &hints);
     if estimate.score() >= Score::Three {
         return None;
@@ -141,7 +138,7 @@ mod tests {
 
     fn chosen(text: &str) -> Result<Password, FieldError> {
         let ada = EmailAddress::parse("ada.lovelace@example.com").expect("an address");
-        Password::chosen(&text.into(), 15, &ada)
+        Password::chosen(&text.into(), 15, Some(&ada))
     }
 
     #[test]

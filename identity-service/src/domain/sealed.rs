@@ -8,8 +8,8 @@ use uuid::Uuid;
 pub(crate) enum Column {
     /// `accounts.email_sealed`
     AccountEmail,
-    /// `pending_signups.email_sealed`
-    PendingEmail,
+    /// `pending_signups.sealed`
+    PendingApplicant,
     /// `outbox.sealed`
     OutboxMail,
     /// `signing_keys.sealed_seed`
@@ -21,7 +21,7 @@ impl Column {
     pub(crate) fn of(self, subject: Uuid, record_id: Uuid) -> RecordContext {
         let (collection, field) = match self {
             Self::AccountEmail => ("account", "email"),
-            Self::PendingEmail => ("pending", "email"),
+            Self::PendingApplicant => ("pending", "applicant"),
             Self::OutboxMail => ("outbox", "mail"),
             Self::SigningSeed => ("signing_key", "seed"),
         };

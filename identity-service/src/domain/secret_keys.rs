@@ -105,7 +105,9 @@ fn mac(key: &Key256, message: &[&[u8]]) -> Vec<u8> {
 
 fn started(key: &Key256, message: &[&[u8]]) -> Hmac<Sha256> {
     let mut mac = Hmac::<Sha256>::new_from_slice(key.as_slice()).expect("HMAC takes any key");
-    message.iter().for_each(|part| mac.update(part));
+    for part in message {
+        mac.update(part);
+    }
     mac
 }
 

@@ -232,7 +232,7 @@ impl AccountsApi {
 
     /// Mail the confirmation again
     ///
-    /// For the newest sign-up of that address that still waits; the token of the mail before is void then.
+    /// For every sign-up of that address that still waits, the three newest at most. Earlier mails stay good.
     #[oai(
         path = "/resend-verification",
         method = "post",
@@ -241,11 +241,9 @@ impl AccountsApi {
     async fn resend_verification(
         &self,
         identity: Data<&Arc<Identity>>,
-        peer: Data<&Arc<Peer>>,
         body: Json<Address>,
     ) -> Result<Accepted, Problem<ResendError>> {
-        let network = peer.address.ip().to_string();
-        resend_verification(&identity, &body.0.email, network, identity.clock.now()).await?;
+        resend_verification(&identity, &body.0.email, identity.clock.now()).await?;
         Ok(Accepted::sent())
     }
 

@@ -1,46 +1,24 @@
-//! What a request leaves in the outbox: everything the worker needs to decide, sealed.
+//! What a request leaves in the outbox: what the worker needs to decide which mail to send, sealed.
 
 use serde::{Deserialize, Serialize};
 use shared::random;
 use time::OffsetDateTime;
+use uuid::Uuid;
 use zeroize::Zeroizing;
 
-use crate::{
-    domain::{email_address::EmailAddress, mail_token::MailToken, sealed::Column},
-    outbox_key::Opened,
-    store::outbox::Message,
-};
+use crate::{domain::sealed::Column, outbox_key::Opened, store::outbox::Message};
 
-/// One errand. Holds an address and a token: no `Debug`.
+/// One errand. May hold an address: no `Debug`.
 #[derive(Serialize, Deserialize)]
 #[serde(tag = "errand", rename_all = "snake_case")]
 pub(crate) enum Errand {
-    /// Somebody signed up with this address.
-    Signup {
-        email: String,
-        token: String,
-        network: String,
-    },
-    /// Somebody asks for the confirmation mail again.
-    Resend { email: String, network: String },
+    /// Somebody signed up.
+    Signup { pending_id: Uuid },
+    /// Somebody asks for the confirmation mail of this address again.
+    Resend { email: String },
 }
 
 impl Errand {
-    pub(crate) fn signup(address: &EmailAddress, token: &MailToken, network: String) -> Self {
-        Self::Signup {
-            email: address.typed().to_owned(),
-            token: token.expose().to_owned(),
-            network,
-        }
-    }
-
-    pub(crate) fn resend(address: &EmailAddress, network: String) -> Self {
-        Self::Resend {
-            email: address.typed().to_owned(),
-            network,
-        }
-    }
-
     /// The row for the outbox.
     pub(crate) fn sealed(&self, outbox: &Opened, now: OffsetDateTime) -> Message {
         let id = random::uuid_v7(now);

@@ -14,7 +14,7 @@ use tokio::task::spawn_blocking;
 use uuid::Uuid;
 
 use super::texts::Text;
-use crate::settings::MailSettings;
+use crate::{domain::email_address::EmailAddress, settings::MailSettings};
 
 /// Writes mails into a folder.
 pub(crate) struct Mailer(MailSettings);
@@ -40,15 +40,15 @@ impl Mailer {
         &self.0.app_url
     }
 
-    /// Writes one mail. The same message twice is the same file: at least once does not become twice.
+    /// Writes one mail, named by `id`.
     pub(crate) async fn send(
         &self,
         id: Uuid,
-        to: &str,
+        to: &EmailAddress,
         text: Text,
         now: OffsetDateTime,
     ) -> Result<(), Unsendable> {
-        let to: Address = to.parse().map_err(|_| Unsendable::Address)?;
+        let to: Address = to.typed().parse().map_err(|_| Unsendable::Address)?;
         let message = Message::builder()
             .from(self.0.from.clone())
             .to(Mailbox::new(None, to))

@@ -115,30 +115,45 @@ pub(crate) async fn profile(
     .transpose()
 }
 
-/// Stores an account; `false` when its address has one already.
+/// Makes everybody who is about to give this address an account wait for each other, until the transaction
+/// ends. Locked in one order, so that nobody waits in a circle.
+pub(crate) async fn lock_address(
+    db: &impl GenericClient,
+    email_indexes: &[Vec<u8>],
+) -> Result<(), Unexpected> {
+    let number = |index: &Vec<u8>| index.first_chunk().map(|bytes| i64::from_be_bytes(*bytes));
+    let mut locks: Vec<i64> = email_indexes.iter().filter_map(number).collect();
+    locks.sort_unstable();
+    for lock in locks {
+        db.execute_typed("SELECT pg_advisory_xact_lock($1)", &[(&lock, Type::INT8)])
+            .await?;
+    }
+    Ok(())
+}
+
+/// Stores an account whose address was locked and found free.
 pub(crate) async fn insert(
     db: &impl GenericClient,
     account: &NewAccount<'_>,
     now: OffsetDateTime,
-) -> Result<bool, Unexpected> {
-    let rows = db
-        .execute_typed(
-            "INSERT INTO accounts (user_id, email_index, email_sealed, wrapped_key, key_generation,
-                                   password_hash, pepper_version, created_at)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING",
-            &[
-                (&account.user_id.uuid(), Type::UUID),
-                (&account.email_index, Type::BYTEA),
-                (&account.email_sealed, Type::BYTEA),
-                (&account.wrapped_key.bytes(), Type::BYTEA),
-                (&i64::from(account.key_generation), Type::INT8),
-                (&account.password.hash, Type::TEXT),
-                (&i64::from(account.password.pepper_version), Type::INT8),
-                (&now, Type::TIMESTAMPTZ),
-            ],
-        )
-        .await?;
-    Ok(rows == 1)
+) -> Result<(), Unexpected> {
+    db.execute_typed(
+        "INSERT INTO accounts (user_id, email_index, email_sealed, wrapped_key, key_generation,
+                               password_hash, pepper_version, created_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+        &[
+            (&account.user_id.uuid(), Type::UUID),
+            (&account.email_index, Type::BYTEA),
+            (&account.email_sealed, Type::BYTEA),
+            (&account.wrapped_key.bytes(), Type::BYTEA),
+            (&i64::from(account.key_generation), Type::INT8),
+            (&account.password.hash, Type::TEXT),
+            (&i64::from(account.password.pepper_version), Type::INT8),
+            (&now, Type::TIMESTAMPTZ),
+        ],
+    )
+    .await?;
+    Ok(())
 }
 
 /// Replaces the hash of a password that was just proven, unless it was changed meanwhile.

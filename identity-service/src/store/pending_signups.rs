@@ -1,4 +1,4 @@
-//! Table `pending_signups`.
+//! Tables `pending_signups` and `verification_tokens`.
 
 use shared::problem::Unexpected;
 use time::OffsetDateTime;
@@ -11,27 +11,22 @@ use super::accounts::StoredPassword;
 pub(crate) struct Pending {
     pub(crate) id: Uuid,
     pub(crate) email_index: Vec<u8>,
-    pub(crate) email_sealed: Vec<u8>,
+    pub(crate) sealed: Vec<u8>,
     pub(crate) service_key_id: Uuid,
     pub(crate) password: StoredPassword,
     pub(crate) created_at: OffsetDateTime,
     pub(crate) expires_at: OffsetDateTime,
 }
 
-pub(crate) async fn insert(
-    db: &impl GenericClient,
-    pending: &Pending,
-    token_hash: &[u8],
-) -> Result<(), Unexpected> {
+pub(crate) async fn insert(db: &impl GenericClient, pending: &Pending) -> Result<(), Unexpected> {
     db.execute_typed(
-        "INSERT INTO pending_signups (pending_id, token_hash, email_index, email_sealed, service_key_id,
-                                      password_hash, pepper_version, created_at, expires_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+        "INSERT INTO pending_signups (pending_id, email_index, sealed, service_key_id, password_hash,
+                                      pepper_version, created_at, expires_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
         &[
             (&pending.id, Type::UUID),
-            (&token_hash, Type::BYTEA),
             (&pending.email_index, Type::BYTEA),
-            (&pending.email_sealed, Type::BYTEA),
+            (&pending.sealed, Type::BYTEA),
             (&pending.service_key_id, Type::UUID),
             (&pending.password.hash, Type::TEXT),
             (&i64::from(pending.password.pepper_version), Type::INT8),
@@ -43,58 +38,78 @@ pub(crate) async fn insert(
     Ok(())
 }
 
-/// The sign-up that a mailed token belongs to, while it may still be confirmed.
+/// A sign-up while it may still be confirmed.
 pub(crate) async fn find(
+    db: &impl GenericClient,
+    id: Uuid,
+    now: OffsetDateTime,
+) -> Result<Option<Pending>, Unexpected> {
+    let row = db
+        .query_typed_opt(
+            "SELECT * FROM pending_signups WHERE pending_id = $1 AND expires_at > $2",
+            &[(&id, Type::UUID), (&now, Type::TIMESTAMPTZ)],
+        )
+        .await?;
+    row.as_ref().map(read).transpose()
+}
+
+/// The sign-up that a mailed token belongs to, while it may still be confirmed.
+pub(crate) async fn find_by_token(
     db: &impl GenericClient,
     token_hash: &[u8],
     now: OffsetDateTime,
 ) -> Result<Option<Pending>, Unexpected> {
     let row = db
         .query_typed_opt(
-            "SELECT * FROM pending_signups WHERE token_hash = $1 AND expires_at > $2",
+            "SELECT pending_signups.* FROM pending_signups JOIN verification_tokens USING (pending_id)
+             WHERE token_hash = $1 AND expires_at > $2",
             &[(&token_hash, Type::BYTEA), (&now, Type::TIMESTAMPTZ)],
         )
         .await?;
     row.as_ref().map(read).transpose()
 }
 
-/// Takes a sign-up out; `false` when it is gone or its token was replaced.
-pub(crate) async fn take(
+/// The newest sign-ups that wait for an address, at most `most`.
+pub(crate) async fn newest(
     db: &impl GenericClient,
-    token_hash: &[u8],
+    email_indexes: &[Vec<u8>],
+    most: i64,
     now: OffsetDateTime,
+) -> Result<Vec<Pending>, Unexpected> {
+    let rows = db
+        .query_typed(
+            "SELECT * FROM pending_signups WHERE email_index = ANY($1) AND expires_at > $3
+             ORDER BY created_at DESC LIMIT $2",
+            &[
+                (&email_indexes, Type::BYTEA_ARRAY),
+                (&most, Type::INT8),
+                (&now, Type::TIMESTAMPTZ),
+            ],
+        )
+        .await?;
+    rows.iter().map(read).collect()
+}
+
+/// Remembers a token that is about to be mailed; `false` when the sign-up is gone.
+pub(crate) async fn add_token(
+    db: &impl GenericClient,
+    id: Uuid,
+    token_hash: &[u8],
 ) -> Result<bool, Unexpected> {
     let rows = db
         .execute_typed(
-            "DELETE FROM pending_signups WHERE token_hash = $1 AND expires_at > $2",
-            &[(&token_hash, Type::BYTEA), (&now, Type::TIMESTAMPTZ)],
+            "INSERT INTO verification_tokens (token_hash, pending_id)
+             SELECT $2, pending_id FROM pending_signups WHERE pending_id = $1",
+            &[(&id, Type::UUID), (&token_hash, Type::BYTEA)],
         )
         .await?;
     Ok(rows == 1)
 }
 
-/// Gives the newest sign-up of an address another token; its id, when there is one.
-pub(crate) async fn replace_newest_token(
-    db: &impl GenericClient,
-    email_indexes: &[Vec<u8>],
-    token_hash: &[u8],
-    now: OffsetDateTime,
-) -> Result<Option<Uuid>, Unexpected> {
-    let row = db
-        .query_typed_opt(
-            "UPDATE pending_signups SET token_hash = $2 WHERE pending_id = (
-                SELECT pending_id FROM pending_signups
-                WHERE email_index = ANY($1) AND expires_at > $3
-                ORDER BY created_at DESC LIMIT 1
-             ) RETURNING pending_id",
-            &[
-                (&email_indexes, Type::BYTEA_ARRAY),
-                (&token_hash, Type::BYTEA),
-                (&now, Type::TIMESTAMPTZ),
-            ],
-        )
-        .await?;
-    Ok(row.map(|row| row.try_get("pending_id")).transpose()?)
+/// Takes a sign-up out; `false` when it is gone already.
+pub(crate) async fn take(db: &impl GenericClient, id: Uuid) -> Result<bool, Unexpected> {
+    let sql = "DELETE FROM pending_signups WHERE pending_id = $1";
+    Ok(db.execute_typed(sql, &[(&id, Type::UUID)]).await? == 1)
 }
 
 /// Discards what else was waiting for an address that has its account now.
@@ -125,7 +140,7 @@ fn read(row: &Row) -> Result<Pending, Unexpected> {
     Ok(Pending {
         id: row.try_get("pending_id")?,
         email_index: row.try_get("email_index")?,
-        email_sealed: row.try_get("email_sealed")?,
+        sealed: row.try_get("sealed")?,
         service_key_id: row.try_get("service_key_id")?,
         password: StoredPassword::read(row)?,
         created_at: row.try_get("created_at")?,

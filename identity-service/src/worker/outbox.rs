@@ -9,13 +9,14 @@ use uuid::Uuid;
 
 use crate::{
     Identity,
+    applicant::Applicant,
     domain::{email_address::EmailAddress, mail_token::MailToken},
     mail::{Errand, Unsendable, confirm_address, somebody_signed_up},
-    outbox_key,
+    outbox_key::{self, Opened},
     store::{
         accounts,
         outbox::{self, Message},
-        pending_signups,
+        pending_signups::{self, Pending},
     },
 };
 
@@ -25,116 +26,145 @@ const EVERY: Pause = Pause::from_secs(2);
 const FIRST_WAIT: Duration = Duration::seconds(30);
 /// Mail that could not be sent for so long is of no use to anybody.
 const GIVE_UP: Duration = Duration::hours(24);
+/// Sign-ups of one address that are mailed again at a time.
+const AGAIN: i64 = 3;
 
-/// Works until the shutdown is requested.
+/// Works until the shutdown is requested; a message that was begun is finished.
 pub(super) async fn run(identity: Arc<Identity>, mut shutdown: Shutdown) {
     loop {
-        match one(&identity, identity.clock.now()).await {
-            Ok(true) => continue,
-            Ok(false) => {}
-            Err(error) => tracing::warn!(error = error.chain(), "mail waits"),
-        }
+        let more = one(&identity, identity.clock.now()).await;
+        let more = more.unwrap_or_else(|error| {
+            tracing::warn!(error = error.chain(), "mail waits");
+            false
+        });
+        let pause = if more { Pause::ZERO } else { EVERY };
         tokio::select! {
+            biased;
             () = shutdown.requested() => return,
             () = identity.outbox_filled.notified() => {}
-            () = sleep(EVERY) => {}
+            () = sleep(pause) => {}
         }
     }
 }
 
-/// Takes one message; `false` when none is due.
+/// Takes one message; `false` when none is due. The key comes first: while the vault is away no message uses
+/// up its tries.
 async fn one(identity: &Identity, now: OffsetDateTime) -> Result<bool, Unexpected> {
+    let key = outbox_key::opened(identity, now).await?;
     let claimed = outbox::claim(&*identity.pool.get().await?, now, FIRST_WAIT).await?;
     let Some(message) = claimed else {
         return Ok(false);
     };
-    let key = outbox_key::opened(identity, now).await?;
-    let Some(errand) = Errand::open(&message, &key) else {
-        tracing::error!(message.id = %message.id, "a message in the outbox does not open");
-        finish(identity, message.id).await?;
-        return Ok(true);
-    };
-    match run_errand(identity, &message, errand, now).await {
+    let late = now - message.created_at >= GIVE_UP;
+    match run_errand(identity, &message, &key, now).await {
         Ok(done) => tracing::info!(message.id = %message.id, done, "mail decided"),
-        Err(Unsendable::Unexpected(error)) if now - message.created_at < GIVE_UP => {
-            return Err(error);
-        }
+        Err(Unsendable::Unexpected(error)) if !late => return Err(error),
         Err(error) => tracing::error!(message.id = %message.id, %error, "mail given up"),
     }
-    finish(identity, message.id).await?;
+    outbox::delete(&*identity.pool.get().await?, message.id).await?;
     Ok(true)
-}
-
-async fn finish(identity: &Identity, id: Uuid) -> Result<(), Unexpected> {
-    outbox::delete(&*identity.pool.get().await?, id).await
 }
 
 /// What became of it, for the log: the only place that tells why no mail came.
 async fn run_errand(
     identity: &Identity,
     message: &Message,
-    errand: Errand,
+    key: &Opened,
     now: OffsetDateTime,
 ) -> Result<&'static str, Unsendable> {
-    let app_url = identity.mailer.app_url();
-    let (email, text, done) = match errand {
-        Errand::Signup {
-            email,
-            token,
-            network,
-        } => {
-            if has_account(identity, &email).await? {
-                let text = somebody_signed_up(app_url, &network, message.created_at);
-                (
-                    email,
-                    text,
-                    "signed up with the address of an account: its owner is told",
-                )
-            } else {
-                let text = confirm_address(app_url, &token, &network, message.created_at);
-                (email, text, "signed up: a confirmation is asked for")
-            }
-        }
-        Errand::Resend { email, network } => {
-            let token = MailToken::generate();
-            if !renew(identity, &email, &token, now).await? {
-                return Ok("asked again, but no sign-up waits: no mail");
-            }
-            let text = confirm_address(app_url, token.expose(), &network, message.created_at);
-            (email, text, "asked again: a confirmation is asked for")
-        }
+    // It may be of a newer version of this service, so it is left for another try.
+    let errand = Errand::open(message, key)
+        .ok_or_else(|| Unexpected::bug(format!("message {} does not open", message.id)))?;
+    match errand {
+        Errand::Signup { pending_id } => signed_up(identity, pending_id, key, now).await,
+        Errand::Resend { email } => asked_again(identity, &email, key, now).await,
+    }
+}
+
+/// The owner of an account is told; everybody else is asked to confirm.
+async fn signed_up(
+    identity: &Identity,
+    pending_id: Uuid,
+    key: &Opened,
+    now: OffsetDateTime,
+) -> Result<&'static str, Unsendable> {
+    let found = {
+        let db = identity.pool.get().await?;
+        pending_signups::find(&*db, pending_id, now).await?
     };
-    identity.mailer.send(message.id, &email, text, now).await?;
-    Ok(done)
+    let Some(pending) = found else {
+        return Ok("the sign-up is gone: no mail");
+    };
+    let applicant = Applicant::open(&pending, key)?;
+    let address = applicant.address()?;
+    if !has_account(identity, &address).await? {
+        ask_to_confirm(identity, &pending, key, now).await?;
+        return Ok("signed up: a confirmation is asked for");
+    }
+    let app_url = identity.mailer.app_url();
+    let text = somebody_signed_up(app_url, &applicant.network, pending.created_at);
+    identity
+        .mailer
+        .send(pending.id, &address, text, now)
+        .await?;
+    // Nobody will ever be able to confirm it.
+    pending_signups::take(&*identity.pool.get().await?, pending.id).await?;
+    Ok("signed up with the address of an account: its owner is told")
 }
 
-async fn has_account(identity: &Identity, email: &str) -> Result<bool, Unexpected> {
-    let indexes = indexes(identity, email)?;
-    accounts::exists(&*identity.pool.get().await?, &indexes).await
-}
-
-/// Gives the newest waiting sign-up of the address another token.
-async fn renew(
+/// Every waiting sign-up of the address gets a mail of its own, which says when and from where *it* came:
+/// one mail for the newest would let a stranger's sign-up pass for the one that was asked about.
+async fn asked_again(
     identity: &Identity,
     email: &str,
-    token: &MailToken,
+    key: &Opened,
     now: OffsetDateTime,
-) -> Result<bool, Unexpected> {
-    let indexes = indexes(identity, email)?;
-    let db = identity.pool.get().await?;
-    if accounts::exists(&*db, &indexes).await? {
-        return Ok(false);
-    }
-    let hash = token.hash();
-    Ok(
-        pending_signups::replace_newest_token(&*db, &indexes, &hash, now)
-            .await?
-            .is_some(),
-    )
-}
-
-fn indexes(identity: &Identity, email: &str) -> Result<Vec<Vec<u8>>, Unexpected> {
+) -> Result<&'static str, Unsendable> {
     let address = EmailAddress::parse(email);
     let address = address.ok_or_else(|| Unexpected::bug("an errand without an address"))?;
-    Ok(identity.secrets.email_indexes(&address))
+    if has_account(identity, &address).await? {
+        return Ok("asked again for the address of an account: no mail");
+    }
+    let waiting = {
+        let indexes = identity.secrets.email_indexes(&address);
+        let db = identity.pool.get().await?;
+        pending_signups::newest(&*db, &indexes, AGAIN, now).await?
+    };
+    for pending in &waiting {
+        ask_to_confirm(identity, pending, key, now).await?;
+    }
+    Ok(if waiting.is_empty() {
+        "asked again, but no sign-up waits: no mail"
+    } else {
+        "asked again: confirmations are asked for"
+    })
+}
+
+/// A token that exists in this mail alone.
+async fn ask_to_confirm(
+    identity: &Identity,
+    pending: &Pending,
+    key: &Opened,
+    now: OffsetDateTime,
+) -> Result<(), Unsendable> {
+    let applicant = Applicant::open(pending, key)?;
+    let token = MailToken::generate();
+    let known = {
+        let db = identity.pool.get().await?;
+        pending_signups::add_token(&*db, pending.id, &token.hash()).await?
+    };
+    if !known {
+        return Ok(());
+    }
+    let app_url = identity.mailer.app_url();
+    let (network, at) = (&applicant.network, pending.created_at);
+    let text = confirm_address(app_url, token.expose(), network, at);
+    let address = applicant.address()?;
+    let id = shared::random::uuid_v7(now);
+    identity.mailer.send(id, &address, text, now).await
+}
+
+async fn has_account(identity: &Identity, address: &EmailAddress) -> Result<bool, Unexpected> {
+    let indexes = identity.secrets.email_indexes(address);
+    accounts::exists(&*identity.pool.get().await?, &indexes).await
 }

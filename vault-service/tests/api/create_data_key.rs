@@ -1,12 +1,17 @@
 //! POST /v1/data-keys.
 
-use std::collections::HashSet;
+use std::{collections::HashSet, time::Duration};
 
 use serde_json::json;
+use stack::until;
 use tokio::task::JoinSet;
-use tokio_postgres::types::Type;
+use tokio_postgres::{GenericClient, types::Type};
 
 use crate::world::{somebody, vault};
+
+/// Fewer than the vault has database connections.
+const RACERS: usize = 8;
+const LIMIT: Duration = Duration::from_secs(20);
 
 #[tokio::test]
 async fn a_created_key_is_116_bytes_and_opens_again_for_its_owner() {
@@ -65,41 +70,52 @@ async fn no_key_comes_in_the_clear_unless_it_is_asked_for() {
 }
 
 #[tokio::test]
-async fn many_first_creations_at_once_share_one_slot() {
+async fn first_creations_that_all_find_no_slot_share_the_one_that_came_first() {
     let (world, vault) = vault().await;
     let ada = somebody();
-    // Two callers, so that neither a connection nor a token puts the requests in a row.
-    let callers = [
-        world.caller(&vault, "identity"),
-        world.caller(&vault, "identity"),
-    ];
-    let mut creations = JoinSet::new();
-    for number in 0..24 {
-        let caller = callers[number % 2].clone();
-        creations.spawn(async move { caller.created(ada, "account").await });
-    }
-    let created = creations.join_all().await;
-    let slots = world
-        .db()
+    let identity = world.caller(&vault, "identity");
+    identity.created(somebody(), "account").await;
+    // Holds back every insert and no read: all of them see that there is no slot, then insert at once.
+    let mut db = world.db().await;
+    let barrier = db.transaction().await.expect("a transaction");
+    barrier
+        .batch_execute("LOCK TABLE subjects IN SHARE ROW EXCLUSIVE MODE")
         .await
-        .query_typed(
-            "SELECT FROM subjects WHERE subject = $1",
-            &[(&ada, Type::UUID)],
+        .expect("the lock");
+    let mut creations = JoinSet::new();
+    for _ in 0..RACERS {
+        let identity = identity.clone();
+        creations.spawn(async move { identity.created(ada, "account").await });
+    }
+    until("all waiting", LIMIT, async || {
+        inserts_held_back(&barrier).await
+    })
+    .await
+    .expect("every creation reaches its insert");
+    barrier.commit().await.expect("the lock is given back");
+
+    let created = creations.join_all().await;
+    let keys: HashSet<_> = created.iter().map(|(_, key)| key).collect();
+    assert_eq!(keys.len(), RACERS);
+    for (wrapped, key) in created {
+        let opened = identity.unwrap_one(ada, "account", &wrapped).await;
+        assert_eq!(opened, ("ok".to_owned(), Some(key)));
+    }
+}
+
+/// `Ok` once every racer waits for the lock on `subjects`.
+async fn inserts_held_back(db: &impl GenericClient) -> Result<(), String> {
+    let row = db
+        .query_typed_one(
+            "SELECT count(*) FROM pg_locks
+             WHERE relation = 'subjects'::regclass AND NOT granted",
+            &[],
         )
         .await
-        .expect("rows");
-    assert_eq!(slots.len(), 1);
-    assert_eq!(
-        created
-            .iter()
-            .map(|(_, key)| key)
-            .collect::<HashSet<_>>()
-            .len(),
-        24
-    );
-    for (wrapped, key) in created {
-        let opened = callers[0].unwrap_one(ada, "account", &wrapped).await;
-        assert_eq!(opened, ("ok".to_owned(), Some(key)));
+        .expect("the locks");
+    match usize::try_from(row.get::<_, i64>(0)) {
+        Ok(RACERS) => Ok(()),
+        waiting => Err(format!("{waiting:?} wait")),
     }
 }
 
