@@ -41,8 +41,23 @@ impl Binaries {
         Self::built_by(&arguments, progress).await
     }
 
+    /// Builds everything that the tests need, in exactly the features and profile that the test runner asks for, so
+    /// that it finds nothing left to compile.
+    pub async fn build_with_tests(progress: Progress) -> Result<Self, Failure> {
+        let arguments = [
+            "build",
+            "--workspace",
+            "--bins",
+            "--tests",
+            "--locked",
+            "--quiet",
+            "--message-format=json-render-diagnostics",
+        ];
+        Self::built_by(&arguments, progress).await
+    }
+
     /// Runs cargo with these arguments and finds the folder it put the binaries in.
-    pub async fn built_by(arguments: &[&str], progress: Progress) -> Result<Self, Failure> {
+    async fn built_by(arguments: &[&str], progress: Progress) -> Result<Self, Failure> {
         let started = Instant::now();
         let output = Command::from(dying_with_us("cargo".as_ref(), Signal::TERM))
             .args(arguments)

@@ -95,9 +95,9 @@ async fn the_database_holds_no_token() {
 
 /// The last 32 bytes of a token: the signature's half, or the whole MAC.
 fn mac(token: &str) -> Vec<u8> {
-    let encoded = token.rsplit(['.', '_']).next().unwrap_or_default();
-    // `_` is a digit of base64url too, so a refresh token is cut after its prefix.
-    let encoded = token.strip_prefix("kst_r_").unwrap_or(encoded);
+    // `_` is a digit of base64url too: only a dot or the whole prefix ends what is before.
+    let encoded = token.rsplit('.').next().unwrap_or_default();
+    let encoded = encoded.strip_prefix("kst_r_").unwrap_or(encoded);
     let bytes = BASE64_URL_SAFE_NO_PAD.decode(encoded).unwrap_or_default();
     let start = bytes.len().saturating_sub(32);
     bytes[start..].to_vec()

@@ -3,7 +3,7 @@
 use std::process::{Command, ExitCode, Stdio};
 
 use clap::Args;
-use stack::{Binaries, Failure, Profile, Progress, Service, repository};
+use stack::{Binaries, Failure, Progress, Service, repository};
 
 #[derive(Args)]
 pub(crate) struct Options {
@@ -14,7 +14,7 @@ pub(crate) struct Options {
 
 pub(crate) async fn run(options: &Options) -> Result<ExitCode, Failure> {
     let progress = Progress::told();
-    let binaries = Binaries::build(Profile::Dev, progress).await?;
+    let binaries = Binaries::build_with_tests(progress).await?;
     let folder = repository::root().join("openapi");
     std::fs::create_dir_all(&folder).map_err(Failure::when("make the folder openapi"))?;
     let mut drifted = Vec::new();

@@ -52,18 +52,9 @@ pub(crate) async fn run(options: Options) -> Result<ExitCode, Failure> {
     })
 }
 
-/// Builds what the tests need in the same features and profile as the test runner will ask for, and starts the stack.
+/// Builds what the tests need and starts the stack.
 async fn started(progress: Progress) -> Result<Stack, Failure> {
-    let build = [
-        "build",
-        "--workspace",
-        "--bins",
-        "--tests",
-        "--locked",
-        "--message-format=json-render-diagnostics",
-        "--quiet",
-    ];
-    let binaries = Binaries::built_by(&build, progress).await?;
+    let binaries = Binaries::build_with_tests(progress).await?;
     let stack = Stack::builder()
         .ephemeral()
         .binaries(binaries)
