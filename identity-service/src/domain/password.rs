@@ -185,8 +185,8 @@ mod tests {
 
     #[test]
     fn two_ways_of_composing_a_letter_are_one_password() {
-        let hash = presented("caf\u{e9} de la gare").hash(&pepper(1), COST);
-        assert!(presented("cafe\u{301} de la gare").matches(&pepper(1), &hash));
+        let hash = presented("zo\u{e9} de la gare").hash(&pepper(1), COST);
+        assert!(presented("zoe\u{301} de la gare").matches(&pepper(1), &hash));
     }
 
     #[test]

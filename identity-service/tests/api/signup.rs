@@ -178,11 +178,11 @@ async fn a_letter_composed_either_way_is_the_same_password_and_address() {
     let identity = Service::of_the_test_run();
     let email = somebody();
     identity
-        .account(&format!("zo\u{eb}.{email}"), "caf\u{e9} de la gare du nord")
+        .account(&format!("zo\u{eb}.{email}"), "zo\u{e9} de la gare du nord")
         .await;
     let (email, password) = (
         format!("zoe\u{308}.{email}"),
-        "cafe\u{301} de la gare du nord",
+        "zoe\u{301} de la gare du nord",
     );
     assert!(identity.logs_in(&email, password).await);
 }
