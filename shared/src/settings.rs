@@ -14,7 +14,8 @@
 //! }
 //!
 //! assert_eq!(read(&|_| Some("80".to_owned())).unwrap().port, 80);
-//! assert!(read(&|_| None).unwrap_err().to_string().contains("PORT"));
+//! let problems = read(&|_| None).err().unwrap();
+//! assert!(problems.to_string().contains("PORT"));
 //! ```
 
 use std::{fmt, fs, process::ExitCode, str::FromStr};
