@@ -129,8 +129,19 @@ async fn the_program_is_hardened_logs_causes_with_ids_only_and_stops_with_0() {
     }
 }
 
+/// Killed when dropped, so that a test that fails leaves nothing behind.
+struct Program(Child);
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        // Both fail for a program that has ended, which is what they are for.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 /// `serve` with its log in a file of the world's folder.
-fn start(world: &World) -> (Child, PathBuf) {
+fn start(world: &World) -> (Program, PathBuf) {
     let log = world.folder().join("vault.log");
     let child = Command::new(PROGRAM)
         .arg("serve")
@@ -139,7 +150,7 @@ fn start(world: &World) -> (Child, PathBuf) {
         .stdout(File::create(&log).expect("a log file"))
         .spawn()
         .expect("the program starts");
-    (child, log)
+    (Program(child), log)
 }
 
 /// The addresses from the program's own line about them.
@@ -174,8 +185,8 @@ async fn listening(log: &PathBuf) -> Vault {
 }
 
 /// What the kernel says about a process that forbids dumps: no core, and its files belong to root.
-fn assert_hardened(program: &Child) {
-    let limits = fs::read_to_string(format!("/proc/{}/limits", program.id())).expect("limits");
+fn assert_hardened(program: &Program) {
+    let limits = fs::read_to_string(format!("/proc/{}/limits", program.0.id())).expect("limits");
     let core = limits
         .lines()
         .find(|line| line.starts_with("Max core file size"))
@@ -184,10 +195,10 @@ fn assert_hardened(program: &Child) {
     assert_eq!(words[4..6], ["0", "0"], "{core}");
 }
 
-async fn stop(program: &mut Child) {
-    let pid = Pid::from_child(program);
+async fn stop(program: &mut Program) {
+    let pid = Pid::from_child(&program.0);
     kill_process(pid, Signal::TERM).expect("it runs");
-    let status = until("stopped", LIMIT, async || match program.try_wait() {
+    let status = until("stopped", LIMIT, async || match program.0.try_wait() {
         Ok(Some(status)) => Ok(status),
         other => Err(format!("{other:?}")),
     })
