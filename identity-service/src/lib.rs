@@ -21,7 +21,7 @@ mod store;
 mod verify_email;
 mod worker;
 
-pub use application::{Application, StartError, migrate};
+pub use application::Application;
 pub use http::print_document;
 pub use settings::Settings;
 

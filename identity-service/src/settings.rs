@@ -1,19 +1,22 @@
 //! What identity is told by its environment.
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::path::PathBuf;
 
 use lettre::message::Mailbox;
-use secrecy::SecretString;
 use shared::{
-    settings::{Problems, Reader, duration, parsed, postgres_url, text, versioned_keys},
-    telemetry::LogLevel,
+    service::{ServiceSettings, StartError},
+    settings::{Problems, Reader, duration, http_url, parsed, text, versioned_keys},
+    telemetry::Metrics,
     vault_client::VaultSettings,
 };
 use time::Duration;
 
-use crate::domain::{
-    password::{HIGHEST_COST, LOWEST_COST},
-    secret_keys::SecretKeys,
+use crate::{
+    domain::{
+        password::{HIGHEST_COST, LOWEST_COST},
+        secret_keys::SecretKeys,
+    },
+    store::MIGRATIONS,
 };
 
 /// bcrypt's own lowest cost: for tests, which say so.
@@ -21,11 +24,7 @@ const TEST_COST: u32 = 4;
 
 /// Everything identity needs to start, parsed and checked. Holds secrets: no `Debug`, no `Clone`.
 pub struct Settings {
-    pub(crate) listen: SocketAddr,
-    pub(crate) ops_listen: SocketAddr,
-    pub(crate) database_url: SecretString,
-    /// How much of what the service does it logs.
-    pub log_level: LogLevel,
+    pub(crate) service: ServiceSettings,
     pub(crate) secrets: SecretKeys,
     pub(crate) vault: VaultSettings,
     pub(crate) issuer: String,
@@ -65,11 +64,7 @@ impl Settings {
     /// Reads the variables through `lookup` and names every problem there is.
     pub fn read(lookup: &dyn Fn(&str) -> Option<String>) -> Result<Self, Problems> {
         let mut env = Reader::new(lookup);
-        let address = || parsed::<SocketAddr>("an address with a port");
-        let listen = env.or("LISTEN_ADDR", "127.0.0.1:8081", address());
-        let ops_listen = env.or("OPS_LISTEN_ADDR", "127.0.0.1:9081", address());
-        let database_url = env.secret("DATABASE_URL", postgres_url);
-        let log_level = env.or("LOG_LEVEL", "info", parsed("a log level"));
+        let service = ServiceSettings::read(&mut env, 8081, 9081);
         let secrets = env.secret("IDENTITY_SECRET_KEYS", |text| {
             versioned_keys(text).map(|keys| SecretKeys::new(&keys))
         });
@@ -81,10 +76,7 @@ impl Settings {
         let sessions = read_sessions(&mut env);
         env.finish(|| {
             Some(Self {
-                listen: listen?,
-                ops_listen: ops_listen?,
-                database_url: database_url?,
-                log_level: log_level?,
+                service: service?,
                 secrets: secrets?,
                 vault: vault?,
                 issuer: issuer?,
@@ -94,6 +86,17 @@ impl Settings {
                 sessions: sessions?,
             })
         })
+    }
+
+    /// Starts logging, and counting for `/metrics`. Once in a process.
+    pub fn install_telemetry(&self) -> Metrics {
+        self.service
+            .install_telemetry("identity", env!("CARGO_PKG_VERSION"))
+    }
+
+    /// Brings the schema of the service's database up to date.
+    pub async fn migrate(&self) -> Result<(), StartError> {
+        self.service.migrate(MIGRATIONS).await
     }
 }
 
@@ -152,14 +155,6 @@ fn read_sessions(env: &mut Reader<'_>) -> Option<Sessions> {
         return env.problem("SESSION_IDLE", "is longer than SESSION_MAX");
     }
     Some(Sessions { idle, longest })
-}
-
-fn http_url(text: &str) -> Result<String, String> {
-    if text.starts_with("http://") || text.starts_with("https://") {
-        Ok(text.trim_end_matches('/').to_owned())
-    } else {
-        Err("is not an http or https URL".to_owned())
-    }
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ mod http;
 mod settings;
 mod store;
 
-pub use application::{Application, StartError, migrate};
+pub use application::Application;
 pub use http::{document, print_document};
 pub use settings::Settings;
 

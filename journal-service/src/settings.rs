@@ -1,24 +1,19 @@
 //! What the journal is told by its environment.
 
-use std::net::SocketAddr;
-
-use secrecy::SecretString;
 use shared::{
-    settings::{Problems, Reader, parsed, postgres_url, text},
-    telemetry::LogLevel,
+    access_token::VerifierSettings,
+    service::{ServiceSettings, StartError},
+    settings::{Problems, Reader},
+    telemetry::Metrics,
     vault_client::VaultSettings,
 };
 
+use crate::store::MIGRATIONS;
+
 /// Everything the journal needs to start, parsed and checked. Holds secrets: no `Debug`, no `Clone`.
 pub struct Settings {
-    pub(crate) listen: SocketAddr,
-    pub(crate) ops_listen: SocketAddr,
-    pub(crate) database_url: SecretString,
-    /// How much of what the journal does it logs.
-    pub log_level: LogLevel,
-    pub(crate) issuer: String,
-    pub(crate) audience: String,
-    pub(crate) identity_jwks_url: String,
+    pub(crate) service: ServiceSettings,
+    pub(crate) people: VerifierSettings,
     pub(crate) vault: VaultSettings,
 }
 
@@ -26,35 +21,27 @@ impl Settings {
     /// Reads the variables through `lookup` and names every problem there is.
     pub fn read(lookup: &dyn Fn(&str) -> Option<String>) -> Result<Self, Problems> {
         let mut env = Reader::new(lookup);
-        let address = || parsed::<SocketAddr>("an address with a port");
-        let listen = env.or("LISTEN_ADDR", "127.0.0.1:8083", address());
-        let ops_listen = env.or("OPS_LISTEN_ADDR", "127.0.0.1:9083", address());
-        let database_url = env.secret("DATABASE_URL", postgres_url);
-        let log_level = env.or("LOG_LEVEL", "info", parsed("a log level"));
-        let issuer = env.required("ISSUER", text);
-        let audience = env.or("AUDIENCE", "keystead", text);
-        let identity_jwks_url = env.required("IDENTITY_JWKS_URL", http_url);
+        let service = ServiceSettings::read(&mut env, 8083, 9083);
+        let people = VerifierSettings::read(&mut env);
         let vault = VaultSettings::read(&mut env, "journal");
         env.finish(|| {
             Some(Self {
-                listen: listen?,
-                ops_listen: ops_listen?,
-                database_url: database_url?,
-                log_level: log_level?,
-                issuer: issuer?,
-                audience: audience?,
-                identity_jwks_url: identity_jwks_url?,
+                service: service?,
+                people: people?,
                 vault: vault?,
             })
         })
     }
-}
 
-fn http_url(text: &str) -> Result<String, String> {
-    if text.starts_with("http://") || text.starts_with("https://") {
-        Ok(text.to_owned())
-    } else {
-        Err("is not an http or https URL".to_owned())
+    /// Starts logging, and counting for `/metrics`. Once in a process.
+    pub fn install_telemetry(&self) -> Metrics {
+        self.service
+            .install_telemetry("journal", env!("CARGO_PKG_VERSION"))
+    }
+
+    /// Brings the schema of the service's database up to date.
+    pub async fn migrate(&self) -> Result<(), StartError> {
+        self.service.migrate(MIGRATIONS).await
     }
 }
 

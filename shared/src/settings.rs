@@ -208,6 +208,16 @@ pub fn parsed<T: FromStr>(what: &'static str) -> impl FnOnce(&str) -> Result<T, 
     move |text| text.parse().map_err(|_| format!("is not {what}"))
 }
 
+/// Takes an `http` or `https` URL, and gives it without a slash at its end, so that a path can follow and
+/// two services that were told the same issuer compare equal.
+pub fn http_url(text: &str) -> Result<String, String> {
+    if text.starts_with("http://") || text.starts_with("https://") {
+        Ok(text.trim_end_matches('/').to_owned())
+    } else {
+        Err("is not an http or https URL".to_owned())
+    }
+}
+
 /// Takes a duration of one unit, such as `7d`, `24h`, `15m` or `30s`; more than zero.
 pub fn duration(text: &str) -> Result<Duration, String> {
     let problem = || "is not a duration such as 7d, 24h, 15m or 30s".to_owned();

@@ -4,15 +4,13 @@ mod application;
 mod check_master_keys;
 mod create_data_key;
 mod domain;
-mod hardening;
 mod http;
 mod refusals;
 mod settings;
 mod store;
 mod unwrap_data_keys;
 
-pub use application::{Application, StartError, migrate};
-pub use hardening::harden;
+pub use application::Application;
 pub use http::{document, print_document};
 pub use settings::Settings;
 

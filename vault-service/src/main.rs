@@ -2,9 +2,15 @@
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
-use shared::{clock::Clock, serve::Shutdown, settings::process_environment, telemetry};
-use vault_service::{Application, Settings, StartError, harden, migrate, print_document};
+use clap::Parser;
+use shared::{
+    clock::Clock,
+    hardening::harden,
+    serve::Shutdown,
+    service::{Command, StartError, exit_code},
+    settings::process_environment,
+};
+use vault_service::{Application, Settings, print_document};
 
 /// Keystead's key vault: holds the master key; wraps and unwraps one data key per person.
 #[derive(Parser)]
@@ -14,47 +20,28 @@ struct Arguments {
     command: Option<Command>,
 }
 
-#[derive(Clone, Copy, Subcommand)]
-enum Command {
-    /// Serve until SIGTERM (the default).
-    Serve,
-    /// Bring the database schema up to date and exit.
-    Migrate,
-    /// Read the settings, name every problem, and exit.
-    CheckConfig,
-    /// Print the OpenAPI document.
-    Openapi,
-}
-
 fn main() -> ExitCode {
     harden();
-    let command = Arguments::parse().command.unwrap_or(Command::Serve);
+    let command = Arguments::parse().command.unwrap_or_default();
     if let Command::Openapi = command {
         return print_document();
     }
-    let outcome = Settings::read(&process_environment)
-        .map_err(StartError::from)
-        .and_then(|settings| run(command, settings));
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(StartError::Settings(problems)) => problems.report(),
-        Err(error) => {
-            eprintln!("{error}");
-            ExitCode::FAILURE
-        }
-    }
+    let settings = Settings::read(&process_environment).map_err(StartError::from);
+    exit_code(settings.and_then(|settings| run(command, settings)))
 }
 
 #[tokio::main]
 async fn run(command: Command, settings: Settings) -> Result<(), StartError> {
-    if let Command::CheckConfig | Command::Openapi = command {
-        return Ok(());
+    match command {
+        Command::CheckConfig | Command::Openapi => Ok(()),
+        Command::Migrate => {
+            settings.install_telemetry();
+            settings.migrate().await
+        }
+        Command::Serve => {
+            let metrics = settings.install_telemetry();
+            let application = Application::build(settings, Clock::system()).await?;
+            application.run(metrics, Shutdown::on_signals()?).await
+        }
     }
-    let metrics = telemetry::install("vault", env!("CARGO_PKG_VERSION"), settings.log_level)
-        .expect("nothing else in this process installs telemetry");
-    if let Command::Migrate = command {
-        return migrate(&settings).await;
-    }
-    let application = Application::build(settings, Clock::system()).await?;
-    application.run(metrics, Shutdown::on_signals()?).await
 }

@@ -1,68 +1,63 @@
 //! What the vault is told by its environment.
 
-use std::{net::SocketAddr, path::PathBuf, sync::Arc};
+use std::{path::PathBuf, sync::Arc};
 
 use rustls::ServerConfig;
-use secrecy::SecretString;
 use shared::{
+    access_token::VerifierSettings,
     serve::{ClientCertificates, server_config},
+    service::{ServiceSettings, StartError},
     service_token::TrustedServices,
-    settings::{Problems, Reader, parsed, postgres_url, text, versioned_keys},
-    telemetry::LogLevel,
+    settings::{Problems, Reader, parsed, versioned_keys},
+    telemetry::Metrics,
 };
 
-use crate::domain::keyring::Keyring;
+use crate::{domain::keyring::Keyring, store::MIGRATIONS};
 
 /// The name of the variable that holds the master keys.
 pub(crate) const MASTER_KEYS: &str = "MASTER_ENCRYPTION_KEY";
 
 /// Everything the vault needs to start, parsed and checked. Holds secrets: no `Debug`, no `Clone`.
 pub struct Settings {
-    pub(crate) listen: SocketAddr,
-    pub(crate) ops_listen: SocketAddr,
-    pub(crate) database_url: SecretString,
-    /// How much of what the vault does it logs.
-    pub log_level: LogLevel,
+    pub(crate) service: ServiceSettings,
     pub(crate) keyring: Keyring,
     pub(crate) tls: Arc<ServerConfig>,
     pub(crate) trusted: TrustedServices,
-    pub(crate) issuer: String,
-    pub(crate) audience: String,
-    pub(crate) identity_jwks_url: String,
+    pub(crate) people: VerifierSettings,
 }
 
 impl Settings {
     /// Reads the variables through `lookup` and names every problem there is.
     pub fn read(lookup: &dyn Fn(&str) -> Option<String>) -> Result<Self, Problems> {
         let mut env = Reader::new(lookup);
-        let address = || parsed::<SocketAddr>("an address with a port");
-        let listen = env.or("LISTEN_ADDR", "127.0.0.1:8082", address());
-        let ops_listen = env.or("OPS_LISTEN_ADDR", "127.0.0.1:9082", address());
-        let database_url = env.secret("DATABASE_URL", postgres_url);
-        let log_level = env.or("LOG_LEVEL", "info", parsed("a log level"));
+        let service = ServiceSettings::read(&mut env, 8082, 9082);
         let keyring = env.secret(MASTER_KEYS, |text| {
             let ring = Keyring::new(versioned_keys(text)?);
             ring.map_err(|error| format!("finds no memory for its keys: {}", error.kind()))
         });
         let tls = read_tls(&mut env);
         let trusted = env.file("SERVICE_JWKS_FILE", TrustedServices::from_jwks);
-        let issuer = env.required("ISSUER", text);
-        let audience = env.or("AUDIENCE", "keystead", text);
-        let identity_jwks_url = env.required("IDENTITY_JWKS_URL", http_url);
+        let people = VerifierSettings::read(&mut env);
         env.finish(|| {
             Some(Self {
-                listen: listen?,
-                ops_listen: ops_listen?,
-                database_url: database_url?,
-                log_level: log_level?,
+                service: service?,
                 keyring: keyring?,
                 tls: tls?,
                 trusted: trusted?,
-                issuer: issuer?,
-                audience: audience?,
-                identity_jwks_url: identity_jwks_url?,
+                people: people?,
             })
         })
+    }
+
+    /// Starts logging, and counting for `/metrics`. Once in a process.
+    pub fn install_telemetry(&self) -> Metrics {
+        self.service
+            .install_telemetry("vault", env!("CARGO_PKG_VERSION"))
+    }
+
+    /// Brings the schema of the service's database up to date.
+    pub async fn migrate(&self) -> Result<(), StartError> {
+        self.service.migrate(MIGRATIONS).await
     }
 }
 
@@ -82,14 +77,6 @@ fn read_tls(env: &mut Reader<'_>) -> Option<Arc<ServerConfig>> {
         },
         Some,
     )
-}
-
-fn http_url(text: &str) -> Result<String, String> {
-    if text.starts_with("http://") || text.starts_with("https://") {
-        Ok(text.to_owned())
-    } else {
-        Err("is not an http or https URL".to_owned())
-    }
 }
 
 #[cfg(test)]

@@ -5,13 +5,7 @@ mod keys;
 mod secret_text;
 mod sessions;
 
-use std::{
-    process::ExitCode,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-};
+use std::{process::ExitCode, sync::Arc};
 
 use poem::EndpointExt;
 use poem_openapi::{OpenApiService, Tags};
@@ -19,6 +13,7 @@ use shared::{
     access_token::{self, Verification},
     openapi,
     serve::{Edge, Readiness},
+    service::Prepared,
     telemetry::Metrics,
 };
 
@@ -62,8 +57,8 @@ pub(crate) fn api(identity: Arc<Identity>) -> Edge {
 }
 
 /// What the ops port serves: probes and metrics. `prepared` turns true when the database is migrated.
-pub(crate) fn ops(identity: Arc<Identity>, prepared: Arc<AtomicBool>, metrics: Metrics) -> Edge {
-    let readiness = move || readiness(Arc::clone(&identity), prepared.load(Ordering::Relaxed));
+pub(crate) fn ops(identity: Arc<Identity>, prepared: Prepared, metrics: Metrics) -> Edge {
+    let readiness = move || readiness(Arc::clone(&identity), prepared.is_done());
     shared::serve::ops(metrics, readiness)
 }
 

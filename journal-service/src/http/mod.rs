@@ -2,13 +2,7 @@
 
 mod entries;
 
-use std::{
-    process::ExitCode,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-};
+use std::{process::ExitCode, sync::Arc};
 
 use poem::EndpointExt;
 use poem_openapi::OpenApiService;
@@ -17,6 +11,7 @@ use shared::{
     access_token::{self, Verification},
     openapi,
     serve::{Edge, Readiness},
+    service::Prepared,
     telemetry::Metrics,
 };
 
@@ -53,8 +48,8 @@ pub(crate) fn api(journal: Arc<Journal>) -> Edge {
 }
 
 /// What the ops port serves: probes and metrics. `prepared` turns true when the database is migrated.
-pub(crate) fn ops(journal: Arc<Journal>, prepared: Arc<AtomicBool>, metrics: Metrics) -> Edge {
-    let readiness = move || readiness(Arc::clone(&journal), prepared.load(Ordering::Relaxed));
+pub(crate) fn ops(journal: Arc<Journal>, prepared: Prepared, metrics: Metrics) -> Edge {
+    let readiness = move || readiness(Arc::clone(&journal), prepared.is_done());
     shared::serve::ops(metrics, readiness)
 }
 

@@ -12,7 +12,12 @@ use thiserror::Error;
 use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 
-use crate::{clock::Clock, problem::Unexpected, user_id::UserId};
+use crate::{
+    clock::Clock,
+    problem::Unexpected,
+    settings::{Reader, http_url, text},
+    user_id::UserId,
+};
 
 pub use caller::{Caller, CallerRejected, Presented, SCHEME};
 pub use keys::KeySet;
@@ -66,6 +71,32 @@ pub enum Refused {
     /// The signer's keys could not be fetched yet, so nothing can be said about the token.
     #[error("access tokens cannot be verified at the moment")]
     KeysUnavailable(#[from] Unexpected),
+}
+
+/// Whose access tokens a service takes.
+pub struct VerifierSettings {
+    issuer: String,
+    audience: String,
+    jwks_url: String,
+}
+
+impl VerifierSettings {
+    /// Reads `ISSUER`, `AUDIENCE` and `IDENTITY_JWKS_URL`.
+    pub fn read(env: &mut Reader<'_>) -> Option<Self> {
+        let issuer = env.required("ISSUER", http_url);
+        let audience = env.or("AUDIENCE", "keystead", text);
+        let jwks_url = env.required("IDENTITY_JWKS_URL", http_url);
+        Some(Self {
+            issuer: issuer?,
+            audience: audience?,
+            jwks_url: jwks_url?,
+        })
+    }
+
+    /// A verifier that fetches the keys by itself.
+    pub fn verifier(&self, clock: &Clock) -> Verifier {
+        Verifier::remote(&self.issuer, &self.audience, &self.jwks_url, clock)
+    }
 }
 
 /// Verifies access tokens of one issuer for one audience, locally.

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use tokio::time::timeout;
 
 use super::edge::Edge;
-use crate::telemetry::Metrics;
+use crate::{hardening::is_hardened, telemetry::Metrics};
 
 /// A probe waits about this long; a check that hangs is a check that failed.
 const READINESS_LIMIT: Duration = Duration::from_secs(2);
@@ -70,7 +70,7 @@ impl Readiness {
 /// How often durations are folded into the histogram, so that they do not pile up when nobody scrapes.
 const FOLD_EVERY: Duration = Duration::from_secs(5);
 
-/// `/livez`, `/readyz` and `/metrics`. The vault adds its API explorer with [`Edge::with_explorer`].
+/// `/livez`, `/readyz` (which also says whether the process could be dumped) and `/metrics`. The vault adds its API explorer with [`Edge::with_explorer`].
 /// Must be called inside a tokio runtime.
 pub fn ops<F, W>(metrics: Metrics, readiness: F) -> Edge
 where
@@ -109,9 +109,10 @@ where
 {
     make(move |_| {
         let ready = timeout(READINESS_LIMIT, readiness());
+        let dumps = if is_hardened() { "off" } else { "on" };
         async move {
             match ready.await {
-                Ok(readiness) => readiness.into_response(),
+                Ok(readiness) => readiness.state("memory_dumps", dumps).into_response(),
                 Err(_) => Readiness::new().check("in_time", false).into_response(),
             }
         }

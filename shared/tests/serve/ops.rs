@@ -32,7 +32,7 @@ async fn the_ops_port_tells_life_readiness_and_counts() {
         ready.json(),
         json!({
             "status": "ready",
-            "checks": {"postgres": "ok", "memory": "locked"},
+            "checks": {"postgres": "ok", "memory": "locked", "memory_dumps": "on"},
             "degraded": ["redis"],
         })
     );

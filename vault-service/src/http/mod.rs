@@ -3,13 +3,7 @@
 mod caller;
 mod data_keys;
 
-use std::{
-    process::ExitCode,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-};
+use std::{process::ExitCode, sync::Arc};
 
 use poem::EndpointExt;
 use poem_openapi::OpenApiService;
@@ -18,10 +12,11 @@ use shared::{
     openapi,
     problem::Failure,
     serve::{Edge, Readiness},
+    service::Prepared,
     telemetry::Metrics,
 };
 
-use crate::{Vault, hardening::is_hardened};
+use crate::Vault;
 use data_keys::DataKeysApi;
 
 const TITLE: &str = "Keystead vault";
@@ -51,21 +46,21 @@ pub(crate) fn api(vault: Arc<Vault>) -> Edge {
 /// What the ops port serves: probes, metrics, and the API explorer, which a browser without a client
 /// certificate could not reach on the API port. `prepared` turns true when the database is migrated and
 /// the master keys are the right ones.
-pub(crate) fn ops(vault: Arc<Vault>, prepared: Arc<AtomicBool>, metrics: Metrics) -> Edge {
-    let readiness = move || readiness(Arc::clone(&vault), prepared.load(Ordering::Relaxed));
+pub(crate) fn ops(vault: Arc<Vault>, prepared: Prepared, metrics: Metrics) -> Edge {
+    let readiness = move || readiness(Arc::clone(&vault), prepared.is_done());
     shared::serve::ops(metrics, readiness).with_explorer(&document())
 }
 
 async fn readiness(vault: Arc<Vault>, prepared: bool) -> Readiness {
-    let said = |yes, good, bad| if yes { good } else { bad };
+    let key_memory = if vault.keyring.is_locked() {
+        "locked"
+    } else {
+        "not_locked"
+    };
     Readiness::new()
         .check("postgres", vault.pool.ping().await.is_ok())
         .check("master_keys", prepared)
-        .state(
-            "key_memory",
-            said(vault.keyring.is_locked(), "locked", "not_locked"),
-        )
-        .state("memory_dumps", said(is_hardened(), "off", "on"))
+        .state("key_memory", key_memory)
 }
 
 fn service() -> OpenApiService<DataKeysApi, ()> {

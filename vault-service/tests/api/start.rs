@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use shared::random;
-use vault_service::StartError;
+use shared::service::StartError;
 
 use crate::world::{MASTER_KEY, Vault, World, somebody};
 

@@ -17,12 +17,13 @@ use shared::{
     postgres::{Connection, Pool},
     random,
     serve::{Edge, Limits, Server, Shutdown, Trigger},
+    service::StartError,
     telemetry::{self, Metrics},
 };
 use stack::database::{self, Database};
 use tokio::task::JoinHandle;
 use uuid::Uuid;
-use vault_service::{Application, Settings, StartError};
+use vault_service::{Application, Settings};
 
 use crate::{
     authority::Authority,

@@ -1,6 +1,9 @@
 //! Root drops to another user for Postgres; a plain user needs nothing of the kind.
 
-use std::os::unix::fs::{PermissionsExt as _, chown};
+use std::{
+    os::unix::fs::{PermissionsExt as _, chown},
+    time::Duration,
+};
 
 use rustix::process::Signal;
 use tokio::process::Command;
@@ -12,12 +15,61 @@ const NOBODY: u32 = 65534;
 
 #[tokio::test]
 async fn a_plain_user_runs_a_stack_of_its_own() {
-    if !rustix::process::geteuid().is_root() {
-        // Then every other story here is this one.
-        return;
+    let folder = Folder::new("plain user");
+    let mut launcher = as_a_plain_user(&folder).await;
+    let user = plain_user();
+    for process in launcher.descendants() {
+        assert_eq!(process.uid(), user, "{process:?}");
     }
-    let folder = Folder::new("nobody");
-    chown(folder.path(), Some(NOBODY), Some(NOBODY)).unwrap();
+    launcher.signal(Signal::INT);
+    assert!(launcher.ended().await.success(), "{}", launcher.said());
+}
+
+#[tokio::test]
+async fn no_service_is_dumped_or_read_by_other_processes_of_its_user() {
+    let folder = Folder::new("own user");
+    let mut launcher = as_a_plain_user(&folder).await;
+    let patience = Duration::from_secs(5);
+    let client = reqwest::Client::builder()
+        .timeout(patience)
+        .build()
+        .unwrap();
+    for service in ["VAULT", "IDENTITY", "JOURNAL"] {
+        let pid = launcher.variable(&format!("{service}_PID"));
+        for file in ["environ", "maps", "mem", "fd/0"] {
+            let mut thief = Command::new("head");
+            thief.args(["-c", "1", &format!("/proc/{pid}/{file}")]);
+            let read = thief.uid(plain_user()).output().await.unwrap();
+            let told = String::from_utf8_lossy(&read.stderr);
+            assert!(
+                told.contains("Permission denied"),
+                "{service} {file}: {told}"
+            );
+        }
+        let limits = std::fs::read_to_string(format!("/proc/{pid}/limits")).unwrap();
+        let mut lines = limits.lines();
+        let core = lines.find(|line| line.starts_with("Max core file size"));
+        let words: Vec<_> = core.unwrap().split_whitespace().collect();
+        assert_eq!(words[4..6], ["0", "0"], "{service}");
+        let ready = launcher.variable(&format!("{service}_OPS_URL"));
+        let ready = client.get(format!("{ready}/readyz")).send().await.unwrap();
+        let ready: serde_json::Value = ready.json().await.unwrap();
+        assert_eq!(ready["checks"]["memory_dumps"], "off", "{service}");
+    }
+    launcher.signal(Signal::INT);
+    assert!(launcher.ended().await.success(), "{}", launcher.said());
+}
+
+/// Root would read anything, so it takes `nobody`; a plain user is one already.
+fn plain_user() -> u32 {
+    let me = rustix::process::geteuid();
+    if me.is_root() { NOBODY } else { me.as_raw() }
+}
+
+async fn as_a_plain_user(folder: &Folder) -> Launcher {
+    let user = plain_user();
+    // To itself, for a plain user.
+    chown(folder.path(), Some(user), None).unwrap();
     // The build's folder may be closed to others, so the programs come along.
     let programs = folder.path().join("programs");
     std::fs::create_dir(&programs).unwrap();
@@ -32,19 +84,15 @@ async fn a_plain_user_runs_a_stack_of_its_own() {
             .unwrap();
     }
     let mut command = Command::new(programs.join("stack"));
+    if rustix::process::geteuid().is_root() {
+        command.uid(NOBODY).gid(NOBODY);
+    }
     command
-        .uid(NOBODY)
-        .gid(NOBODY)
         .current_dir("/")
         .arg("up")
         .arg("--binaries")
         .arg(&programs);
-    let mut launcher = Launcher::spawn_as(command, &folder).ready().await;
-    for process in launcher.descendants() {
-        assert_eq!(process.uid(), NOBODY, "{process:?}");
-    }
-    launcher.signal(Signal::INT);
-    assert!(launcher.ended().await.success(), "{}", launcher.said());
+    Launcher::spawn_as(command, folder).ready().await
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! Keeps the master keys out of core dumps and away from other processes of the same user.
+//! Keeps secrets out of core dumps and away from other processes of the same user.
 
 use rustix::process::{
     DumpableBehavior, Resource, Rlimit, dumpable_behavior, getrlimit, set_dumpable_behavior,
@@ -7,7 +7,7 @@ use rustix::process::{
 
 /// Forbids core dumps and `ptrace` by other processes. To be called before the first secret is read.
 ///
-/// Neither call fails on a plain kernel; should one, the vault still runs and `/readyz`, which asks the
+/// Neither call fails on a plain kernel; should one, the service still runs and `/readyz`, which asks the
 /// kernel, tells.
 pub fn harden() {
     let none = Rlimit {
