@@ -9,6 +9,7 @@ use time::OffsetDateTime;
 
 use crate::{
     Identity,
+    device::Device,
     domain::{
         email_address::EmailAddress,
         password::{Password, cost_of, dummy_hash},
@@ -22,6 +23,8 @@ use crate::{
 pub(crate) struct Attempt {
     pub(crate) email: String,
     pub(crate) password: SecretString,
+    /// What the person will see in their list of sessions.
+    pub(crate) device: Device,
 }
 
 #[derive(Debug, Error)]
@@ -96,8 +99,8 @@ pub(crate) async fn login(
     let password = Password::presented(&attempt.password);
     let proven = compare(identity, password, found).await?;
     let (credentials, password) = proven.ok_or(LoginError::InvalidCredentials)?;
-    let tokens = mint::open_session(identity, credentials.user_id, &["pwd"], now).await?;
-    tracing::info!(user.id = %credentials.user_id, "logged in");
+    let user = credentials.user_id;
+    let tokens = mint::open_session(identity, user, &["pwd"], attempt.device, now).await?;
     keep_up_to_date(identity, credentials, password).await;
     Ok(tokens)
 }

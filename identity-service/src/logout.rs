@@ -9,6 +9,9 @@ use time::OffsetDateTime;
 
 use crate::{
     Identity,
+    device::{Device, Sighting},
+    domain::event::Event,
+    events,
     refresh::SESSION_ENDED,
     store::sessions::{self, EndReason},
 };
@@ -44,14 +47,20 @@ impl Failure for SessionError {
 pub(crate) async fn logout(
     identity: &Identity,
     caller: &Caller,
+    device: Device,
     now: OffsetDateTime,
 ) -> Result<(), SessionError> {
-    let db = identity.pool.get().await?;
+    let user = caller.user_id();
     let session = caller.session_id();
-    let alive = sessions::is_alive(&*db, session, caller.user_id(), now).await?;
+    let sighting = Sighting::of(identity, user, device, now).await;
+    let mut db = identity.pool.get().await?;
+    let transaction = db.transaction().await.map_err(Unexpected::from)?;
+    let alive = sessions::is_alive(&transaction, session, user, now).await?;
     // The second of two at once finds it ended.
-    if alive && sessions::end(&*db, session, EndReason::Logout, now).await? {
-        return Ok(());
+    if !alive || !sessions::end(&transaction, session, EndReason::Logout, now).await? {
+        return Err(SessionError::Ended);
     }
-    Err(SessionError::Ended)
+    events::record(&transaction, &sighting, Event::LoggedOut, now).await?;
+    transaction.commit().await.map_err(Unexpected::from)?;
+    Ok(())
 }

@@ -1,6 +1,6 @@
 //! What a person sees of their own account.
 
-use shared::{access_token::Caller, problem::Unexpected, user_id::UserId, vault_client::KeyOf};
+use shared::{access_token::Caller, problem::Unexpected, user_id::UserId};
 use time::OffsetDateTime;
 
 use crate::{
@@ -11,7 +11,6 @@ use crate::{
         accounts::{self, Profile},
         sessions,
     },
-    verify_email::PURPOSE,
 };
 
 /// The account in the clear. Personal data: no `Debug`.
@@ -50,16 +49,8 @@ async fn address(
     profile: &Profile,
     now: OffsetDateTime,
 ) -> Result<String, Unexpected> {
-    let subject = profile.user_id.uuid();
-    let of = KeyOf {
-        subject,
-        purpose: PURPOSE,
-        generation: profile.key_generation,
-    };
-    let key = identity
-        .vault
-        .unwrap(of, &profile.wrapped_key, None, now)
-        .await?;
+    let subject = profile.key.user_id.uuid();
+    let key = profile.key.open(identity, now).await?;
     let broken = || Unexpected::bug(format!("the address of account {subject} does not open"));
     let place = Column::AccountEmail.of(subject, subject);
     let email = key

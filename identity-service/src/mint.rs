@@ -16,7 +16,13 @@ use uuid::Uuid;
 
 use crate::{
     Identity,
-    domain::refresh_token::{Presented, State, remaining},
+    device::{Device, Sighting},
+    domain::{
+        event::Event,
+        refresh_token::{Presented, State, remaining},
+        sealed::Column,
+    },
+    events,
     store::{accounts, sessions, sessions::Session},
 };
 
@@ -49,8 +55,10 @@ pub(crate) async fn open_session(
     identity: &Identity,
     user_id: UserId,
     amr: &[&str],
+    device: Device,
     now: OffsetDateTime,
 ) -> Result<Tokens, Withheld> {
+    let sighting = Sighting::of(identity, user_id, device, now).await;
     let mut db = identity.pool.get().await?;
     let transaction = db.transaction().await.map_err(Unexpected::from)?;
     let standing = accounts::standing(&transaction, user_id)
@@ -69,7 +77,9 @@ pub(crate) async fn open_session(
         epoch: standing.session_epoch,
     };
     let passed = gate(&transaction, &session).await?;
-    sessions::insert(&transaction, &session, now).await?;
+    let device = sighting.sealed(Column::SessionDevice, session.id);
+    sessions::insert(&transaction, &session, device.as_deref(), now).await?;
+    events::record(&transaction, &sighting, Event::LoggedIn, now).await?;
     let tokens = mint(identity, &passed, now)?;
     transaction.commit().await.map_err(Unexpected::from)?;
     Ok(tokens)

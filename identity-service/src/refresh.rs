@@ -8,7 +8,12 @@ use tokio_postgres::GenericClient;
 
 use crate::{
     Identity,
-    domain::refresh_token::{Decision, NotOurs, Presented, State, decide},
+    device::{Device, Sighting},
+    domain::{
+        event::Event,
+        refresh_token::{Decision, NotOurs, Presented, State, decide},
+    },
+    events,
     mint::{self, Tokens, Withheld},
     store::sessions::{self, EndReason, Session},
 };
@@ -86,6 +91,7 @@ impl From<Withheld> for RefreshError {
 pub(crate) async fn refresh(
     identity: &Identity,
     token: &SecretString,
+    device: Device,
     now: OffsetDateTime,
 ) -> Result<Tokens, RefreshError> {
     let presented = Presented::open(token.expose_secret(), &identity.secrets)?;
@@ -105,6 +111,15 @@ pub(crate) async fn refresh(
         }
         Decision::Reuse => {
             sessions::end(&transaction, session.id, EndReason::Reuse, now).await?;
+            // Once in a session's life, so its row may wait for the vault.
+            let thief_or_owner = Sighting::of(identity, session.user_id, device, now).await;
+            events::record(
+                &transaction,
+                &thief_or_owner,
+                Event::RefreshTokenReused,
+                now,
+            )
+            .await?;
             tracing::warn!(user.id = %session.user_id, session.id = %session.id, "an old refresh token was used");
             None
         }

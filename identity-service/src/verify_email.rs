@@ -4,7 +4,6 @@
 use shared::{
     problem::{Case, Failure, INTERNAL, UNAVAILABLE, Unexpected},
     user_id::UserId,
-    vault_client::{KeyOf, WrappedKey},
 };
 use thiserror::Error;
 use time::OffsetDateTime;
@@ -14,15 +13,12 @@ use crate::{
     applicant::Applicant,
     domain::{email_address::EmailAddress, mail_token::MailToken, sealed::Column},
     outbox_key,
+    person_key::PersonKey,
     store::{
         accounts::{self, NewAccount},
         pending_signups::{self, Pending},
     },
 };
-
-/// As the vault's policy names it.
-pub(crate) const PURPOSE: &str = "account";
-const GENERATION: u32 = 1;
 
 #[derive(Debug, Error)]
 pub(crate) enum VerifyError {
@@ -60,9 +56,8 @@ impl Failure for VerifyError {
 /// An account that is about to be stored.
 struct Prepared {
     address: EmailAddress,
-    user_id: UserId,
+    key: PersonKey,
     email_sealed: Vec<u8>,
-    wrapped_key: WrappedKey,
 }
 
 /// Confirms a sign-up. Of two confirmations at once, one makes the account.
@@ -87,17 +82,15 @@ pub(crate) async fn verify_email(
         return Err(VerifyError::InvalidToken);
     }
     let account = NewAccount {
-        user_id: prepared.user_id,
+        key: &prepared.key,
         email_index: &identity.secrets.email_index(&prepared.address),
         email_sealed: &prepared.email_sealed,
-        wrapped_key: &prepared.wrapped_key,
-        key_generation: GENERATION,
         password: &pending.password,
     };
     accounts::insert(&transaction, &account, now).await?;
     pending_signups::discard_all(&transaction, &indexes).await?;
     transaction.commit().await.map_err(Unexpected::from)?;
-    tracing::info!(user.id = %prepared.user_id, "account confirmed");
+    tracing::info!(user.id = %prepared.key.user_id, "account confirmed");
     Ok(())
 }
 
@@ -110,20 +103,14 @@ async fn prepare(
 ) -> Result<Prepared, Unexpected> {
     let outbox = outbox_key::opened(identity, now).await?;
     let address = Applicant::open(pending, &outbox)?.address()?;
-    let of = KeyOf {
-        subject: pending.id,
-        purpose: PURPOSE,
-        generation: GENERATION,
-    };
-    let (wrapped_key, key) = identity.vault.create(of, None, now).await?;
+    let (stored, key) = PersonKey::create(identity, UserId::new(pending.id), now).await?;
     let place = Column::AccountEmail.of(pending.id, pending.id);
     let email_sealed = key
         .seal(&place, address.typed().as_bytes())
         .expect("an address is short");
     Ok(Prepared {
         address,
-        user_id: UserId::new(pending.id),
+        key: stored,
         email_sealed,
-        wrapped_key,
     })
 }

@@ -1,6 +1,7 @@
 //! The pure rules: no `async`, no pool, no clock, no environment.
 
 pub(crate) mod email_address;
+pub(crate) mod event;
 pub(crate) mod mail_token;
 pub(crate) mod password;
 pub(crate) mod refresh_token;

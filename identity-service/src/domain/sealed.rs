@@ -8,6 +8,10 @@ use uuid::Uuid;
 pub(crate) enum Column {
     /// `accounts.email_sealed`
     AccountEmail,
+    /// `sessions.device_sealed`
+    SessionDevice,
+    /// `security_events.device_sealed`
+    EventDevice,
     /// `pending_signups.sealed`
     PendingApplicant,
     /// `outbox.sealed`
@@ -21,6 +25,8 @@ impl Column {
     pub(crate) fn of(self, subject: Uuid, record_id: Uuid) -> RecordContext {
         let (collection, field) = match self {
             Self::AccountEmail => ("account", "email"),
+            Self::SessionDevice => ("session", "device"),
+            Self::EventDevice => ("security_event", "device"),
             Self::PendingApplicant => ("pending", "applicant"),
             Self::OutboxMail => ("outbox", "mail"),
             Self::SigningSeed => ("signing_key", "seed"),

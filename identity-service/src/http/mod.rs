@@ -1,6 +1,8 @@
 //! The API port and the ops port of identity.
 
 mod accounts;
+mod device;
+mod devices;
 mod keys;
 mod secret_text;
 mod sessions;
@@ -19,6 +21,7 @@ use shared::{
 
 use crate::Identity;
 use accounts::AccountsApi;
+use devices::DevicesApi;
 use keys::KeysApi;
 use sessions::SessionsApi;
 
@@ -69,7 +72,7 @@ async fn readiness(identity: Arc<Identity>, prepared: bool) -> Readiness {
         .check("signing_key", identity.signing.is_ready())
 }
 
-fn service() -> OpenApiService<(AccountsApi, SessionsApi, KeysApi), ()> {
-    let apis = (AccountsApi, SessionsApi, KeysApi);
+fn service() -> OpenApiService<(AccountsApi, SessionsApi, DevicesApi, KeysApi), ()> {
+    let apis = (AccountsApi, SessionsApi, DevicesApi, KeysApi);
     OpenApiService::new(apis, TITLE, env!("CARGO_PKG_VERSION")).description(DESCRIPTION)
 }

@@ -14,6 +14,7 @@ use super::{
 };
 use crate::{
     Identity,
+    device::Device,
     login::{Attempt, LoginError, login},
     logout::{SessionError, logout},
     mint::Tokens,
@@ -134,11 +135,13 @@ impl SessionsApi {
     async fn login(
         &self,
         identity: Data<&Arc<Identity>>,
+        device: Device,
         body: Json<Login>,
     ) -> Result<Json<Session>, Problem<LoginError>> {
         let attempt = Attempt {
             email: body.0.email,
             password: body.0.password.into_secret(),
+            device,
         };
         Ok(Json(
             login(&identity, attempt, identity.clock.now())
@@ -155,11 +158,12 @@ impl SessionsApi {
     async fn refresh(
         &self,
         identity: Data<&Arc<Identity>>,
+        device: Device,
         body: Json<Refresh>,
     ) -> Result<Json<Session>, Problem<RefreshError>> {
         let token = body.0.refresh_token.into_secret();
         Ok(Json(
-            refresh(&identity, &token, identity.clock.now())
+            refresh(&identity, &token, device, identity.clock.now())
                 .await?
                 .into(),
         ))
@@ -174,8 +178,9 @@ impl SessionsApi {
         &self,
         caller: Caller,
         identity: Data<&Arc<Identity>>,
+        device: Device,
     ) -> Result<LoggedOut, Problem<SessionError>> {
-        logout(&identity, &caller, identity.clock.now()).await?;
+        logout(&identity, &caller, device, identity.clock.now()).await?;
         Ok(LoggedOut::NoContent)
     }
 }

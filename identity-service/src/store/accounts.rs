@@ -4,6 +4,8 @@ use shared::{problem::Unexpected, user_id::UserId, vault_client::WrappedKey};
 use time::OffsetDateTime;
 use tokio_postgres::{GenericClient, Row, types::Type};
 
+use crate::person_key::PersonKey;
+
 /// What a login compares with.
 pub(crate) struct Credentials {
     pub(crate) user_id: UserId,
@@ -25,20 +27,16 @@ pub(crate) struct Standing {
 
 /// What a person is shown of their own account, its address still sealed.
 pub(crate) struct Profile {
-    pub(crate) user_id: UserId,
+    pub(crate) key: PersonKey,
     pub(crate) email_sealed: Vec<u8>,
-    pub(crate) wrapped_key: WrappedKey,
-    pub(crate) key_generation: u32,
     pub(crate) created_at: OffsetDateTime,
 }
 
 /// An account that begins.
 pub(crate) struct NewAccount<'a> {
-    pub(crate) user_id: UserId,
+    pub(crate) key: &'a PersonKey,
     pub(crate) email_index: &'a [u8],
     pub(crate) email_sealed: &'a [u8],
-    pub(crate) wrapped_key: &'a WrappedKey,
-    pub(crate) key_generation: u32,
     pub(crate) password: &'a StoredPassword,
 }
 
@@ -91,6 +89,13 @@ pub(crate) async fn standing(
     .transpose()
 }
 
+/// Ends, in one step, every session that there is or is being opened: they are of an older epoch now.
+pub(crate) async fn raise_epoch(db: &impl GenericClient, user: UserId) -> Result<(), Unexpected> {
+    let sql = "UPDATE accounts SET session_epoch = session_epoch + 1 WHERE user_id = $1";
+    db.execute_typed(sql, &[(&user.uuid(), Type::UUID)]).await?;
+    Ok(())
+}
+
 /// What `/me` shows.
 pub(crate) async fn profile(
     db: &impl GenericClient,
@@ -105,14 +110,24 @@ pub(crate) async fn profile(
         .await?;
     row.map(|row| {
         Ok(Profile {
-            user_id: user,
+            key: key_of(&row, user)?,
             email_sealed: row.try_get("email_sealed")?,
-            wrapped_key: WrappedKey::from_bytes(row.try_get("wrapped_key")?),
-            key_generation: number(&row, "key_generation")?,
             created_at: row.try_get("created_at")?,
         })
     })
     .transpose()
+}
+
+/// The person's key, as it is stored.
+pub(crate) async fn key(
+    db: &impl GenericClient,
+    user: UserId,
+) -> Result<Option<PersonKey>, Unexpected> {
+    let sql = "SELECT wrapped_key, key_generation FROM accounts WHERE user_id = $1";
+    let row = db
+        .query_typed_opt(sql, &[(&user.uuid(), Type::UUID)])
+        .await?;
+    row.map(|row| key_of(&row, user)).transpose()
 }
 
 /// Makes everybody who is about to give this address an account wait for each other, until the transaction
@@ -142,11 +157,11 @@ pub(crate) async fn insert(
                                password_hash, pepper_version, created_at)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
         &[
-            (&account.user_id.uuid(), Type::UUID),
+            (&account.key.user_id.uuid(), Type::UUID),
             (&account.email_index, Type::BYTEA),
             (&account.email_sealed, Type::BYTEA),
-            (&account.wrapped_key.bytes(), Type::BYTEA),
-            (&i64::from(account.key_generation), Type::INT8),
+            (&account.key.wrapped.bytes(), Type::BYTEA),
+            (&i64::from(account.key.generation), Type::INT8),
             (&account.password.hash, Type::TEXT),
             (&i64::from(account.password.pepper_version), Type::INT8),
             (&now, Type::TIMESTAMPTZ),
@@ -184,6 +199,14 @@ impl StoredPassword {
             pepper_version: number(row, "pepper_version")?,
         })
     }
+}
+
+fn key_of(row: &Row, user: UserId) -> Result<PersonKey, Unexpected> {
+    Ok(PersonKey {
+        user_id: user,
+        generation: number(row, "key_generation")?,
+        wrapped: WrappedKey::from_bytes(row.try_get("wrapped_key")?),
+    })
 }
 
 fn number(row: &Row, column: &str) -> Result<u32, Unexpected> {

@@ -3,6 +3,7 @@
 pub(crate) mod accounts;
 pub(crate) mod outbox;
 pub(crate) mod pending_signups;
+pub(crate) mod security_events;
 pub(crate) mod service_keys;
 pub(crate) mod sessions;
 pub(crate) mod signing_keys;
@@ -22,5 +23,9 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
     Migration {
         name: "0003_signing_keys.sql",
         sql: include_str!("../../migrations/0003_signing_keys.sql"),
+    },
+    Migration {
+        name: "0006_devices_and_events.sql",
+        sql: include_str!("../../migrations/0006_devices_and_events.sql"),
     },
 ];

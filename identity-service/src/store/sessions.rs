@@ -7,6 +7,9 @@ use uuid::Uuid;
 
 use crate::domain::refresh_token::State;
 
+/// Sessions in a list at most: nobody reads more, and whoever logs in ten thousand times fills no memory.
+const LISTED: i64 = 200;
+
 /// A session that has not ended.
 #[derive(Clone, Debug)]
 pub(crate) struct Session {
@@ -18,10 +21,22 @@ pub(crate) struct Session {
     pub(crate) epoch: i64,
 }
 
+/// A session as its person sees it in a list, its device still sealed.
+pub(crate) struct Listed {
+    pub(crate) id: Uuid,
+    pub(crate) created_at: OffsetDateTime,
+    pub(crate) last_used_at: OffsetDateTime,
+    pub(crate) device_sealed: Option<Vec<u8>>,
+}
+
 /// Why a session ended, as the database spells it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum EndReason {
     Logout,
+    /// Every session of the person was ended at once.
+    LogoutAll,
+    /// Ended by the person from another session.
+    Revoked,
     Reuse,
 }
 
@@ -29,6 +44,8 @@ impl EndReason {
     fn name(self) -> &'static str {
         match self {
             Self::Logout => "logout",
+            Self::LogoutAll => "logout_all",
+            Self::Revoked => "revoked",
             Self::Reuse => "reuse",
         }
     }
@@ -38,12 +55,13 @@ impl EndReason {
 pub(crate) async fn insert(
     db: &impl GenericClient,
     session: &Session,
+    device_sealed: Option<&[u8]>,
     now: OffsetDateTime,
 ) -> Result<(), Unexpected> {
     db.execute_typed(
         "INSERT INTO sessions (session_id, user_id, counter, advanced_at, created_at, expires_at,
-                               auth_time, amr, epoch)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+                               auth_time, amr, epoch, device_sealed)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
         &[
             (&session.id, Type::UUID),
             (&session.user_id.uuid(), Type::UUID),
@@ -54,6 +72,7 @@ pub(crate) async fn insert(
             (&session.auth_time, Type::TIMESTAMPTZ),
             (&session.amr, Type::TEXT_ARRAY),
             (&session.epoch, Type::INT8),
+            (&device_sealed, Type::BYTEA),
         ],
     )
     .await?;
@@ -111,6 +130,63 @@ pub(crate) async fn end(
         )
         .await?;
     Ok(rows == 1)
+}
+
+/// Ends every session of a person, locked in one order so that nobody waits in a circle; says which.
+pub(crate) async fn end_all(
+    db: &impl GenericClient,
+    user: UserId,
+    reason: EndReason,
+    now: OffsetDateTime,
+) -> Result<Vec<Uuid>, Unexpected> {
+    let rows = db
+        .query_typed(
+            "UPDATE sessions SET ended_at = $2, end_reason = $3
+             WHERE session_id IN (
+                SELECT session_id FROM sessions WHERE user_id = $1 AND ended_at IS NULL
+                ORDER BY session_id FOR UPDATE
+             ) RETURNING session_id",
+            &[
+                (&user.uuid(), Type::UUID),
+                (&now, Type::TIMESTAMPTZ),
+                (&reason.name(), Type::TEXT),
+            ],
+        )
+        .await?;
+    rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
+}
+
+/// The sessions of a person that go on and were used since `idle_since`, the one last used first.
+pub(crate) async fn list(
+    db: &impl GenericClient,
+    user: UserId,
+    idle_since: OffsetDateTime,
+    now: OffsetDateTime,
+) -> Result<Vec<Listed>, Unexpected> {
+    let rows = db
+        .query_typed(
+            "SELECT session_id, sessions.created_at, advanced_at, device_sealed
+             FROM sessions JOIN accounts USING (user_id)
+             WHERE user_id = $1 AND ended_at IS NULL AND expires_at > $2 AND advanced_at > $3
+               AND epoch = session_epoch
+             ORDER BY advanced_at DESC, session_id LIMIT $4",
+            &[
+                (&user.uuid(), Type::UUID),
+                (&now, Type::TIMESTAMPTZ),
+                (&idle_since, Type::TIMESTAMPTZ),
+                (&LISTED, Type::INT8),
+            ],
+        )
+        .await?;
+    let listed = rows.iter().map(|row| {
+        Ok(Listed {
+            id: row.try_get("session_id")?,
+            created_at: row.try_get("created_at")?,
+            last_used_at: row.try_get("advanced_at")?,
+            device_sealed: row.try_get("device_sealed")?,
+        })
+    });
+    listed.collect()
 }
 
 /// Whether a session of that person is going on, and is of the account's present epoch.

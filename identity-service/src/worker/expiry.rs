@@ -1,4 +1,4 @@
-//! Forgets what is over: unconfirmed sign-ups after a day, sessions at their end.
+//! Forgets what is over: unconfirmed sign-ups after a day, sessions at their end, security events after half a year.
 
 use std::{sync::Arc, time::Duration};
 
@@ -8,10 +8,12 @@ use tokio::time::sleep;
 
 use crate::{
     Identity,
-    store::{pending_signups, sessions},
+    store::{pending_signups, security_events, sessions},
 };
 
 const EVERY: Duration = Duration::from_mins(10);
+/// How long a person's trail of security events goes back.
+const TRAIL: time::Duration = time::Duration::days(180);
 
 /// Works until the shutdown is requested.
 pub(super) async fn run(identity: Arc<Identity>, mut shutdown: Shutdown) {
@@ -30,8 +32,9 @@ async fn forget(identity: &Identity, now: OffsetDateTime) -> Result<(), Unexpect
     let db = identity.pool.get().await?;
     let signups = pending_signups::discard_expired(&*db, now).await?;
     let sessions = sessions::discard_expired(&*db, now).await?;
-    if signups + sessions > 0 {
-        tracing::info!(signups, sessions, "forgot what is over");
+    let events = security_events::discard_before(&*db, now - TRAIL).await?;
+    if signups + sessions + events > 0 {
+        tracing::info!(signups, sessions, events, "forgot what is over");
     }
     Ok(())
 }

@@ -8,6 +8,7 @@
 
 mod accounts;
 mod device;
+mod devices;
 mod gate;
 mod login;
 mod logout;

@@ -10,3 +10,4 @@ mod first_entry;
 mod private_servers;
 mod restart;
 mod second_launcher;
+mod vault_away;

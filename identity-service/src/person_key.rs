@@ -1,0 +1,74 @@
+//! The data key of one person: seals their address, their devices and their second factors.
+
+use std::sync::Arc;
+
+use shared::{
+    envelope::DataKey,
+    problem::Unexpected,
+    user_id::UserId,
+    vault_client::{KeyOf, WrappedKey},
+};
+use time::OffsetDateTime;
+
+use crate::{Identity, store::accounts};
+
+/// As the vault's policy names it.
+const PURPOSE: &str = "account";
+/// The generation of a new account's key.
+pub(crate) const FIRST_GENERATION: u32 = 1;
+
+/// A person's key as it is stored.
+pub(crate) struct PersonKey {
+    pub(crate) user_id: UserId,
+    pub(crate) generation: u32,
+    pub(crate) wrapped: WrappedKey,
+}
+
+impl PersonKey {
+    /// The key of a person who gets their account now.
+    pub(crate) async fn create(
+        identity: &Identity,
+        user_id: UserId,
+        now: OffsetDateTime,
+    ) -> Result<(Self, Arc<DataKey>), Unexpected> {
+        let of = key_of(user_id, FIRST_GENERATION);
+        let (wrapped, key) = identity.vault.create(of, None, now).await?;
+        let stored = Self {
+            user_id,
+            generation: FIRST_GENERATION,
+            wrapped,
+        };
+        Ok((stored, key))
+    }
+
+    /// The key itself: from memory, or from the vault.
+    pub(crate) async fn open(
+        &self,
+        identity: &Identity,
+        now: OffsetDateTime,
+    ) -> Result<Arc<DataKey>, Unexpected> {
+        let of = key_of(self.user_id, self.generation);
+        Ok(identity.vault.unwrap(of, &self.wrapped, None, now).await?)
+    }
+}
+
+/// The key of an account; `None` when there is no such account.
+pub(crate) async fn opened(
+    identity: &Identity,
+    user_id: UserId,
+    now: OffsetDateTime,
+) -> Result<Option<Arc<DataKey>>, Unexpected> {
+    let stored = accounts::key(&*identity.pool.get().await?, user_id).await?;
+    match stored {
+        Some(stored) => Ok(Some(stored.open(identity, now).await?)),
+        None => Ok(None),
+    }
+}
+
+fn key_of(user_id: UserId, generation: u32) -> KeyOf {
+    KeyOf {
+        subject: user_id.uuid(),
+        purpose: PURPOSE,
+        generation,
+    }
+}
