@@ -14,7 +14,6 @@ mod login;
 mod logout;
 mod me;
 mod no_enumeration;
-mod program;
 mod refresh;
 mod replica;
 mod service;

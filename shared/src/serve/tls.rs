@@ -20,12 +20,11 @@ pub enum ClientCertificates<'a> {
     Required(&'a Path),
 }
 
-/// Why there is no TLS. Names files, never their content.
+/// Why there is no TLS. Names no path: what was meant as one may be the key itself.
 #[derive(Debug, thiserror::Error)]
-#[error("{what} {file}: {reason}")]
+#[error("{what}: {reason}")]
 pub struct TlsError {
     what: &'static str,
-    file: String,
     reason: String,
 }
 
@@ -36,12 +35,11 @@ pub fn server_config(
     clients: ClientCertificates<'_>,
 ) -> Result<Arc<ServerConfig>, TlsError> {
     let chain = read_certificates("certificate file", certificates)?;
-    let private =
-        PrivateKeyDer::from_pem_file(key).map_err(|error| problem("key file", key, &error))?;
+    let private = PrivateKeyDer::from_pem_file(key).map_err(|error| problem("key file", &error))?;
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
         .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
-        .map_err(|error| problem("certificate file", certificates, &error))?;
+        .map_err(|error| problem("certificate file", &error))?;
     let builder = match clients {
         ClientCertificates::Ignored => builder.with_no_client_auth(),
         ClientCertificates::Optional(ca) | ClientCertificates::Required(ca) => {
@@ -49,7 +47,7 @@ pub fn server_config(
             for certificate in read_certificates("client CA file", ca)? {
                 roots
                     .add(certificate)
-                    .map_err(|error| problem("client CA file", ca, &error))?;
+                    .map_err(|error| problem("client CA file", &error))?;
             }
             let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
             let verifier = match clients {
@@ -58,13 +56,13 @@ pub fn server_config(
             };
             let verifier = verifier
                 .build()
-                .map_err(|error| problem("client CA file", ca, &error))?;
+                .map_err(|error| problem("client CA file", &error))?;
             builder.with_client_cert_verifier(verifier)
         }
     };
     let mut config = builder
         .with_single_cert(chain, private)
-        .map_err(|error| problem("key file", key, &error))?;
+        .map_err(|error| problem("key file", &error))?;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(Arc::new(config))
 }
@@ -75,17 +73,16 @@ fn read_certificates(
 ) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let certificates: Vec<_> = CertificateDer::pem_file_iter(file)
         .and_then(Iterator::collect)
-        .map_err(|error| problem(what, file, &error))?;
+        .map_err(|error| problem(what, &error))?;
     if certificates.is_empty() {
-        return Err(problem(what, file, &"holds no certificate"));
+        return Err(problem(what, &"holds no certificate"));
     }
     Ok(certificates)
 }
 
-fn problem(what: &'static str, file: &Path, reason: &dyn Display) -> TlsError {
+fn problem(what: &'static str, reason: &dyn Display) -> TlsError {
     TlsError {
         what,
-        file: file.display().to_string(),
         reason: reason.to_string(),
     }
 }

@@ -8,6 +8,7 @@ mod another_user;
 mod clean_shutdown;
 mod first_entry;
 mod private_servers;
+mod refused_settings;
 mod restart;
 mod second_launcher;
 mod vault_away;
