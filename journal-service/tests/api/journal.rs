@@ -2,13 +2,10 @@
 
 use std::time::Duration;
 
-use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use reqwest::{Client, Method, RequestBuilder, Response, header::HeaderMap};
 use serde_json::{Value, json};
-use stack::Addresses;
+use stack::{Addresses, Person};
 use uuid::Uuid;
-
-use crate::person;
 
 /// Longer than any answer of a loaded machine takes.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -37,10 +34,10 @@ impl Journal {
 
     /// The same in a stack of the test's own.
     pub(crate) async fn of_a_new_person_in(addresses: &Addresses) -> Self {
-        let token = person::sign_up(addresses).await;
+        let person = Person::new(addresses, "somebody").await;
         Self {
-            user_id: subject(&token),
-            token,
+            user_id: person.id.parse().expect("a person has an id"),
+            token: person.access_token,
             url: format!("{}/api/entries", addresses.api.journal),
             http: Client::builder()
                 .timeout(PATIENCE)
@@ -176,17 +173,4 @@ fn with_if_match(request: RequestBuilder, if_match: Option<&str>) -> RequestBuil
         Some(tag) => request.header("If-Match", tag),
         None => request,
     }
-}
-
-/// `sub` of a token, unverified.
-fn subject(token: &str) -> Uuid {
-    let claims = token.split('.').nth(1).expect("a token has three parts");
-    let claims = BASE64_URL_SAFE_NO_PAD
-        .decode(claims)
-        .expect("claims are base64url");
-    let claims: Value = serde_json::from_slice(&claims).expect("claims are JSON");
-    claims["sub"]
-        .as_str()
-        .and_then(|sub| sub.parse().ok())
-        .expect("`sub` is an id")
 }

@@ -14,6 +14,5 @@ mod isolation;
 mod journal;
 mod list;
 mod outages;
-mod person;
 mod tampering;
 mod tokens;
