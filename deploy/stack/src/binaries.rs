@@ -59,6 +59,7 @@ impl Binaries {
     /// Runs cargo with these arguments and finds the folder it put the binaries in.
     async fn built_by(arguments: &[&str], progress: Progress) -> Result<Self, Failure> {
         let started = Instant::now();
+        progress.step("build", "compiling what is new: minutes the first time …");
         let output = Command::from(dying_with_us("cargo".as_ref(), Signal::TERM))
             .args(arguments)
             .current_dir(repository::root())

@@ -11,4 +11,5 @@ mod private_servers;
 mod refused_settings;
 mod restart;
 mod second_launcher;
+mod tour;
 mod vault_away;
