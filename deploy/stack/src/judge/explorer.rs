@@ -1,5 +1,6 @@
 //! The API explorer of each service in a real browser without network: every operation is shown, nothing is refused
-//! by the content security policy, and the console stays empty.
+//! by the content security policy, and the console stays empty. Then the policy itself: a script that an attacker gets
+//! into the page does not run, and the console says so, which also proves that its silence before meant something.
 
 use std::time::Duration;
 
@@ -52,22 +53,46 @@ async fn look_at(
         }
     })
     .await?;
-    let console = browser.console().await?;
-    if console.is_empty() {
+    let complaints = console(browser).await?;
+    if !complaints.is_empty() {
+        return Err(Failure::new(format!(
+            "the console says: {}",
+            complaints.join(" / ")
+        )));
+    }
+    inline_script_is_refused(browser).await
+}
+
+async fn inline_script_is_refused(browser: &Browser) -> Result<(), Failure> {
+    let ran = browser
+        .evaluate(
+            "const script = document.createElement('script');
+             script.textContent = 'window.stolen = true';
+             document.body.append(script);
+             return window.stolen === true",
+        )
+        .await?;
+    if ran != Value::Bool(false) {
+        return Err(Failure::new("an inline script runs in the page"));
+    }
+    let said = console(browser).await?;
+    if said
+        .iter()
+        .any(|line| line.contains("Content Security Policy"))
+    {
         return Ok(());
     }
-    let lines: Vec<String> = console
-        .iter()
-        .map(|entry| {
-            entry
-                .get("message")
-                .and_then(Value::as_str)
-                .unwrap_or("?")
-                .to_owned()
-        })
-        .collect();
     Err(Failure::new(format!(
-        "the console says: {}",
-        lines.join(" / ")
+        "an inline script is refused and the console does not say so: {said:?}"
     )))
+}
+
+/// What the page's console got since it was last asked.
+async fn console(browser: &Browser) -> Result<Vec<String>, Failure> {
+    let message = |entry: &Value| {
+        let text = entry.get("message").and_then(Value::as_str);
+        text.unwrap_or("?").to_owned()
+    };
+    let entries = browser.console().await?;
+    Ok(entries.iter().map(message).collect())
 }
