@@ -7,6 +7,7 @@ use zeroize::Zeroizing;
 
 use crate::{
     domain::{email_address::EmailAddress, sealed::Column},
+    mail::Occasion,
     outbox_key::Opened,
     store::pending_signups::Pending,
 };
@@ -17,7 +18,7 @@ pub(crate) struct Applicant {
     /// The address as it was typed.
     email: String,
     /// The network of the sign-up itself: what its mail must show, whoever asks for the mail.
-    pub(crate) network: String,
+    network: String,
 }
 
 impl Applicant {
@@ -45,6 +46,14 @@ impl Applicant {
             .open(&place, &pending.sealed)
             .map_err(|error| broken().caused_by(error))?;
         serde_json::from_slice(&json).map_err(|_| broken())
+    }
+
+    /// When and from where the sign-up came.
+    pub(crate) fn occasion(&self, pending: &Pending) -> Occasion<'_> {
+        Occasion {
+            at: pending.created_at,
+            network: Some(&self.network),
+        }
     }
 
     pub(crate) fn address(&self) -> Result<EmailAddress, Unexpected> {

@@ -17,6 +17,7 @@ mod logout_all;
 mod mail;
 mod me;
 mod mint;
+mod notices;
 mod outbox_key;
 mod person_key;
 mod refresh;

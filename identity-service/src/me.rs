@@ -44,7 +44,8 @@ pub(crate) async fn me(
     })
 }
 
-async fn address(
+/// The address of an account, as its owner wrote it.
+pub(crate) async fn address(
     identity: &Identity,
     profile: &Profile,
     now: OffsetDateTime,

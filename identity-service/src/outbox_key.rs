@@ -6,10 +6,15 @@ use shared::{envelope::DataKey, problem::Unexpected, random, vault_client::KeyOf
 use time::OffsetDateTime;
 use tokio::sync::OnceCell;
 use uuid::Uuid;
+use zeroize::Zeroizing;
 
 use crate::{
     Identity,
-    store::service_keys::{self, ServiceKey},
+    domain::sealed::Column,
+    store::{
+        outbox::Sealed,
+        service_keys::{self, ServiceKey},
+    },
 };
 
 /// As the vault's policy names it.
@@ -24,6 +29,34 @@ pub(crate) struct OutboxKey(OnceCell<ServiceKey>);
 pub(crate) struct Opened {
     pub(crate) id: Uuid,
     pub(crate) key: Arc<DataKey>,
+}
+
+impl Opened {
+    /// Seals what a message holds.
+    ///
+    /// # Panics
+    /// When `content` is longer than a record may be: callers seal addresses and the like.
+    pub(crate) fn seal(&self, column: Column, message_id: Uuid, content: &[u8]) -> Sealed {
+        let sealed = self.key.seal(&column.of(self.id, message_id), content);
+        Sealed {
+            bytes: sealed.expect("a message is short"),
+            service_key_id: self.id,
+        }
+    }
+
+    /// What [`Opened::seal`] sealed; `None` when the row was changed.
+    pub(crate) fn open(
+        &self,
+        column: Column,
+        message_id: Uuid,
+        sealed: &Sealed,
+    ) -> Option<Zeroizing<Vec<u8>>> {
+        if sealed.service_key_id != self.id {
+            return None;
+        }
+        let place = column.of(self.id, message_id);
+        self.key.open(&place, &sealed.bytes).ok()
+    }
 }
 
 /// The service's key, made once for all replicas.

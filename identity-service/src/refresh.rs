@@ -11,10 +11,12 @@ use crate::{
     device::{Device, Sighting},
     domain::{
         event::Event,
+        notice::Notice,
         refresh_token::{Decision, NotOurs, Presented, State, decide},
     },
     events,
     mint::{self, Tokens, Withheld},
+    notices,
     store::sessions::{self, EndReason, Session},
 };
 
@@ -120,6 +122,7 @@ pub(crate) async fn refresh(
                 now,
             )
             .await?;
+            notices::queue(&transaction, &thief_or_owner, Notice::TokenReused, now).await?;
             tracing::warn!(user.id = %session.user_id, session.id = %session.id, "an old refresh token was used");
             None
         }

@@ -1,11 +1,8 @@
 //! What identity is told by its environment.
 
-use std::path::PathBuf;
-
-use lettre::message::Mailbox;
 use shared::{
     service::{ServiceSettings, StartError},
-    settings::{Problems, Reader, duration, http_url, parsed, text, versioned_keys},
+    settings::{Problems, Reader, duration, http_url, text, versioned_keys},
     telemetry::Metrics,
     vault_client::VaultSettings,
 };
@@ -16,6 +13,7 @@ use crate::{
         password::{HIGHEST_COST, LOWEST_COST},
         secret_keys::SecretKeys,
     },
+    mail::MailSettings,
     store::MIGRATIONS,
 };
 
@@ -32,14 +30,6 @@ pub struct Settings {
     pub(crate) mail: MailSettings,
     pub(crate) passwords: Passwords,
     pub(crate) sessions: Sessions,
-}
-
-/// Where mail goes and what its links point to.
-pub(crate) struct MailSettings {
-    pub(crate) folder: PathBuf,
-    pub(crate) from: Mailbox,
-    /// The frontend, without a slash at its end.
-    pub(crate) app_url: String,
 }
 
 /// The rules for passwords.
@@ -71,7 +61,7 @@ impl Settings {
         let vault = VaultSettings::read(&mut env, "identity");
         let issuer = env.required("ISSUER", http_url);
         let audience = env.or("AUDIENCE", "keystead", text);
-        let mail = read_mail(&mut env, issuer.as_deref());
+        let mail = MailSettings::read(&mut env, issuer.as_deref());
         let passwords = read_passwords(&mut env);
         let sessions = read_sessions(&mut env);
         env.finish(|| {
@@ -98,23 +88,6 @@ impl Settings {
     pub async fn migrate(&self) -> Result<(), StartError> {
         self.service.migrate(MIGRATIONS).await
     }
-}
-
-fn read_mail(env: &mut Reader<'_>, issuer: Option<&str>) -> Option<MailSettings> {
-    let folder = env.required("MAIL_DIR", parsed::<PathBuf>("a path"));
-    let from = env.required(
-        "MAIL_FROM",
-        parsed::<Mailbox>("a mailbox such as App <app@example.com>"),
-    );
-    let app_url = match issuer {
-        Some(issuer) => env.or("APP_URL", issuer, http_url),
-        None => env.optional("APP_URL", http_url).flatten(),
-    };
-    Some(MailSettings {
-        folder: folder?,
-        from: from?,
-        app_url: app_url?,
-    })
 }
 
 fn read_passwords(env: &mut Reader<'_>) -> Option<Passwords> {

@@ -3,6 +3,7 @@
 pub(crate) mod email_address;
 pub(crate) mod event;
 pub(crate) mod mail_token;
+pub(crate) mod notice;
 pub(crate) mod password;
 pub(crate) mod refresh_token;
 pub(crate) mod sealed;

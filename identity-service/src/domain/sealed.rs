@@ -16,6 +16,8 @@ pub(crate) enum Column {
     PendingApplicant,
     /// `outbox.sealed`
     OutboxMail,
+    /// `outbox.device_sealed`
+    NoticeDevice,
     /// `signing_keys.sealed_seed`
     SigningSeed,
 }
@@ -29,6 +31,7 @@ impl Column {
             Self::EventDevice => ("security_event", "device"),
             Self::PendingApplicant => ("pending", "applicant"),
             Self::OutboxMail => ("outbox", "mail"),
+            Self::NoticeDevice => ("outbox", "device"),
             Self::SigningSeed => ("signing_key", "seed"),
         };
         RecordContext {

@@ -6,7 +6,11 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
-use crate::{domain::sealed::Column, outbox_key::Opened, store::outbox::Message};
+use crate::{
+    domain::sealed::Column,
+    outbox_key::Opened,
+    store::outbox::{Content, Message, Sealed},
+};
 
 /// One errand. May hold an address: no `Debug`.
 #[derive(Serialize, Deserialize)]
@@ -19,26 +23,20 @@ pub(crate) enum Errand {
 }
 
 impl Errand {
-    /// The row for the outbox.
+    /// The message for the outbox.
     pub(crate) fn sealed(&self, outbox: &Opened, now: OffsetDateTime) -> Message {
         let id = random::uuid_v7(now);
         let json = Zeroizing::new(serde_json::to_vec(self).expect("texts are always JSON"));
-        let place = Column::OutboxMail.of(outbox.id, id);
         Message {
             id,
-            sealed: outbox.key.seal(&place, &json).expect("an errand is short"),
-            service_key_id: outbox.id,
+            content: Content::Errand(outbox.seal(Column::OutboxMail, id, &json)),
             created_at: now,
         }
     }
 
-    /// What [`Errand::sealed`] made; `None` when the row was changed.
-    pub(crate) fn open(message: &Message, outbox: &Opened) -> Option<Self> {
-        if message.service_key_id != outbox.id {
-            return None;
-        }
-        let place = Column::OutboxMail.of(outbox.id, message.id);
-        let json = outbox.key.open(&place, &message.sealed).ok()?;
+    /// What [`Errand::sealed`] made for the message `id`; `None` when the row was changed.
+    pub(crate) fn open(id: Uuid, sealed: &Sealed, outbox: &Opened) -> Option<Self> {
+        let json = outbox.open(Column::OutboxMail, id, sealed)?;
         serde_json::from_slice(&json).ok()
     }
 }

@@ -2,8 +2,81 @@
 
 mod errand;
 mod files;
-mod texts;
+mod letter;
+mod locale;
+mod settings;
 
 pub(crate) use errand::Errand;
-pub(crate) use files::{Mailer, Unsendable};
-pub(crate) use texts::{confirm_address, somebody_signed_up};
+pub(crate) use letter::{Letter, Occasion};
+pub(crate) use settings::MailSettings;
+
+use std::time::SystemTime;
+
+use lettre::{
+    Address, Message,
+    message::{Mailbox, header::ContentType},
+};
+use shared::problem::Unexpected;
+use thiserror::Error;
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use crate::domain::email_address::EmailAddress;
+
+/// Writes mails in words and hands them over.
+pub(crate) struct Mailer(MailSettings);
+
+/// A mail that is to go to somebody.
+pub(crate) struct Mail<'a> {
+    /// Names it, to whoever takes it and reads it.
+    pub(crate) id: Uuid,
+    pub(crate) to: &'a EmailAddress,
+    pub(crate) letter: Letter<'a>,
+    pub(crate) occasion: Occasion<'a>,
+}
+
+/// Why a mail did not go.
+#[derive(Debug, Error)]
+pub(crate) enum Unsendable {
+    /// Another try changes nothing.
+    #[error("{0}")]
+    Refused(&'static str),
+    /// It does not go now.
+    #[error(transparent)]
+    Unexpected(#[from] Unexpected),
+}
+
+impl Mailer {
+    pub(crate) fn new(settings: MailSettings) -> Self {
+        Self(settings)
+    }
+
+    /// Hands over one mail.
+    pub(crate) async fn send(
+        &self,
+        mail: &Mail<'_>,
+        now: OffsetDateTime,
+    ) -> Result<(), Unsendable> {
+        let Mail {
+            id,
+            to,
+            letter,
+            occasion,
+        } = *mail;
+        let Self(settings) = self;
+        let text = settings.locale.write(&settings.app_url, letter, occasion);
+        let unfit = || Unsendable::Refused("the address does not fit a mail");
+        let to: Address = to.typed().parse().map_err(|_| unfit())?;
+        let message = Message::builder()
+            .from(settings.from.clone())
+            .to(Mailbox::new(None, to))
+            .subject(text.subject)
+            .date(SystemTime::from(now))
+            .message_id(Some(format!("<{id}@{}>", settings.from.email.domain())))
+            .header(ContentType::TEXT_PLAIN)
+            .body(text.body)
+            .map_err(|_| unfit())?;
+        files::write(&settings.folder, id, message.formatted()).await?;
+        Ok(())
+    }
+}

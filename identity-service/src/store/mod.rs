@@ -1,6 +1,7 @@
 //! The only SQL of identity.
 
 pub(crate) mod accounts;
+pub(crate) mod mail_allowances;
 pub(crate) mod outbox;
 pub(crate) mod pending_signups;
 pub(crate) mod security_events;
@@ -27,5 +28,9 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
     Migration {
         name: "0006_devices_and_events.sql",
         sql: include_str!("../../migrations/0006_devices_and_events.sql"),
+    },
+    Migration {
+        name: "0007_password_resets.sql",
+        sql: include_str!("../../migrations/0007_password_resets.sql"),
     },
 ];

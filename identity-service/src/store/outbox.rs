@@ -1,26 +1,58 @@
 //! Table `outbox`.
 
-use shared::problem::Unexpected;
+use shared::{problem::Unexpected, user_id::UserId};
 use time::{Duration, OffsetDateTime};
-use tokio_postgres::{GenericClient, types::Type};
+use tokio_postgres::{GenericClient, Row, types::Type};
 use uuid::Uuid;
 
-/// A sealed message that waits to be decided and sent.
+use crate::domain::notice::Notice;
+
+/// A message that waits to be decided and sent.
 pub(crate) struct Message {
     pub(crate) id: Uuid,
-    pub(crate) sealed: Vec<u8>,
-    pub(crate) service_key_id: Uuid,
+    pub(crate) content: Content,
     pub(crate) created_at: OffsetDateTime,
 }
 
+/// What it is about.
+pub(crate) enum Content {
+    /// What a request left to be decided.
+    Errand(Sealed),
+    /// What happened to a person's account.
+    Notice(Waiting),
+}
+
+/// Bytes under a key of the service's own.
+pub(crate) struct Sealed {
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) service_key_id: Uuid,
+}
+
+/// A notice to the owner of an account.
+pub(crate) struct Waiting {
+    pub(crate) user_id: UserId,
+    pub(crate) notice: Notice,
+    /// Whose doing it was, under the person's key; `None` when that was not to be had.
+    pub(crate) device_sealed: Option<Vec<u8>>,
+}
+
 pub(crate) async fn insert(db: &impl GenericClient, message: &Message) -> Result<(), Unexpected> {
+    let (sealed, waiting) = match &message.content {
+        Content::Errand(sealed) => (Some(sealed), None),
+        Content::Notice(waiting) => (None, Some(waiting)),
+    };
+    let device = waiting.and_then(|it| it.device_sealed.as_deref());
     db.execute_typed(
-        "INSERT INTO outbox (message_id, sealed, service_key_id, created_at, due_at)
-         VALUES ($1, $2, $3, $4, $4)",
+        "INSERT INTO outbox (message_id, sealed, service_key_id, user_id, notice, device_sealed,
+                             created_at, due_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $7)",
         &[
             (&message.id, Type::UUID),
-            (&message.sealed, Type::BYTEA),
-            (&message.service_key_id, Type::UUID),
+            (&sealed.map(|it| it.bytes.as_slice()), Type::BYTEA),
+            (&sealed.map(|it| it.service_key_id), Type::UUID),
+            (&waiting.map(|it| it.user_id.uuid()), Type::UUID),
+            (&waiting.map(|it| it.notice.name()), Type::TEXT),
+            (&device, Type::BYTEA),
             (&message.created_at, Type::TIMESTAMPTZ),
         ],
     )
@@ -43,26 +75,41 @@ pub(crate) async fn claim(
              WHERE message_id = (
                 SELECT message_id FROM outbox WHERE due_at <= $1
                 ORDER BY due_at LIMIT 1 FOR UPDATE SKIP LOCKED
-             ) RETURNING message_id, sealed, service_key_id, created_at",
+             ) RETURNING *",
             &[
                 (&now, Type::TIMESTAMPTZ),
                 (&first_wait.whole_seconds(), Type::INT8),
             ],
         )
         .await?;
-    row.map(|row| {
-        Ok(Message {
-            id: row.try_get("message_id")?,
-            sealed: row.try_get("sealed")?,
-            service_key_id: row.try_get("service_key_id")?,
-            created_at: row.try_get("created_at")?,
-        })
-    })
-    .transpose()
+    row.as_ref().map(read).transpose()
 }
 
 pub(crate) async fn delete(db: &impl GenericClient, id: Uuid) -> Result<(), Unexpected> {
     let sql = "DELETE FROM outbox WHERE message_id = $1";
     db.execute_typed(sql, &[(&id, Type::UUID)]).await?;
     Ok(())
+}
+
+fn read(row: &Row) -> Result<Message, Unexpected> {
+    let id: Uuid = row.try_get("message_id")?;
+    // A newer version of this service may have more kinds.
+    let unknown = || Unexpected::bug(format!("message {id} is of no kind that is known"));
+    let user_id: Option<Uuid> = row.try_get("user_id")?;
+    let content = match user_id {
+        Some(user_id) => Content::Notice(Waiting {
+            user_id: UserId::new(user_id),
+            notice: Notice::from_name(row.try_get("notice")?).ok_or_else(unknown)?,
+            device_sealed: row.try_get("device_sealed")?,
+        }),
+        None => Content::Errand(Sealed {
+            bytes: row.try_get("sealed")?,
+            service_key_id: row.try_get("service_key_id")?,
+        }),
+    };
+    Ok(Message {
+        id,
+        content,
+        created_at: row.try_get("created_at")?,
+    })
 }

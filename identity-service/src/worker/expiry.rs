@@ -1,4 +1,5 @@
-//! Forgets what is over: unconfirmed sign-ups after a day, sessions at their end, security events after half a year.
+//! Forgets what is over: unconfirmed sign-ups after a day, sessions at their end, security events after half a
+//! year, counts of mail that no longer limit any.
 
 use std::{sync::Arc, time::Duration};
 
@@ -8,7 +9,7 @@ use tokio::time::sleep;
 
 use crate::{
     Identity,
-    store::{pending_signups, security_events, sessions},
+    store::{mail_allowances, pending_signups, security_events, sessions},
 };
 
 const EVERY: Duration = Duration::from_mins(10);
@@ -33,8 +34,9 @@ async fn forget(identity: &Identity, now: OffsetDateTime) -> Result<(), Unexpect
     let signups = pending_signups::discard_expired(&*db, now).await?;
     let sessions = sessions::discard_expired(&*db, now).await?;
     let events = security_events::discard_before(&*db, now - TRAIL).await?;
-    if signups + sessions + events > 0 {
-        tracing::info!(signups, sessions, events, "forgot what is over");
+    let allowances = mail_allowances::discard_refilled(&*db, now).await?;
+    if signups + sessions + events + allowances > 0 {
+        tracing::info!(signups, sessions, events, allowances, "forgot what is over");
     }
     Ok(())
 }

@@ -1,6 +1,9 @@
 //! What goes on behind the requests: mail, signing keys, and forgetting what is over.
 
+mod delivery;
+mod errand;
 mod expiry;
+mod notice;
 mod outbox;
 mod signing_keys;
 

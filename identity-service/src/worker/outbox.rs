@@ -1,23 +1,17 @@
-//! Decides and sends waiting mail, at least once each.
+//! Works off the outbox: every message at least once.
 
 use std::{sync::Arc, time::Duration as Pause};
 
 use shared::{problem::Unexpected, serve::Shutdown};
 use time::{Duration, OffsetDateTime};
 use tokio::time::sleep;
-use uuid::Uuid;
 
+use super::{errand, notice};
 use crate::{
     Identity,
-    applicant::Applicant,
-    domain::{email_address::EmailAddress, mail_token::MailToken},
-    mail::{Errand, Unsendable, confirm_address, somebody_signed_up},
+    mail::Unsendable,
     outbox_key::{self, Opened},
-    store::{
-        accounts,
-        outbox::{self, Message},
-        pending_signups::{self, Pending},
-    },
+    store::outbox::{self, Content, Message},
 };
 
 /// How often the outbox is looked at when nobody rings: for other replicas' mail, and for further tries.
@@ -26,8 +20,6 @@ const EVERY: Pause = Pause::from_secs(2);
 const FIRST_WAIT: Duration = Duration::seconds(30);
 /// Mail that could not be sent for so long is of no use to anybody.
 const GIVE_UP: Duration = Duration::hours(24);
-/// Sign-ups of one address that are mailed again at a time.
-const AGAIN: i64 = 3;
 
 /// Works until the shutdown is requested; a message that was begun is finished.
 pub(super) async fn run(identity: Arc<Identity>, mut shutdown: Shutdown) {
@@ -56,7 +48,7 @@ async fn one(identity: &Identity, now: OffsetDateTime) -> Result<bool, Unexpecte
         return Ok(false);
     };
     let late = now - message.created_at >= GIVE_UP;
-    match run_errand(identity, &message, &key, now).await {
+    match decide(identity, &message, &key, now).await {
         Ok(done) => tracing::info!(message.id = %message.id, done, "mail decided"),
         Err(Unsendable::Unexpected(error)) if !late => return Err(error),
         Err(error) => tracing::error!(message.id = %message.id, %error, "mail given up"),
@@ -66,105 +58,16 @@ async fn one(identity: &Identity, now: OffsetDateTime) -> Result<bool, Unexpecte
 }
 
 /// What became of it, for the log: the only place that tells why no mail came.
-async fn run_errand(
+async fn decide(
     identity: &Identity,
     message: &Message,
     key: &Opened,
     now: OffsetDateTime,
 ) -> Result<&'static str, Unsendable> {
-    // It may be of a newer version of this service, so it is left for another try.
-    let errand = Errand::open(message, key)
-        .ok_or_else(|| Unexpected::bug(format!("message {} does not open", message.id)))?;
-    match errand {
-        Errand::Signup { pending_id } => signed_up(identity, pending_id, key, now).await,
-        Errand::Resend { email } => asked_again(identity, &email, key, now).await,
+    match &message.content {
+        Content::Errand(sealed) => errand::run(identity, message.id, sealed, key, now).await,
+        Content::Notice(waiting) => {
+            notice::send(identity, message.id, waiting, message.created_at, now).await
+        }
     }
-}
-
-/// The owner of an account is told; everybody else is asked to confirm.
-async fn signed_up(
-    identity: &Identity,
-    pending_id: Uuid,
-    key: &Opened,
-    now: OffsetDateTime,
-) -> Result<&'static str, Unsendable> {
-    let found = {
-        let db = identity.pool.get().await?;
-        pending_signups::find(&*db, pending_id, now).await?
-    };
-    let Some(pending) = found else {
-        return Ok("the sign-up is gone: no mail");
-    };
-    let applicant = Applicant::open(&pending, key)?;
-    let address = applicant.address()?;
-    if !has_account(identity, &address).await? {
-        ask_to_confirm(identity, &pending, key, now).await?;
-        return Ok("signed up: a confirmation is asked for");
-    }
-    let app_url = identity.mailer.app_url();
-    let text = somebody_signed_up(app_url, &applicant.network, pending.created_at);
-    identity
-        .mailer
-        .send(pending.id, &address, text, now)
-        .await?;
-    // Nobody will ever be able to confirm it.
-    pending_signups::take(&*identity.pool.get().await?, pending.id).await?;
-    Ok("signed up with the address of an account: its owner is told")
-}
-
-/// Every waiting sign-up of the address gets a mail of its own, which says when and from where *it* came:
-/// one mail for the newest would let a stranger's sign-up pass for the one that was asked about.
-async fn asked_again(
-    identity: &Identity,
-    email: &str,
-    key: &Opened,
-    now: OffsetDateTime,
-) -> Result<&'static str, Unsendable> {
-    let address = EmailAddress::parse(email);
-    let address = address.ok_or_else(|| Unexpected::bug("an errand without an address"))?;
-    if has_account(identity, &address).await? {
-        return Ok("asked again for the address of an account: no mail");
-    }
-    let waiting = {
-        let indexes = identity.secrets.email_indexes(&address);
-        let db = identity.pool.get().await?;
-        pending_signups::newest(&*db, &indexes, AGAIN, now).await?
-    };
-    for pending in &waiting {
-        ask_to_confirm(identity, pending, key, now).await?;
-    }
-    Ok(if waiting.is_empty() {
-        "asked again, but no sign-up waits: no mail"
-    } else {
-        "asked again: confirmations are asked for"
-    })
-}
-
-/// A token that exists in this mail alone.
-async fn ask_to_confirm(
-    identity: &Identity,
-    pending: &Pending,
-    key: &Opened,
-    now: OffsetDateTime,
-) -> Result<(), Unsendable> {
-    let applicant = Applicant::open(pending, key)?;
-    let token = MailToken::generate();
-    let known = {
-        let db = identity.pool.get().await?;
-        pending_signups::add_token(&*db, pending.id, &token.hash()).await?
-    };
-    if !known {
-        return Ok(());
-    }
-    let app_url = identity.mailer.app_url();
-    let (network, at) = (&applicant.network, pending.created_at);
-    let text = confirm_address(app_url, token.expose(), network, at);
-    let address = applicant.address()?;
-    let id = shared::random::uuid_v7(now);
-    identity.mailer.send(id, &address, text, now).await
-}
-
-async fn has_account(identity: &Identity, address: &EmailAddress) -> Result<bool, Unexpected> {
-    let indexes = identity.secrets.email_indexes(address);
-    accounts::exists(&*identity.pool.get().await?, &indexes).await
 }

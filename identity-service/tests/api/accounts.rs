@@ -89,6 +89,17 @@ impl Service {
         self.mailed_sign_up(&somebody(), PASSWORD).await;
     }
 
+    /// The same where nobody else uses the database, for a clock that stands still: then there is no order.
+    pub(crate) async fn outbox_empties(&self) {
+        let emptied = async || match self.count("outbox").await {
+            0 => Ok(()),
+            waiting => Err(format!("{waiting} messages")),
+        };
+        until("the outbox", PATIENCE, emptied)
+            .await
+            .expect("the worker empties it");
+    }
+
     /// The number of rows in a table of a database that nobody else uses.
     pub(crate) async fn count(&self, table: &str) -> i64 {
         let sql = format!("SELECT count(*) FROM {table}");

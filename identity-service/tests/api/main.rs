@@ -12,6 +12,7 @@ mod devices;
 mod gate;
 mod login;
 mod logout;
+mod mail;
 mod me;
 mod no_enumeration;
 mod refresh;

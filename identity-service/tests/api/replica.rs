@@ -23,6 +23,8 @@ pub(crate) struct Region {
     pub(crate) clock: Clock,
     database: Database,
     mail_dir: PathBuf,
+    /// Over what is set otherwise.
+    settings: Vec<(String, String)>,
 }
 
 /// A running service; dropping it stops it.
@@ -34,6 +36,12 @@ pub(crate) struct Replica {
 impl Region {
     /// Its clock starts at the true time, since the vault of the test run has no other.
     pub(crate) async fn new() -> Self {
+        Self::with(&[]).await
+    }
+
+    /// The same with settings of its own.
+    pub(crate) async fn with(settings: &[(&str, &str)]) -> Self {
+        let own = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
         let name = format!("keystead-mail-{}", hex::encode(random::bytes::<8>()));
         let mail_dir = std::env::temp_dir().join(name);
         fs::create_dir(&mail_dir).expect("a temporary folder");
@@ -41,6 +49,7 @@ impl Region {
             clock: Clock::manual(Clock::system().now()),
             database: database::cloned("identity").await,
             mail_dir,
+            settings: settings.iter().map(own).collect(),
         }
     }
 
@@ -64,6 +73,9 @@ impl Region {
     }
 
     fn setting(&self, name: &str) -> Option<String> {
+        if let Some((_, value)) = self.settings.iter().find(|(own, _)| own == name) {
+            return Some(value.clone());
+        }
         let addresses = Addresses::of_the_test_run();
         let file = |path: &str| addresses.stack_dir.join(path).display().to_string();
         Some(match name {

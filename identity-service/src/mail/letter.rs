@@ -1,0 +1,51 @@
+//! What a mail is about, before it is put into words.
+
+use time::{OffsetDateTime, macros::format_description};
+
+use crate::domain::notice::Notice;
+
+/// What is written, and the secret that goes with it. May hold a token: no `Debug`.
+#[derive(Clone, Copy)]
+pub(crate) enum Letter<'a> {
+    /// To an address that somebody signed up with.
+    ConfirmAddress { token: &'a str },
+    /// To the owner of an account whose address somebody signed up with.
+    SomebodySignedUp,
+    /// To the owner of an account, about what happened to it.
+    Notice(Notice),
+}
+
+impl Letter<'_> {
+    /// What the mails of an address are counted by. A stranger can ask for some kinds and not for others, and
+    /// must not be able to use up what another kind needs.
+    pub(crate) fn kind(self) -> &'static str {
+        match self {
+            Self::ConfirmAddress { .. } | Self::SomebodySignedUp => "sign_up",
+            Self::Notice(notice) => notice.name(),
+        }
+    }
+}
+
+/// When and from where it came to the mail: never anything that whoever caused it was free to write.
+#[derive(Clone, Copy)]
+pub(crate) struct Occasion<'a> {
+    pub(crate) at: OffsetDateTime,
+    pub(crate) network: Option<&'a str>,
+}
+
+impl Occasion<'_> {
+    /// The minute, in UTC: where the reader is nobody knows.
+    pub(super) fn moment(&self) -> String {
+        let format = format_description!("[year]-[month]-[day] [hour]:[minute] UTC");
+        self.at
+            .format(&format)
+            .expect("the format is of a date and a time")
+    }
+}
+
+/// A mail without its address.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Text {
+    pub(crate) subject: &'static str,
+    pub(crate) body: String,
+}

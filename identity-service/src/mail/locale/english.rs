@@ -1,0 +1,97 @@
+//! Mails in English.
+
+use super::{Letter, Occasion, Text};
+use crate::domain::notice::Notice;
+
+pub(super) fn write(app_url: &str, letter: Letter<'_>, occasion: Occasion<'_>) -> Text {
+    let when = when(occasion);
+    match letter {
+        Letter::ConfirmAddress { token } => confirm_address(app_url, token, &when),
+        Letter::SomebodySignedUp => Text {
+            subject: "You already have an account",
+            body: format!(
+                "Somebody signed up with this address\n\
+                 {when}.\n\
+                 \n\
+                 You have an account already, and it was not changed. If it was you, log in:\n\
+                 {app_url}/login\n\
+                 \n\
+                 If it was not you, there is nothing you need to do.\n"
+            ),
+        },
+        Letter::Notice(notice) => about(app_url, notice, &when),
+    }
+}
+
+fn when(occasion: Occasion<'_>) -> String {
+    let moment = occasion.moment();
+    match occasion.network {
+        Some(network) => format!("on {moment}, from {network}"),
+        None => format!("on {moment}"),
+    }
+}
+
+fn confirm_address(app_url: &str, token: &str, when: &str) -> Text {
+    Text {
+        subject: "Confirm your address",
+        body: format!(
+            "Somebody signed up with this address\n\
+             {when}.\n\
+             \n\
+             If it was you, confirm it within 24 hours:\n\
+             {app_url}/verify-email#token={token}\n\
+             \n\
+             If this was not you, do nothing, or discard the sign-up at once:\n\
+             {app_url}/cancel-signup#token={token}\n\
+             \n\
+             Token:\n\
+             {token}\n"
+        ),
+    }
+}
+
+fn about(app_url: &str, notice: Notice, when: &str) -> Text {
+    let (subject, happened) = match notice {
+        Notice::NewDevice => (
+            "A login on a new device",
+            "Somebody logged in to your account on a device that we had not seen before",
+        ),
+        Notice::PasswordChanged => (
+            "Your password was changed",
+            "The password of your account was changed, which ended its other sessions,",
+        ),
+        Notice::AddressChanged => (
+            "Your address was changed",
+            "The e-mail address of your account was changed",
+        ),
+        Notice::MfaEnabled => (
+            "Two-factor authentication is on",
+            "Two-factor authentication was switched on for your account",
+        ),
+        Notice::MfaDisabled => (
+            "Two-factor authentication is off",
+            "Two-factor authentication was switched off for your account",
+        ),
+        Notice::RecoveryCodesReplaced => (
+            "You have new recovery codes",
+            "The recovery codes of your account were replaced, and the old ones are void,",
+        ),
+        Notice::TokenReused => (
+            "A session was ended for your safety",
+            "A session of your account was used by two devices, as if a copy of it had\n\
+             been stolen. It was ended",
+        ),
+    };
+    Text {
+        subject,
+        body: format!(
+            "{happened}\n\
+             {when}.\n\
+             \n\
+             If this was you, there is nothing you need to do.\n\
+             \n\
+             If it was not you, choose a new password at once. That ends every session:\n\
+             {app_url}/forgot-password\n"
+        ),
+    }
+}

@@ -1,0 +1,101 @@
+//! Mails in German.
+
+use super::{Letter, Occasion, Text};
+use crate::domain::notice::Notice;
+
+pub(super) fn write(app_url: &str, letter: Letter<'_>, occasion: Occasion<'_>) -> Text {
+    let when = when(occasion);
+    match letter {
+        Letter::ConfirmAddress { token } => confirm_address(app_url, token, &when),
+        Letter::SomebodySignedUp => Text {
+            subject: "Sie haben bereits ein Konto",
+            body: format!(
+                "Jemand hat sich mit dieser Adresse registriert:\n\
+                 {when}.\n\
+                 \n\
+                 Sie haben bereits ein Konto, und es wurde nicht verändert.\n\
+                 Wenn Sie es waren, melden Sie sich an:\n\
+                 {app_url}/login\n\
+                 \n\
+                 Wenn Sie es nicht waren, müssen Sie nichts tun.\n"
+            ),
+        },
+        Letter::Notice(notice) => about(app_url, notice, &when),
+    }
+}
+
+fn when(occasion: Occasion<'_>) -> String {
+    let moment = occasion.moment();
+    match occasion.network {
+        Some(network) => format!("am {moment}, von {network}"),
+        None => format!("am {moment}"),
+    }
+}
+
+fn confirm_address(app_url: &str, token: &str, when: &str) -> Text {
+    Text {
+        subject: "Bestätigen Sie Ihre Adresse",
+        body: format!(
+            "Jemand hat sich mit dieser Adresse registriert:\n\
+             {when}.\n\
+             \n\
+             Wenn Sie es waren, bestätigen Sie das innerhalb von 24 Stunden:\n\
+             {app_url}/verify-email#token={token}\n\
+             \n\
+             Wenn Sie es nicht waren, tun Sie nichts, oder verwerfen Sie die\n\
+             Registrierung gleich:\n\
+             {app_url}/cancel-signup#token={token}\n\
+             \n\
+             Code:\n\
+             {token}\n"
+        ),
+    }
+}
+
+fn about(app_url: &str, notice: Notice, when: &str) -> Text {
+    let (subject, happened) = match notice {
+        Notice::NewDevice => (
+            "Anmeldung mit einem neuen Gerät",
+            "Jemand hat sich mit einem uns unbekannten Gerät bei Ihrem Konto angemeldet:",
+        ),
+        Notice::PasswordChanged => (
+            "Ihr Passwort wurde geändert",
+            "Das Passwort Ihres Kontos wurde geändert; die anderen Sitzungen sind beendet:",
+        ),
+        Notice::AddressChanged => (
+            "Ihre Adresse wurde geändert",
+            "Die E-Mail-Adresse Ihres Kontos wurde geändert:",
+        ),
+        Notice::MfaEnabled => (
+            "Zwei-Faktor-Anmeldung eingeschaltet",
+            "Die Zwei-Faktor-Anmeldung Ihres Kontos wurde eingeschaltet:",
+        ),
+        Notice::MfaDisabled => (
+            "Zwei-Faktor-Anmeldung ausgeschaltet",
+            "Die Zwei-Faktor-Anmeldung Ihres Kontos wurde ausgeschaltet:",
+        ),
+        Notice::RecoveryCodesReplaced => (
+            "Sie haben neue Wiederherstellungscodes",
+            "Die Wiederherstellungscodes Ihres Kontos wurden ersetzt; die alten gelten\n\
+             nicht mehr:",
+        ),
+        Notice::TokenReused => (
+            "Eine Sitzung wurde zu Ihrem Schutz beendet",
+            "Eine Sitzung Ihres Kontos wurde von zwei Geräten benutzt, als wäre eine Kopie\n\
+             von ihr gestohlen worden. Sie wurde beendet:",
+        ),
+    };
+    Text {
+        subject,
+        body: format!(
+            "{happened}\n\
+             {when}.\n\
+             \n\
+             Wenn Sie das waren, müssen Sie nichts tun.\n\
+             \n\
+             Wenn Sie es nicht waren, wählen Sie gleich ein neues Passwort. Das beendet\n\
+             alle Sitzungen:\n\
+             {app_url}/forgot-password\n"
+        ),
+    }
+}

@@ -1,0 +1,142 @@
+//! Decides what mail follows from what somebody asked for.
+
+use shared::{problem::Unexpected, random};
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use super::delivery::deliver;
+use crate::{
+    Identity,
+    applicant::Applicant,
+    domain::{email_address::EmailAddress, mail_token::MailToken},
+    mail::{Errand, Letter, Mail, Unsendable},
+    outbox_key::Opened,
+    store::{
+        accounts,
+        outbox::Sealed,
+        pending_signups::{self, Pending},
+    },
+};
+
+/// Sign-ups of one address that are mailed again at a time.
+const AGAIN: i64 = 3;
+
+/// What became of it, for the log.
+pub(super) async fn run(
+    identity: &Identity,
+    message_id: Uuid,
+    sealed: &Sealed,
+    key: &Opened,
+    now: OffsetDateTime,
+) -> Result<&'static str, Unsendable> {
+    // It may be of a newer version of this service, so it is left for another try.
+    let errand = Errand::open(message_id, sealed, key)
+        .ok_or_else(|| Unexpected::bug(format!("message {message_id} does not open")))?;
+    match errand {
+        Errand::Signup { pending_id } => signed_up(identity, pending_id, key, now).await,
+        Errand::Resend { email } => asked_again(identity, &email, key, now).await,
+    }
+}
+
+/// The owner of an account is told; everybody else is asked to confirm.
+async fn signed_up(
+    identity: &Identity,
+    pending_id: Uuid,
+    key: &Opened,
+    now: OffsetDateTime,
+) -> Result<&'static str, Unsendable> {
+    let found = {
+        let db = identity.pool.get().await?;
+        pending_signups::find(&*db, pending_id, now).await?
+    };
+    let Some(pending) = found else {
+        return Ok("the sign-up is gone: no mail");
+    };
+    let applicant = Applicant::open(&pending, key)?;
+    let address = applicant.address()?;
+    if !has_account(identity, &address).await? {
+        let asked = ask_to_confirm(identity, &pending, key, now).await?;
+        return Ok(if asked {
+            "signed up: a confirmation is asked for"
+        } else {
+            "signed up, one mail too many: no mail"
+        });
+    }
+    let mail = Mail {
+        id: pending.id,
+        to: &address,
+        letter: Letter::SomebodySignedUp,
+        occasion: applicant.occasion(&pending),
+    };
+    let told = deliver(identity, &mail, now).await?;
+    // Nobody will ever be able to confirm it.
+    pending_signups::take(&*identity.pool.get().await?, pending.id).await?;
+    Ok(if told {
+        "signed up with the address of an account: its owner is told"
+    } else {
+        "signed up with the address of an account, one mail too many: no mail"
+    })
+}
+
+/// Every waiting sign-up of the address gets a mail of its own, which says when and from where *it* came:
+/// one mail for the newest would let a stranger's sign-up pass for the one that was asked about.
+async fn asked_again(
+    identity: &Identity,
+    email: &str,
+    key: &Opened,
+    now: OffsetDateTime,
+) -> Result<&'static str, Unsendable> {
+    let address = EmailAddress::parse(email);
+    let address = address.ok_or_else(|| Unexpected::bug("an errand without an address"))?;
+    if has_account(identity, &address).await? {
+        return Ok("asked again for the address of an account: no mail");
+    }
+    let waiting = {
+        let indexes = identity.secrets.email_indexes(&address);
+        let db = identity.pool.get().await?;
+        pending_signups::newest(&*db, &indexes, AGAIN, now).await?
+    };
+    for pending in &waiting {
+        if !ask_to_confirm(identity, pending, key, now).await? {
+            return Ok("asked again, more often than is answered: not every mail went");
+        }
+    }
+    Ok(if waiting.is_empty() {
+        "asked again, but no sign-up waits: no mail"
+    } else {
+        "asked again: confirmations are asked for"
+    })
+}
+
+/// A token that exists in this mail alone; `false` when the mail was one too many.
+async fn ask_to_confirm(
+    identity: &Identity,
+    pending: &Pending,
+    key: &Opened,
+    now: OffsetDateTime,
+) -> Result<bool, Unsendable> {
+    let applicant = Applicant::open(pending, key)?;
+    let token = MailToken::generate();
+    let known = {
+        let db = identity.pool.get().await?;
+        pending_signups::add_token(&*db, pending.id, &token.hash()).await?
+    };
+    if !known {
+        return Ok(true);
+    }
+    let address = applicant.address()?;
+    let mail = Mail {
+        id: random::uuid_v7(now),
+        to: &address,
+        letter: Letter::ConfirmAddress {
+            token: token.expose(),
+        },
+        occasion: applicant.occasion(pending),
+    };
+    deliver(identity, &mail, now).await
+}
+
+async fn has_account(identity: &Identity, address: &EmailAddress) -> Result<bool, Unexpected> {
+    let indexes = identity.secrets.email_indexes(address);
+    accounts::exists(&*identity.pool.get().await?, &indexes).await
+}

@@ -1,0 +1,60 @@
+//! Tells the owner of an account what happened to it, at the address it has now.
+
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use super::delivery::deliver;
+use crate::{
+    Identity,
+    device::Device,
+    domain::{email_address::EmailAddress, sealed::Column},
+    mail::{Letter, Mail, Occasion, Unsendable},
+    me,
+    store::{accounts, outbox::Waiting},
+};
+
+/// What became of it, for the log. It happened when it was queued.
+pub(super) async fn send(
+    identity: &Identity,
+    message_id: Uuid,
+    waiting: &Waiting,
+    happened: OffsetDateTime,
+    now: OffsetDateTime,
+) -> Result<&'static str, Unsendable> {
+    let profile = {
+        let db = identity.pool.get().await?;
+        accounts::profile(&*db, waiting.user_id).await?
+    };
+    let Some(profile) = profile else {
+        return Ok("a notice to an account that is gone or disabled: no mail");
+    };
+    let address = me::address(identity, &profile, now).await?;
+    let unfit = Unsendable::Refused("the address of the account is none");
+    let address = EmailAddress::parse(&address).ok_or(unfit)?;
+    let key = profile.key.open(identity, now).await?;
+    let device = waiting.device_sealed.as_deref().and_then(|sealed| {
+        Device::open(
+            sealed,
+            &key,
+            Column::NoticeDevice,
+            waiting.user_id,
+            message_id,
+        )
+    });
+    let mail = Mail {
+        id: message_id,
+        to: &address,
+        letter: Letter::Notice(waiting.notice),
+        occasion: Occasion {
+            at: happened,
+            // And not the user agent: whoever makes a request writes that, and would be writing into this mail.
+            network: device.as_ref().map(|device| device.network.as_str()),
+        },
+    };
+    let sent = deliver(identity, &mail, now).await?;
+    Ok(if sent {
+        "a notice: the owner of the account is told"
+    } else {
+        "a notice, one too many of its kind: no mail"
+    })
+}

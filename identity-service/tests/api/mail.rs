@@ -1,0 +1,79 @@
+//! What people are mailed, and what nobody can have them mailed.
+
+use reqwest::Method;
+use serde_json::json;
+use time::Duration;
+
+use crate::{
+    accounts::{OTHER_PASSWORD, PASSWORD, somebody},
+    device::unauthorized,
+    replica::Region,
+    service::{Service, sent},
+};
+
+/// Mails of a kind that an address gets at once.
+const BURST: usize = 5;
+
+#[tokio::test]
+async fn nobody_is_buried_in_mail_by_somebody_who_knows_an_address() {
+    let region = Region::new().await;
+    let running = region.start().await;
+    let identity = &running.service;
+    let (unknown, known) = (somebody(), somebody());
+    identity.account(&known, PASSWORD).await;
+    for _ in 0..100 {
+        for email in [&unknown, &known] {
+            let body = json!({ "email": email, "password": OTHER_PASSWORD });
+            assert_eq!(identity.post("signup", &body).await.status, 202);
+            assert_eq!(identity.resend(email).await.status, 202);
+        }
+    }
+    identity.outbox_empties().await;
+    assert_eq!(identity.mails(&unknown).len(), BURST);
+    // The one that confirmed the account was the first.
+    assert_eq!(identity.mails(&known).len(), BURST);
+
+    // One an hour from then on, however much is asked for.
+    region.clock.advance(Duration::hours(1));
+    for _ in 0..3 {
+        identity.resend(&unknown).await;
+    }
+    identity.outbox_empties().await;
+    assert_eq!(identity.mails(&unknown).len(), BURST + 1);
+}
+
+#[tokio::test]
+async fn the_owner_is_told_when_a_replaced_refresh_token_comes_back_and_a_thief_writes_nothing() {
+    let identity = Service::of_the_test_run();
+    let ada = identity.person().await;
+    let first = identity.logged_in(&ada).await;
+    let second = identity.refresh(&first.refresh).await.tokens();
+    identity.refresh(&second.refresh).await.tokens();
+    let body = json!({ "refresh_token": first.refresh });
+    let request = identity.request(Method::POST, "/api/auth/refresh");
+    let bait = "Win a prize at https://eve.example.test";
+    let reused = sent(request.header("User-Agent", bait).json(&body)).await;
+    assert_eq!(reused.problem(), unauthorized("session_ended"));
+
+    let mail = identity.mail_number(&ada.email, 2).await;
+    assert_eq!(mail.subject, "A session was ended for your safety");
+    assert!(mail.text.contains("from 127.0.0.1"), "{}", mail.text);
+    assert!(mail.text.contains("/forgot-password\n"), "{}", mail.text);
+    assert!(!mail.text.contains("eve.example.test"), "{}", mail.text);
+    assert_eq!(mail.token(), None);
+}
+
+#[tokio::test]
+async fn mails_are_written_in_the_language_that_is_set() {
+    let region = Region::with(&[("MAIL_LOCALE", "de")]).await;
+    let running = region.start().await;
+    let email = somebody();
+    let token = running.service.mailed_sign_up(&email, PASSWORD).await;
+    let mails = running.service.mails(&email);
+    assert!(
+        mails[0].text.contains("bestätigen Sie das"),
+        "{}",
+        mails[0].text
+    );
+    assert_eq!(running.service.verify(&token).await.status, 200);
+}
