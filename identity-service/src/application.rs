@@ -15,7 +15,7 @@ use tokio::sync::Notify;
 
 use crate::{
     Identity, hashing::HashingPool, http, mail::Mailer, outbox_key::OutboxKey, settings::Settings,
-    signing_keys::SigningKeys, store::MIGRATIONS, worker,
+    signing_keys::SigningKeys, store::MIGRATIONS, throttle::Throttle, worker,
 };
 
 /// An identity service whose ports are bound and which serves nothing yet.
@@ -34,6 +34,7 @@ impl Application {
             secrets: Arc::new(settings.secrets),
             hashing: HashingPool::start()?,
             signing: SigningKeys::default(),
+            throttle: Throttle::new(settings.throttle),
             verifier: Arc::new(Verifier::local(&settings.issuer, &settings.audience)),
             outbox_key: OutboxKey::default(),
             outbox_filled: Notify::new(),

@@ -26,6 +26,7 @@ mod settings;
 mod signing_keys;
 mod signup;
 mod store;
+mod throttle;
 mod verify_email;
 mod worker;
 
@@ -44,6 +45,7 @@ use mail::Mailer;
 use outbox_key::OutboxKey;
 use settings::{Passwords, Sessions};
 use signing_keys::SigningKeys;
+use throttle::Throttle;
 
 /// What one running identity service holds.
 struct Identity {
@@ -52,6 +54,7 @@ struct Identity {
     secrets: Arc<SecretKeys>,
     hashing: HashingPool,
     signing: SigningKeys,
+    throttle: Throttle,
     /// Verifies this service's own access tokens, for `/me` and `/logout`.
     verifier: Arc<Verifier>,
     outbox_key: OutboxKey,

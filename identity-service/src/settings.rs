@@ -15,6 +15,7 @@ use crate::{
     },
     mail::MailSettings,
     store::MIGRATIONS,
+    throttle::ThrottleSettings,
 };
 
 /// bcrypt's own lowest cost: for tests, which say so.
@@ -30,6 +31,7 @@ pub struct Settings {
     pub(crate) mail: MailSettings,
     pub(crate) passwords: Passwords,
     pub(crate) sessions: Sessions,
+    pub(crate) throttle: ThrottleSettings,
 }
 
 /// The rules for passwords.
@@ -64,6 +66,7 @@ impl Settings {
         let mail = MailSettings::read(&mut env, issuer.as_deref());
         let passwords = read_passwords(&mut env);
         let sessions = read_sessions(&mut env);
+        let throttle = ThrottleSettings::read(&mut env);
         env.finish(|| {
             Some(Self {
                 service: service?,
@@ -74,6 +77,7 @@ impl Settings {
                 mail: mail?,
                 passwords: passwords?,
                 sessions: sessions?,
+                throttle: throttle?,
             })
         })
     }
@@ -160,6 +164,7 @@ mod tests {
             "ISSUER",
             "MAIL_DIR",
             "MAIL_FROM",
+            "REDIS_URL",
         ] {
             assert!(told.contains(name), "{name} is not named in: {told}");
         }

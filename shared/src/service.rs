@@ -19,7 +19,7 @@ use tokio::time::sleep;
 use crate::{
     postgres::{self, Migration, Pool},
     problem::Unexpected,
-    serve::{Edge, Limits, Server, Shutdown},
+    serve::{Edge, Limits, Server, Shutdown, TrustedProxies},
     settings::{Problems, Reader, parsed, postgres_url},
     telemetry::{self, LogLevel, Metrics},
 };
@@ -74,11 +74,12 @@ pub struct ServiceSettings {
     ops_listen: SocketAddr,
     database_url: SecretString,
     log_level: LogLevel,
+    trusted_proxies: TrustedProxies,
 }
 
 impl ServiceSettings {
-    /// Reads `LISTEN_ADDR`, `OPS_LISTEN_ADDR` (by default these ports of 127.0.0.1), `DATABASE_URL` and
-    /// `LOG_LEVEL`.
+    /// Reads `LISTEN_ADDR`, `OPS_LISTEN_ADDR` (by default these ports of 127.0.0.1), `DATABASE_URL`,
+    /// `LOG_LEVEL` and `TRUSTED_PROXIES`.
     pub fn read(env: &mut Reader<'_>, api_port: u16, ops_port: u16) -> Option<Self> {
         let address = || parsed::<SocketAddr>("an address with a port");
         let local = |port| format!("127.0.0.1:{port}");
@@ -86,11 +87,13 @@ impl ServiceSettings {
         let ops_listen = env.or("OPS_LISTEN_ADDR", &local(ops_port), address());
         let database_url = env.secret("DATABASE_URL", postgres_url);
         let log_level = env.or("LOG_LEVEL", "info", parsed("a log level"));
+        let trusted_proxies = env.optional("TRUSTED_PROXIES", TrustedProxies::parse);
         Some(Self {
             listen: listen?,
             ops_listen: ops_listen?,
             database_url: database_url?,
             log_level: log_level?,
+            trusted_proxies: trusted_proxies?.unwrap_or_default(),
         })
     }
 
@@ -136,7 +139,9 @@ impl Ports {
     /// Binds both; port 0 takes a free one. `limits` are those of the API.
     pub async fn bind(settings: &ServiceSettings, limits: Limits) -> io::Result<Self> {
         Ok(Self {
-            api: Server::bind(settings.listen, limits).await?,
+            api: Server::bind(settings.listen, limits)
+                .await?
+                .with_trusted_proxies(settings.trusted_proxies.clone()),
             ops: Server::bind(settings.ops_listen, Limits::ops()).await?,
             prepared: Prepared::default(),
         })

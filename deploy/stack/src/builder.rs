@@ -16,6 +16,16 @@ use crate::{
     ports, repository,
 };
 
+/// The routes of identity whose limits are settings.
+const RATE_LIMITED: [&str; 6] = [
+    "SIGNUP",
+    "VERIFY_EMAIL",
+    "RESEND_VERIFICATION",
+    "CANCEL_SIGNUP",
+    "LOGIN",
+    "REFRESH",
+];
+
 /// A stack that has not been started. Without further words: data in `.stack`, free ports, release binaries, silent.
 #[must_use = "nothing starts before `start`"]
 pub struct Builder {
@@ -92,6 +102,13 @@ impl Builder {
     pub fn set(mut self, name: &str, value: &str) -> Self {
         self.extra.push((name.to_owned(), value.to_owned()));
         self
+    }
+
+    /// Lets clients come as often as they like, as nearly all tests do: the limits have tests of their own.
+    pub fn loose_rate_limits(self) -> Self {
+        let loose =
+            |builder: Self, route| builder.set(&format!("RATE_LIMIT_{route}"), "1000000/1s");
+        RATE_LIMITED.into_iter().fold(self, loose)
     }
 
     /// Tells each step.

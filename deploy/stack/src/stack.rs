@@ -48,13 +48,14 @@ impl Stack {
     }
 
     /// For a test that needs faults or settings of its own: ephemeral, silent, the binaries built with the test, and
-    /// password hashing as cheap as it goes.
+    /// password hashing as cheap as it goes, and no client that comes too often.
     pub fn for_a_test() -> Builder {
         Builder::default()
             .ephemeral()
             .beside_this_test()
             .set("ALLOW_WEAK_BCRYPT_FOR_TESTS", "yes")
             .set("BCRYPT_COST", "4")
+            .loose_rate_limits()
     }
 
     pub fn addresses(&self) -> &Addresses {

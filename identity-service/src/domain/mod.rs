@@ -1,10 +1,12 @@
 //! The pure rules: no `async`, no pool, no clock, no environment.
 
+pub(crate) mod debtors;
 pub(crate) mod email_address;
 pub(crate) mod event;
 pub(crate) mod mail_token;
 pub(crate) mod notice;
 pub(crate) mod password;
+pub(crate) mod rate_limit;
 pub(crate) mod refresh_token;
 pub(crate) mod sealed;
 pub(crate) mod secret_keys;

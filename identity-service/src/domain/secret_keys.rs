@@ -3,7 +3,7 @@
 use hkdf::Hkdf;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
-use shared::settings::Key256;
+use shared::{serve::Network, settings::Key256};
 use zeroize::Zeroizing;
 
 use super::email_address::EmailAddress;
@@ -18,6 +18,7 @@ struct Version {
     pepper: Key256,
     email_index: Key256,
     refresh: Key256,
+    throttle: Key256,
 }
 
 impl SecretKeys {
@@ -73,6 +74,11 @@ impl SecretKeys {
         self.0.iter().any(made_it)
     }
 
+    /// What a client network is counted under in Redis, which need not know it.
+    pub(crate) fn throttle_index(&self, network: Network) -> Vec<u8> {
+        mac(&self.first().throttle, &[network.to_string().as_bytes()])
+    }
+
     fn first(&self) -> &Version {
         self.0
             .first()
@@ -95,6 +101,7 @@ impl Version {
             pepper: derived(b"identity/v1/pepper"),
             email_index: derived(b"identity/v1/email-index"),
             refresh: derived(b"identity/v1/refresh"),
+            throttle: derived(b"identity/v1/throttle"),
         }
     }
 }

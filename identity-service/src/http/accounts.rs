@@ -8,7 +8,7 @@ use secrecy::ExposeSecret;
 use shared::{
     access_token::Caller,
     problem::{Problem, Unexpected},
-    serve::{Json, Peer},
+    serve::{ClientAddress, Json},
 };
 use time::{OffsetDateTime, macros::datetime};
 use uuid::Uuid;
@@ -203,13 +203,13 @@ impl AccountsApi {
     async fn signup(
         &self,
         identity: Data<&Arc<Identity>>,
-        peer: Data<&Arc<Peer>>,
+        client: Data<&ClientAddress>,
         body: Json<Signup>,
     ) -> Result<Accepted, Problem<SignupError>> {
         let attempt = Attempt {
             email: body.0.email,
             password: body.0.password.into_secret(),
-            network: peer.address.ip().to_string(),
+            network: client.network().to_string(),
         };
         signup(&identity, attempt, identity.clock.now()).await?;
         Ok(Accepted::sent())

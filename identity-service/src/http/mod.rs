@@ -6,6 +6,7 @@ mod devices;
 mod keys;
 mod secret_text;
 mod sessions;
+mod throttle;
 
 use std::{process::ExitCode, sync::Arc};
 
@@ -19,7 +20,7 @@ use shared::{
     telemetry::Metrics,
 };
 
-use crate::Identity;
+use crate::{Identity, throttle::limited_operations};
 use accounts::AccountsApi;
 use devices::DevicesApi;
 use keys::KeysApi;
@@ -45,18 +46,23 @@ enum Tag {
 
 /// The subcommand `openapi`: prints the document, or says what is missing in it.
 pub fn print_document() -> ExitCode {
-    openapi::print(&service(), SCHEMES)
+    openapi::print(&service(), SCHEMES, &limited_operations())
 }
 
 /// What the API port serves.
 pub(crate) fn api(identity: Arc<Identity>) -> Edge {
     let service = service();
-    let document = openapi::document(&service, SCHEMES);
+    let document = openapi::document(&service, SCHEMES, &limited_operations());
     let verification = Verification {
         verifier: Arc::clone(&identity.verifier),
         clock: identity.clock.clone(),
     };
-    Edge::new(service.data(identity).data(verification), &document).with_explorer(&document)
+    let gated = Arc::clone(&identity);
+    Edge::new(service.data(identity).data(verification), &document)
+        .with_explorer(&document)
+        .with_gate(move |operation, client| {
+            throttle::gate(Arc::clone(&gated), operation.to_owned(), client)
+        })
 }
 
 /// What the ops port serves: probes and metrics. `prepared` turns true when the database is migrated.
@@ -66,13 +72,59 @@ pub(crate) fn ops(identity: Arc<Identity>, prepared: Prepared, metrics: Metrics)
 }
 
 async fn readiness(identity: Arc<Identity>, prepared: bool) -> Readiness {
-    Readiness::new()
+    let (place, degraded) = identity.throttle.counters.place();
+    let ready = Readiness::new()
         .check("postgres", identity.pool.ping().await.is_ok())
         .check("schema", prepared)
         .check("signing_key", identity.signing.is_ready())
+        .state("rate_limits", place);
+    if degraded {
+        ready.degraded("redis")
+    } else {
+        ready
+    }
 }
 
 fn service() -> OpenApiService<(AccountsApi, SessionsApi, DevicesApi, KeysApi), ()> {
     let apis = (AccountsApi, SessionsApi, DevicesApi, KeysApi);
     OpenApiService::new(apis, TITLE, env!("CARGO_PKG_VERSION")).description(DESCRIPTION)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whatever_asks_for_no_token_has_a_rate_limit_and_says_so() {
+        let limited = limited_operations();
+        let document = openapi::document(&service(), SCHEMES, &limited);
+        let mut found = Vec::new();
+        for (path, item) in document["paths"].as_object().expect("paths") {
+            for operation in item.as_object().expect("operations").values() {
+                let id = operation["operationId"].as_str().expect("an id");
+                if limited.contains(&id) {
+                    found.push(id);
+                    let responses = operation["responses"].as_object().expect("responses");
+                    for (status, response) in responses.iter().filter(|(it, _)| *it != "default") {
+                        assert!(
+                            response["headers"]["RateLimit"].is_object(),
+                            "{id} {status}"
+                        );
+                    }
+                    let refused = &responses["429"];
+                    assert!(refused["headers"]["Retry-After"].is_object(), "{id}");
+                    let examples = &refused["content"]["application/problem+json"]["examples"];
+                    assert!(examples["rate_limited"].is_object(), "{id}");
+                } else {
+                    let open = operation.get("security").is_none();
+                    // Public, the same for everybody, and cached.
+                    assert!(
+                        !open || path == "/.well-known/jwks.json",
+                        "{id} has no limit"
+                    );
+                }
+            }
+        }
+        assert_eq!(found.len(), limited.len());
+    }
 }

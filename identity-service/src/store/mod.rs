@@ -1,6 +1,7 @@
-//! The only SQL of identity.
+//! The only SQL of identity, and its only Redis.
 
 pub(crate) mod accounts;
+pub(crate) mod counters;
 pub(crate) mod mail_allowances;
 pub(crate) mod outbox;
 pub(crate) mod pending_signups;

@@ -1,5 +1,6 @@
 //! What goes on behind the requests: mail, signing keys, and forgetting what is over.
 
+mod counters;
 mod delivery;
 mod errand;
 mod expiry;
@@ -17,6 +18,7 @@ use crate::Identity;
 /// Runs all loops until the shutdown is requested.
 pub(crate) async fn run(identity: Arc<Identity>, shutdown: Shutdown) {
     let mut loops = JoinSet::new();
+    loops.spawn(counters::run(Arc::clone(&identity), shutdown.clone()));
     loops.spawn(outbox::run(Arc::clone(&identity), shutdown.clone()));
     loops.spawn(signing_keys::run(Arc::clone(&identity), shutdown.clone()));
     loops.spawn(expiry::run(identity, shutdown));

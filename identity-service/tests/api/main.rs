@@ -21,4 +21,6 @@ mod service;
 mod signing_keys;
 mod signup;
 mod stolen_tables;
+mod throttle;
+mod throttle_outages;
 mod verify_email;

@@ -3,6 +3,8 @@
 use std::{fs, path::PathBuf, sync::OnceLock};
 
 use identity_service::{Application, Settings};
+use reqwest::Method;
+use serde_json::Value;
 use shared::{
     clock::Clock,
     random,
@@ -12,24 +14,27 @@ use shared::{
 use stack::{
     Addresses,
     database::{self, Database},
+    until,
 };
 
-use crate::service::Service;
+use crate::service::{PATIENCE, Service, sent};
 
-const SECRET: &str = "v1:101112131415161718191a1b1c1d1e1f202122232425262728292a2b2c2d2e2f";
-
-/// A database, a folder for mail and a clock, for any number of services that share them.
+/// A database, a folder for mail, a secret and a clock, for any number of services that share them.
 pub(crate) struct Region {
     pub(crate) clock: Clock,
     database: Database,
     mail_dir: PathBuf,
+    /// Its own, so that it shares no counter in Redis with a region whose clock is elsewhere.
+    secret: String,
     /// Over what is set otherwise.
     settings: Vec<(String, String)>,
+    limited: bool,
 }
 
 /// A running service; dropping it stops it.
 pub(crate) struct Replica {
     pub(crate) service: Service,
+    ops: Service,
     _trigger: Trigger,
 }
 
@@ -49,8 +54,16 @@ impl Region {
             clock: Clock::manual(Clock::system().now()),
             database: database::cloned("identity").await,
             mail_dir,
+            secret: format!("v1:{}", hex::encode(random::bytes::<32>())),
             settings: settings.iter().map(own).collect(),
+            limited: false,
         }
+    }
+
+    /// With the limits that users get; otherwise clients come as often as they like.
+    pub(crate) fn limited(mut self) -> Self {
+        self.limited = true;
+        self
     }
 
     /// Starts a service and waits until it can sign.
@@ -61,6 +74,7 @@ impl Region {
             .await
             .expect("free ports");
         let url = format!("http://{}", application.api_address());
+        let ops_url = format!("http://{}", application.ops_address());
         let (trigger, shutdown) = Shutdown::manual();
         tokio::spawn(application.run(metrics(), shutdown));
         let database_url = self.database.url().to_owned();
@@ -68,6 +82,7 @@ impl Region {
         service.signs().await;
         Replica {
             service,
+            ops: Service::at(ops_url, self.mail_dir.clone(), String::new()),
             _trigger: trigger,
         }
     }
@@ -81,7 +96,9 @@ impl Region {
         Some(match name {
             "LISTEN_ADDR" | "OPS_LISTEN_ADDR" => "127.0.0.1:0".to_owned(),
             "DATABASE_URL" => self.database.url().to_owned(),
-            "IDENTITY_SECRET_KEYS" => SECRET.to_owned(),
+            "IDENTITY_SECRET_KEYS" => self.secret.clone(),
+            "REDIS_URL" => addresses.redis,
+            limit if limit.starts_with("RATE_LIMIT_") && !self.limited => "1000000/1s".to_owned(),
             "VAULT_URL" => addresses.api.vault,
             "VAULT_CA_FILE" => addresses.ca_file.display().to_string(),
             "CLIENT_CERT_FILE" => file("tls/identity.pem"),
@@ -94,6 +111,25 @@ impl Region {
             "BCRYPT_COST" => "4".to_owned(),
             _ => return None,
         })
+    }
+}
+
+impl Replica {
+    pub(crate) async fn metrics(&self) -> String {
+        sent(self.ops.request(Method::GET, "/metrics")).await.text
+    }
+
+    /// Waits until `/readyz` says what `holds` wants.
+    pub(crate) async fn readiness_until(&self, what: &str, holds: impl Fn(&Value) -> bool) {
+        let asked = async || {
+            let answer = sent(self.ops.request(Method::GET, "/readyz")).await;
+            if holds(&answer.json()) {
+                Ok(())
+            } else {
+                Err(answer.text)
+            }
+        };
+        until(what, PATIENCE, asked).await.expect("readyz says so");
     }
 }
 

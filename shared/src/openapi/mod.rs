@@ -7,6 +7,7 @@
 )]
 
 mod examples;
+mod limits;
 mod normal;
 mod requests;
 mod responses;
@@ -23,12 +24,14 @@ use crate::problem::Case;
 pub type Scheme = (&'static str, &'static [Case]);
 
 /// The document of a service, as `/openapi.json` serves it. A pure function: no settings, no sockets.
+/// `limited` are the ids of the operations that a gate of the edge answers 429 for.
 ///
 /// # Panics
 /// When poem-openapi writes something else than JSON.
 pub fn document<T: OpenApi, W: Webhook>(
     service: &OpenApiService<T, W>,
     schemes: &[Scheme],
+    limited: &[&str],
 ) -> Value {
     let mut document: Value =
         serde_json::from_str(&service.spec()).expect("poem-openapi writes JSON");
@@ -36,7 +39,8 @@ pub fn document<T: OpenApi, W: Webhook>(
     document["servers"] = json!([{"url": "/"}]);
     normal::names(&mut document);
     requests::refuse_unknown_fields(&mut document);
-    responses::list_failures(&mut document, schemes);
+    responses::list_failures(&mut document, schemes, limited);
+    limits::show(&mut document, limited);
     examples::spread(&mut document);
     document.sort_all_objects();
     document
@@ -51,8 +55,9 @@ pub fn text(document: &Value) -> String {
 pub fn print<T: OpenApi, W: Webhook>(
     service: &OpenApiService<T, W>,
     schemes: &[Scheme],
+    limited: &[&str],
 ) -> ExitCode {
-    let document = document(service, schemes);
+    let document = document(service, schemes, limited);
     let mut missing = missing(&document);
     missing.extend(listed_twice(&service.spec()));
     if missing.is_empty() {

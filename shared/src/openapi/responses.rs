@@ -5,10 +5,10 @@ use poem_openapi::registry::Registry;
 use poem_openapi::types::Type;
 use serde_json::{Map, Value, json};
 
-use super::{Scheme, operations_mut};
+use super::{Scheme, limits::is_limited, operations_mut};
 use crate::problem::{
     self, Body, Case, EXAMPLE_ID, INVALID_REQUEST, MALFORMED_JSON, MEDIA_TYPE, PAYLOAD_TOO_LARGE,
-    REQUEST_TIMEOUT, UNAUTHORIZED, UNSUPPORTED_MEDIA_TYPE, described, read_described,
+    RATE_LIMITED, REQUEST_TIMEOUT, UNAUTHORIZED, UNSUPPORTED_MEDIA_TYPE, described, read_described,
 };
 
 const WITH_BODY: [Case; 5] = [
@@ -21,7 +21,7 @@ const WITH_BODY: [Case; 5] = [
 
 /// Adds the cases of the framework, an example for each listed code, a name for each plain success,
 /// and one `default` for what is listed nowhere.
-pub(super) fn list_failures(document: &mut Value, schemes: &[Scheme]) {
+pub(super) fn list_failures(document: &mut Value, schemes: &[Scheme], limited: &[&str]) {
     let mut registry = Registry::new();
     Body::register(&mut registry);
     for (name, schema) in &registry.schemas {
@@ -36,7 +36,7 @@ pub(super) fn list_failures(document: &mut Value, schemes: &[Scheme]) {
     });
     let mut shared = Map::new();
     for operation in operations_mut(document) {
-        for case in framework_cases(operation, schemes) {
+        for case in framework_cases(operation, schemes, limited) {
             add(&mut operation["responses"], case);
         }
         let responses = operation["responses"].as_object_mut().into_iter().flatten();
@@ -48,8 +48,11 @@ pub(super) fn list_failures(document: &mut Value, schemes: &[Scheme]) {
     document["components"]["examples"] = Value::Object(shared);
 }
 
-fn framework_cases(operation: &Value, schemes: &[Scheme]) -> Vec<Case> {
+fn framework_cases(operation: &Value, schemes: &[Scheme], limited: &[&str]) -> Vec<Case> {
     let mut cases = Vec::new();
+    if is_limited(operation, limited) {
+        cases.push(RATE_LIMITED);
+    }
     if operation.get("requestBody").is_some() {
         cases.extend(WITH_BODY);
     } else if operation.get("parameters").is_some() {

@@ -36,6 +36,8 @@ pub const UNSUPPORTED_MEDIA_TYPE: Case = Case::new(
     "unsupported_media_type",
     "The body must be application/json",
 );
+/// The client came too often; what it asked for has not been looked at.
+pub const RATE_LIMITED: Case = Case::new(429, "rate_limited", "Too many requests");
 /// A bug, or a state that nobody foresaw.
 pub const INTERNAL: Case = Case::new(500, "internal", "Something went wrong on our side");
 /// Something this service needs is away; nothing was done.

@@ -166,7 +166,7 @@ impl Details {
 }
 
 /// Rounded up, and never 0: a client that trusts the header must not come too early.
-fn whole_seconds(duration: Duration) -> u64 {
+pub fn whole_seconds(duration: Duration) -> u64 {
     (duration.as_secs() + u64::from(duration.subsec_nanos() > 0)).max(1)
 }
 

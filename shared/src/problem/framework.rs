@@ -23,8 +23,11 @@ pub(crate) struct Framework<'a> {
 }
 
 impl Framework<'_> {
-    /// The problem behind an error that no failure enum made.
+    /// The problem that an error carries, or the one behind an error that no failure enum made.
     pub(crate) fn details(self, error: &poem::Error) -> Details {
+        if let Some(details) = error.data::<Details>() {
+            return details.clone();
+        }
         if error.is::<NotFoundError>() {
             return Details::new(&NOT_FOUND, "No operation has this path.");
         }

@@ -22,10 +22,10 @@ use poem_openapi::types::Type;
 
 pub use cases::{
     FORBIDDEN, INTERNAL, INVALID_REQUEST, MALFORMED_JSON, MALFORMED_REQUEST, METHOD_NOT_ALLOWED,
-    NOT_FOUND, PAYLOAD_TOO_LARGE, REQUEST_TIMEOUT, TIMED_OUT, UNAUTHORIZED, UNAVAILABLE,
-    UNSUPPORTED_MEDIA_TYPE,
+    NOT_FOUND, PAYLOAD_TOO_LARGE, RATE_LIMITED, REQUEST_TIMEOUT, TIMED_OUT, UNAUTHORIZED,
+    UNAVAILABLE, UNSUPPORTED_MEDIA_TYPE,
 };
-pub use details::{Body, FieldError, InvalidRequest};
+pub use details::{Body, FieldError, InvalidRequest, whole_seconds};
 pub use unexpected::Unexpected;
 
 pub(crate) use details::{Details, EXAMPLE_ID};

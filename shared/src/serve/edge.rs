@@ -2,6 +2,8 @@
 //! answer the security headers; every failure, whoever made it, becomes a problem.
 
 use std::any::Any;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::pin::Pin;
 use std::sync::Arc;
 
 use poem::endpoint::BoxEndpoint;
@@ -12,6 +14,7 @@ use poem::{Endpoint, EndpointExt, IntoEndpoint, Request, Response};
 use serde_json::Value;
 use tokio::time::{Instant, timeout};
 
+use super::client_address::{ClientAddress, TrustedProxies};
 use super::limits::Limits;
 use super::operations::{Matched, Operations};
 use super::peer::Peer;
@@ -29,12 +32,18 @@ const HEADER_TOO_LARGE: Case = Case::new(
     "The request has too many header fields",
 );
 
+/// Whether the operation of that name answers this client at all.
+type Gate = Box<dyn Fn(&str, ClientAddress) -> Admission + Send + Sync>;
+type Admission = Pin<Box<dyn Future<Output = poem::Result<()>> + Send>>;
+
 /// An endpoint with everything around it that all services share. Give it to [`super::Server::run`].
 pub struct Edge {
     endpoint: BoxEndpoint<'static>,
     operations: Operations,
     explorer: Option<Explorer>,
     limits: Limits,
+    trusted_proxies: TrustedProxies,
+    gate: Option<Gate>,
     quiet: bool,
 }
 
@@ -50,6 +59,8 @@ impl Edge {
             operations: Operations::of(document),
             explorer: None,
             limits: Limits::default(),
+            trusted_proxies: TrustedProxies::default(),
+            gate: None,
             quiet: false,
         }
     }
@@ -59,6 +70,30 @@ impl Edge {
     pub fn with_explorer(self, document: &Value) -> Self {
         Self {
             explorer: Some(Explorer::new(document)),
+            ..self
+        }
+    }
+
+    #[must_use]
+    pub(super) fn with_trusted_proxies(self, trusted_proxies: TrustedProxies) -> Self {
+        Self {
+            trusted_proxies,
+            ..self
+        }
+    }
+
+    /// Asks `gate` with the operation's id before the request's body is read: who is refused costs nothing
+    /// more. Its future runs in the request's scope.
+    #[must_use]
+    pub fn with_gate<F, W>(self, gate: F) -> Self
+    where
+        F: Fn(&str, ClientAddress) -> W + Send + Sync + 'static,
+        W: Future<Output = poem::Result<()>> + Send + 'static,
+    {
+        Self {
+            gate: Some(Box::new(move |operation, client| {
+                Box::pin(gate(operation, client))
+            })),
             ..self
         }
     }
@@ -86,13 +121,22 @@ impl Edge {
         }
     }
 
-    async fn answer(&self, request: Request, matched: Matched<'_>) -> Result<Response, Details> {
+    async fn answer(
+        &self,
+        mut request: Request,
+        matched: Matched<'_>,
+        client: ClientAddress,
+    ) -> Result<Response, Details> {
         self.check_header(&request)?;
         if let Some(page) = self.explorer.as_ref().and_then(|it| it.answer(&request)) {
             return Ok(page);
         }
         let request = match matched.operation {
-            Some(_) => self.with_body(request).await?,
+            Some(operation) => {
+                self.admit(&operation.id, client).await?;
+                request.set_data(client);
+                self.with_body(request).await?
+            }
             // Nothing will read it: 404 and 405 do not wait for a body.
             None => request,
         };
@@ -106,17 +150,24 @@ impl Edge {
                 Some(details) => Err(details.clone()),
                 None => Ok(response),
             },
-            Ok(Err(error)) => match error.data::<Details>() {
-                Some(details) => Err(details.clone()),
-                None if error.is_from_response() => Ok(error.into_response()),
-                None => Err(framework.details(&error)),
-            },
+            Ok(Err(error)) if error.data::<Details>().is_none() && error.is_from_response() => {
+                Ok(error.into_response())
+            }
+            Ok(Err(error)) => Err(framework.details(&error)),
             Err(_) => Err(Details::new(
                 &TIMED_OUT,
                 "It was given up; whether it took effect is not known.",
             )
             .caused_by("the total time limit passed")),
         }
+    }
+
+    async fn admit(&self, operation: &str, client: ClientAddress) -> Result<(), Details> {
+        let Some(gate) = &self.gate else {
+            return Ok(());
+        };
+        let asked = gate(operation, client).await;
+        asked.map_err(|error| Framework::default().details(&error))
     }
 
     /// RFC 9112 §3.2: an HTTP/1.1 request has exactly one `Host`. hyper limits the fields of HTTP/1.1
@@ -168,18 +219,22 @@ impl Endpoint for Edge {
         let matched = self
             .operations
             .matching(request.method(), request.uri().path());
+        let peer = request.data::<Arc<Peer>>().cloned();
         let seen = Seen {
             started: Instant::now(),
             operation: self.name(&request, matched),
             method: known_method(&request),
-            peer: request.data::<Arc<Peer>>().cloned(),
+            client: self.client(&request, peer.as_deref()),
+            peer,
         };
-        let answered = Arc::clone(&scope).run(self.answer(request, matched)).await;
+        let answering = self.answer(request, matched, seen.client);
+        let answered = Arc::clone(&scope).run(answering).await;
         let (mut response, problem) = match answered {
             Ok(response) => (response, None),
             Err(details) => (details.render(scope.request_id()), Some(details)),
         };
         let headers = response.headers_mut();
+        headers.extend(scope.take_headers());
         security_headers::set(headers);
         let id = HeaderValue::from_str(scope.request_id()).expect("hex is a header value");
         headers.insert("x-request-id", id);
@@ -193,10 +248,18 @@ struct Seen<'a> {
     started: Instant,
     operation: &'a str,
     method: &'static str,
+    client: ClientAddress,
     peer: Option<Arc<Peer>>,
 }
 
 impl Edge {
+    /// A request without a peer is one that a test made without a socket.
+    fn client(&self, request: &Request, peer: Option<&Peer>) -> ClientAddress {
+        let nobody = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
+        let peer = peer.map_or(nobody, |it| it.address);
+        ClientAddress::of(peer, request.headers(), &self.trusted_proxies)
+    }
+
     /// The one line per request. Never the path, which holds ids and what attackers send, nor query,
     /// headers or bodies.
     fn record(
@@ -228,6 +291,7 @@ impl Edge {
                         .peer
                         .as_ref()
                         .map(|it| tracing::field::display(it.address.ip())),
+                    client = %seen.client.ip(),
                     caller = seen.peer.as_ref().and_then(|it| it
                         .certificate
                         .as_ref()?

@@ -12,6 +12,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
+use super::client_address::TrustedProxies;
 use super::connection::Host;
 use super::edge::Edge;
 use super::limits::Limits;
@@ -31,6 +32,7 @@ pub struct Server {
     local: SocketAddr,
     limits: Limits,
     tls: Option<Arc<ServerConfig>>,
+    trusted_proxies: TrustedProxies,
 }
 
 impl Server {
@@ -43,6 +45,7 @@ impl Server {
             local,
             limits,
             tls: None,
+            trusted_proxies: TrustedProxies::default(),
         })
     }
 
@@ -51,6 +54,15 @@ impl Server {
     pub fn with_tls(self, config: Arc<ServerConfig>) -> Self {
         Self {
             tls: Some(config),
+            ..self
+        }
+    }
+
+    /// Whose `X-Forwarded-For` tells a client's address; without a word it is nobody's.
+    #[must_use]
+    pub fn with_trusted_proxies(self, trusted_proxies: TrustedProxies) -> Self {
+        Self {
+            trusted_proxies,
             ..self
         }
     }
@@ -67,7 +79,9 @@ impl Server {
         let drain = self.limits.drain;
         let permits = Arc::new(Semaphore::new(allowed));
         let host = Arc::new(Host {
-            edge: edge.with_limits(self.limits.clone()),
+            edge: edge
+                .with_limits(self.limits.clone())
+                .with_trusted_proxies(self.trusted_proxies),
             limits: self.limits,
             tls: self.tls,
             local: self.local,

@@ -9,6 +9,7 @@
 //! a bare 400 or 431, and a single client may hold all connections; a proxy in front limits those.
 
 mod activity;
+mod client_address;
 mod connection;
 mod edge;
 mod json;
@@ -26,6 +27,7 @@ mod tls;
 
 pub(crate) use json_text::parse as strict_json;
 
+pub use client_address::{ClientAddress, Network, TrustedProxies};
 pub use edge::Edge;
 pub use json::Json;
 pub use limits::Limits;

@@ -3,9 +3,9 @@
 
 use std::fmt::Display;
 use std::future::Future;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use poem::http::HeaderMap;
+use poem::http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::random;
 
@@ -22,6 +22,7 @@ pub struct RequestScope {
     span_id: String,
     flags: String,
     user_id: OnceLock<String>,
+    headers: Mutex<HeaderMap>,
 }
 
 impl RequestScope {
@@ -40,6 +41,7 @@ impl RequestScope {
             span_id: hex::encode(random::bytes::<8>()),
             flags,
             user_id: OnceLock::new(),
+            headers: Mutex::default(),
         })
     }
 
@@ -72,6 +74,17 @@ impl RequestScope {
     pub fn set_user(&self, id: impl Display) {
         // The first one stays: a request has one caller.
         let _ = self.user_id.set(id.to_string());
+    }
+
+    /// Puts a header on the answer, whatever answer it becomes: a problem is written after the handler has
+    /// returned, and keeps nothing else of what a layer set.
+    pub fn answer_with(&self, name: HeaderName, value: HeaderValue) {
+        let mut headers = self.headers.lock().unwrap_or_else(PoisonError::into_inner);
+        headers.insert(name, value);
+    }
+
+    pub(super) fn take_headers(&self) -> HeaderMap {
+        std::mem::take(&mut *self.headers.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     pub(super) fn user_id(&self) -> Option<&str> {

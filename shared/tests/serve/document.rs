@@ -12,7 +12,7 @@ use crate::api::service;
 const REVOKED: Case = Case::new(401, "token_revoked", "The token was revoked");
 
 fn document() -> Value {
-    openapi::document(&service(&Arc::default()), &[("bearer", &[REVOKED])])
+    openapi::document(&service(&Arc::default()), &[("bearer", &[REVOKED])], &[])
 }
 
 #[test]
@@ -107,7 +107,7 @@ impl Bare {
 
 #[test]
 fn what_an_operation_lacks_is_named() {
-    let document = openapi::document(&OpenApiService::new(Bare, "Bare", "1"), &[]);
+    let document = openapi::document(&OpenApiService::new(Bare, "Bare", "1"), &[], &[]);
     assert_eq!(
         openapi::missing(&document),
         [

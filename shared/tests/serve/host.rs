@@ -57,10 +57,15 @@ impl Host {
         Self::start(bind(limits).await, edge, Arc::default())
     }
 
+    /// Serves another edge as the server says.
+    pub(crate) fn of(server: Server, edge: Edge) -> Self {
+        Self::start(server, edge, Arc::default())
+    }
+
     fn run(server: Server) -> Self {
         let gate = Arc::new(Gate::default());
         let api = service(&gate);
-        let document = openapi::document(&api, &[]);
+        let document = openapi::document(&api, &[], &[]);
         let edge = Edge::new(api, &document).with_explorer(&document);
         Self::start(server, edge, gate)
     }

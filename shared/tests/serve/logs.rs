@@ -84,6 +84,7 @@ async fn each_request_is_one_line_with_its_operation_status_and_user() {
         " trace_id=\"4bf92f3577b34da6a3ce929d0e0e4736\"",
         " user.id=\"ada\"",
         " peer=127.0.0.1",
+        " client=127.0.0.1",
     ] {
         assert!(line.contains(part), "{part} is missing in {line}");
     }

@@ -5,6 +5,8 @@ mod answers;
 #[cfg(test)]
 mod api;
 #[cfg(test)]
+mod clients;
+#[cfg(test)]
 mod document;
 #[cfg(test)]
 mod drain;

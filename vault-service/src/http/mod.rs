@@ -28,18 +28,18 @@ const SCHEMES: &[openapi::Scheme] = &[("service_token", caller::CallerRejected::
 
 /// The OpenAPI document. Needs no settings and no sockets.
 pub fn document() -> Value {
-    openapi::document(&service(), SCHEMES)
+    openapi::document(&service(), SCHEMES, &[])
 }
 
 /// The subcommand `openapi`: prints the document, or says what is missing in it.
 pub fn print_document() -> ExitCode {
-    openapi::print(&service(), SCHEMES)
+    openapi::print(&service(), SCHEMES, &[])
 }
 
 /// What the API port serves.
 pub(crate) fn api(vault: Arc<Vault>) -> Edge {
     let service = service();
-    let document = openapi::document(&service, SCHEMES);
+    let document = openapi::document(&service, SCHEMES, &[]);
     Edge::new(service.data(vault), &document)
 }
 

@@ -60,6 +60,7 @@ async fn started(progress: Progress) -> Result<Stack, Failure> {
         .binaries(binaries)
         .set("ALLOW_WEAK_BCRYPT_FOR_TESTS", "yes")
         .set("BCRYPT_COST", "4")
+        .loose_rate_limits()
         .servers_of_the_environment()
         .progress(progress)
         .start()

@@ -33,7 +33,12 @@ const EXPECTED: [Expected; 3] = [
             "ISSUER",
             "IDENTITY_JWKS_URL",
         ],
-        garbled: &["LISTEN_ADDR", "OPS_LISTEN_ADDR", "LOG_LEVEL"],
+        garbled: &[
+            "LISTEN_ADDR",
+            "OPS_LISTEN_ADDR",
+            "LOG_LEVEL",
+            "TRUSTED_PROXIES",
+        ],
     },
     Expected {
         service: Service::Identity,
@@ -47,6 +52,7 @@ const EXPECTED: [Expected; 3] = [
             "ISSUER",
             "MAIL_DIR",
             "MAIL_FROM",
+            "REDIS_URL",
         ],
         garbled: &[
             "LISTEN_ADDR",
@@ -59,6 +65,15 @@ const EXPECTED: [Expected; 3] = [
             "BCRYPT_COST",
             "SESSION_IDLE",
             "SESSION_MAX",
+            "TRUSTED_PROXIES",
+            "REDIS_CA_FILE",
+            "REDIS_TIMEOUT",
+            "RATE_LIMIT_SIGNUP",
+            "RATE_LIMIT_VERIFY_EMAIL",
+            "RATE_LIMIT_RESEND_VERIFICATION",
+            "RATE_LIMIT_CANCEL_SIGNUP",
+            "RATE_LIMIT_LOGIN",
+            "RATE_LIMIT_REFRESH",
         ],
     },
     Expected {
@@ -72,7 +87,13 @@ const EXPECTED: [Expected; 3] = [
             "CLIENT_KEY_FILE",
             "SERVICE_KEY_FILE",
         ],
-        garbled: &["LISTEN_ADDR", "OPS_LISTEN_ADDR", "LOG_LEVEL", "VAULT_URL"],
+        garbled: &[
+            "LISTEN_ADDR",
+            "OPS_LISTEN_ADDR",
+            "LOG_LEVEL",
+            "VAULT_URL",
+            "TRUSTED_PROXIES",
+        ],
     },
 ];
 

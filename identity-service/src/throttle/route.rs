@@ -1,0 +1,40 @@
+//! Which operations are limited, and how much by default.
+
+/// An operation that answers a client only so often.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Route {
+    /// As the API document names it; also the name of the policy in `RateLimit-Policy`.
+    pub(crate) operation: &'static str,
+    /// The variable that sets the limit.
+    pub(crate) setting: &'static str,
+    pub(crate) default: &'static str,
+}
+
+const fn route(operation: &'static str, setting: &'static str, default: &'static str) -> Route {
+    Route {
+        operation,
+        setting,
+        default,
+    }
+}
+
+/// Every operation that asks for no access token, except the public keys. Where passwords are guessed or
+/// mail is sent the limits are narrow; mailed tokens and refresh tokens cannot be guessed, so theirs only
+/// bound the work, and leave room for an office behind one address.
+pub(crate) const ROUTES: &[Route] = &[
+    route("signup", "RATE_LIMIT_SIGNUP", "5/15m"),
+    route("verify_email", "RATE_LIMIT_VERIFY_EMAIL", "20/15m"),
+    route(
+        "resend_verification",
+        "RATE_LIMIT_RESEND_VERIFICATION",
+        "5/15m",
+    ),
+    route("cancel_signup", "RATE_LIMIT_CANCEL_SIGNUP", "20/15m"),
+    route("login", "RATE_LIMIT_LOGIN", "5/15m"),
+    route("refresh", "RATE_LIMIT_REFRESH", "120/1m"),
+];
+
+/// Their ids, for the API document.
+pub(crate) fn limited_operations() -> Vec<&'static str> {
+    ROUTES.iter().map(|route| route.operation).collect()
+}
