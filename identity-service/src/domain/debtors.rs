@@ -122,8 +122,9 @@ mod tests {
         /// Against a table that forgets nothing.
         #[test]
         fn a_small_table_lets_nothing_through_that_a_boundless_one_would_not(
-            requests in prop::collection::vec((0u8..40, 0u64..200_000_000), 1..400),
-            most in 1usize..20,
+            // Fewer places than clients, and requests far quicker than debts are paid off.
+            requests in prop::collection::vec((0u8..10, 0u64..20_000_000), 1..400),
+            most in 1usize..8,
         ) {
             let mut small = Debtors::new(limit(), most);
             let mut now = 1;
