@@ -100,7 +100,7 @@ pub(crate) fn dummy_hash(cost: u32) -> String {
 
 fn weakness(secret: &str, address: Option<&EmailAddress>) -> Option<String> {
     let estimated: String = secret.chars().take(ESTIMATED).collect();
-    let address = address.map(EmailAddress::normalised).unwrap_or_default();
+    let address = address.map(EmailAddress::typed).unwrap_or_default();
     let hints: Vec<&str> = address.split('@').chain([address]).collect();
     let estimate = zxcvbn(&estimated, &hints);
     if estimate.score() >= Score::Three {

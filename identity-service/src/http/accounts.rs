@@ -33,7 +33,8 @@ const EXAMPLE_TOKEN: &str = "kst_v_4ZbQ0mJt3rC1oVn8yPqXk2uHs6dLgWfAeTiBzRx7NcM";
 #[derive(Object)]
 #[oai(example)]
 struct Signup {
-    /// Where the confirmation goes. At most 254 bytes.
+    /// Where the confirmation goes. At most 254 bytes; the local part without quotes, the domain in its own
+    /// script or in ASCII.
     #[oai(validator(max_length = 254))]
     email: String,
     /// 15 to 1,024 bytes of any kind, hard to guess; there are no rules about its composition. Compared in

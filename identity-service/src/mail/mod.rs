@@ -66,7 +66,7 @@ impl Mailer {
         let Self(settings) = self;
         let text = settings.locale.write(&settings.app_url, letter, occasion);
         let unfit = || Unsendable::Refused("the address does not fit a mail");
-        let to: Address = to.typed().parse().map_err(|_| unfit())?;
+        let to: Address = to.mailbox().parse().map_err(|_| unfit())?;
         let message = Message::builder()
             .from(settings.from.clone())
             .to(Mailbox::new(None, to))

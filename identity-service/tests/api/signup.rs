@@ -50,7 +50,7 @@ async fn sign_ups_for_one_address_never_touch_each_other_and_the_confirmed_one_w
     let before = identity.mailed_sign_up(&email, OTHER_PASSWORD).await;
     let owners = identity.mailed_sign_up(&email, PASSWORD).await;
     let after = identity
-        .mailed_sign_up(&email.to_uppercase(), OTHER_PASSWORD)
+        .mailed_sign_up(&email.replace("somebody", "SomeBody"), OTHER_PASSWORD)
         .await;
 
     assert_eq!(identity.verify(&owners).await.status, 200);
@@ -132,6 +132,31 @@ async fn bodies_of_another_shape_are_refused() {
     }
     identity.outbox_worked_off().await;
     assert!(identity.mails(&email).is_empty());
+}
+
+#[tokio::test]
+async fn a_domain_in_its_own_script_and_in_ascii_is_one_account() {
+    let identity = Service::of_the_test_run();
+    let somebody = somebody();
+    let local = somebody.split('@').next().expect("an address");
+    let (typed, ascii) = (
+        format!("{local}@bücher.test"),
+        format!("{local}@xn--bcher-kva.test"),
+    );
+    assert_eq!(identity.sign_up(&typed, PASSWORD).await.status, 202);
+    // Mail goes to the name that mail servers look up.
+    let mail = identity.mail_number(&ascii, 1).await;
+    assert_eq!(identity.verify(&token(&mail)).await.status, 200);
+    let other = format!("{local}@BU\u{308}CHER.test");
+    for spelling in [&typed, &ascii, &other] {
+        assert!(identity.logs_in(spelling, PASSWORD).await, "{spelling}");
+    }
+    let tokens = identity.login(&ascii, PASSWORD).await.tokens();
+    assert_eq!(identity.me(&tokens.access).await.json()["email"], *typed);
+    // A sign-up in the other spelling is one for an account that is there.
+    identity.sign_up(&ascii, OTHER_PASSWORD).await;
+    let notice = identity.mail_number(&ascii, 2).await;
+    assert!(notice.text.contains("You have an account already"));
 }
 
 #[tokio::test]
