@@ -1,7 +1,6 @@
 //! Who waits behind a pending sign-up, and from where they came: sealed until the address is confirmed.
 
 use serde::{Deserialize, Serialize};
-use shared::problem::Unexpected;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
@@ -13,39 +12,39 @@ use crate::{
 };
 
 /// Personal data: no `Debug`.
-#[derive(Serialize, Deserialize)]
 pub(crate) struct Applicant {
+    pub(crate) address: EmailAddress,
+    /// The network of the sign-up itself: what its mail must show, whoever asks for the mail.
+    pub(crate) network: String,
+}
+
+/// What is sealed of it.
+#[derive(Serialize, Deserialize)]
+struct Text {
     /// The address as it was typed.
     email: String,
-    /// The network of the sign-up itself: what its mail must show, whoever asks for the mail.
     network: String,
 }
 
 impl Applicant {
-    pub(crate) fn new(address: &EmailAddress, network: String) -> Self {
-        Self {
-            email: address.typed().to_owned(),
-            network,
-        }
-    }
-
     pub(crate) fn sealed(&self, outbox: &Opened, pending_id: Uuid) -> Vec<u8> {
-        let json = Zeroizing::new(serde_json::to_vec(self).expect("texts are always JSON"));
+        let text = Text {
+            email: self.address.typed().to_owned(),
+            network: self.network.clone(),
+        };
+        let json = Zeroizing::new(serde_json::to_vec(&text).expect("texts are always JSON"));
         let place = Column::PendingApplicant.of(outbox.id, pending_id);
         outbox.key.seal(&place, &json).expect("an address is short")
     }
 
-    pub(crate) fn open(pending: &Pending, outbox: &Opened) -> Result<Self, Unexpected> {
-        let broken = || Unexpected::bug(format!("pending sign-up {} does not open", pending.id));
-        if pending.service_key_id != outbox.id {
-            return Err(broken());
+    /// `None` when the row was changed, which is logged here: it is nothing that a client can do something about,
+    /// so every caller goes on as if there were no such sign-up.
+    pub(crate) fn open(pending: &Pending, outbox: &Opened) -> Option<Self> {
+        let opened = Self::opened(pending, outbox);
+        if opened.is_none() {
+            tracing::error!(pending.id = %pending.id, "a pending sign-up was tampered with: it does not open");
         }
-        let place = Column::PendingApplicant.of(outbox.id, pending.id);
-        let json = outbox
-            .key
-            .open(&place, &pending.sealed)
-            .map_err(|error| broken().caused_by(error))?;
-        serde_json::from_slice(&json).map_err(|_| broken())
+        opened
     }
 
     /// When and from where the sign-up came.
@@ -56,8 +55,16 @@ impl Applicant {
         }
     }
 
-    pub(crate) fn address(&self) -> Result<EmailAddress, Unexpected> {
-        EmailAddress::parse(&self.email)
-            .ok_or_else(|| Unexpected::bug("the address of a pending sign-up is none"))
+    fn opened(pending: &Pending, outbox: &Opened) -> Option<Self> {
+        if pending.service_key_id != outbox.id {
+            return None;
+        }
+        let place = Column::PendingApplicant.of(outbox.id, pending.id);
+        let json = outbox.key.open(&place, &pending.sealed).ok()?;
+        let text: Text = serde_json::from_slice(&json).ok()?;
+        Some(Self {
+            address: EmailAddress::parse(&text.email)?,
+            network: text.network,
+        })
     }
 }

@@ -94,10 +94,11 @@ pub(crate) async fn signup(
     let (address, password) = prepare(identity, email, password).await?;
     let outbox = outbox_key::opened(identity, now).await?;
     let id = random::uuid_v7(now);
+    let email_index = identity.secrets.email_index(&address);
     let pending = Pending {
         id,
-        email_index: identity.secrets.email_index(&address),
-        sealed: Applicant::new(&address, network).sealed(&outbox, id),
+        email_index,
+        sealed: Applicant { address, network }.sealed(&outbox, id),
         service_key_id: outbox.id,
         password,
         created_at: now,

@@ -22,7 +22,8 @@ use crate::{
 
 #[derive(Debug, Error)]
 pub(crate) enum VerifyError {
-    /// Unknown, used, expired or overtaken by another sign-up: a client can do the same about each.
+    /// Unknown, used, expired, overtaken by another sign-up or tampered with in the database: a client can do the
+    /// same about each.
     #[error("Sign up again to get another mail.")]
     InvalidToken,
     #[error(transparent)]
@@ -100,9 +101,10 @@ async fn prepare(
     identity: &Identity,
     pending: &Pending,
     now: OffsetDateTime,
-) -> Result<Prepared, Unexpected> {
+) -> Result<Prepared, VerifyError> {
     let outbox = outbox_key::opened(identity, now).await?;
-    let address = Applicant::open(pending, &outbox)?.address()?;
+    let applicant = Applicant::open(pending, &outbox).ok_or(VerifyError::InvalidToken)?;
+    let address = applicant.address;
     let (stored, key) = PersonKey::create(identity, UserId::new(pending.id), now).await?;
     let place = Column::AccountEmail.of(pending.id, pending.id);
     let email_sealed = key

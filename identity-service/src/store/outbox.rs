@@ -20,6 +20,8 @@ pub(crate) enum Content {
     Errand(Sealed),
     /// What happened to a person's account.
     Notice(Waiting),
+    /// Tampered with, or of a newer version of this service.
+    Unknown,
 }
 
 /// Bytes under a key of the service's own.
@@ -40,6 +42,7 @@ pub(crate) async fn insert(db: &impl GenericClient, message: &Message) -> Result
     let (sealed, waiting) = match &message.content {
         Content::Errand(sealed) => (Some(sealed), None),
         Content::Notice(waiting) => (None, Some(waiting)),
+        Content::Unknown => (None, None),
     };
     let device = waiting.and_then(|it| it.device_sealed.as_deref());
     db.execute_typed(
@@ -93,15 +96,16 @@ pub(crate) async fn delete(db: &impl GenericClient, id: Uuid) -> Result<(), Unex
 
 fn read(row: &Row) -> Result<Message, Unexpected> {
     let id: Uuid = row.try_get("message_id")?;
-    // A newer version of this service may have more kinds.
-    let unknown = || Unexpected::bug(format!("message {id} is of no kind that is known"));
     let user_id: Option<Uuid> = row.try_get("user_id")?;
     let content = match user_id {
-        Some(user_id) => Content::Notice(Waiting {
-            user_id: UserId::new(user_id),
-            notice: Notice::from_name(row.try_get("notice")?).ok_or_else(unknown)?,
-            device_sealed: row.try_get("device_sealed")?,
-        }),
+        Some(user_id) => match Notice::from_name(row.try_get("notice")?) {
+            Some(notice) => Content::Notice(Waiting {
+                user_id: UserId::new(user_id),
+                notice,
+                device_sealed: row.try_get("device_sealed")?,
+            }),
+            None => Content::Unknown,
+        },
         None => Content::Errand(Sealed {
             bytes: row.try_get("sealed")?,
             service_key_id: row.try_get("service_key_id")?,

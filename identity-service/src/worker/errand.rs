@@ -29,9 +29,9 @@ pub(super) async fn run(
     key: &Opened,
     now: OffsetDateTime,
 ) -> Result<&'static str, Unsendable> {
-    // It may be of a newer version of this service, so it is left for another try.
+    // Tampered with, or of a newer version of this service: never sent, and left for another try.
     let errand = Errand::open(message_id, sealed, key)
-        .ok_or_else(|| Unexpected::bug(format!("message {message_id} does not open")))?;
+        .ok_or_else(|| Unexpected::bug("the message does not open"))?;
     match errand {
         Errand::Signup { pending_id } => signed_up(identity, pending_id, key, now).await,
         Errand::Resend { email } => asked_again(identity, &email, key, now).await,
@@ -52,10 +52,11 @@ async fn signed_up(
     let Some(pending) = found else {
         return Ok("the sign-up is gone: no mail");
     };
-    let applicant = Applicant::open(&pending, key)?;
-    let address = applicant.address()?;
-    if !has_account(identity, &address).await? {
-        let asked = ask_to_confirm(identity, &pending, key, now).await?;
+    let Some(applicant) = Applicant::open(&pending, key) else {
+        return Ok("the sign-up does not open: no mail");
+    };
+    if !has_account(identity, &applicant.address).await? {
+        let asked = ask_to_confirm(identity, &pending, &applicant, now).await?;
         return Ok(if asked {
             "signed up: a confirmation is asked for"
         } else {
@@ -64,7 +65,7 @@ async fn signed_up(
     }
     let mail = Mail {
         id: pending.id,
-        to: &address,
+        to: &applicant.address,
         letter: Letter::SomebodySignedUp,
         occasion: applicant.occasion(&pending),
     };
@@ -97,7 +98,10 @@ async fn asked_again(
         pending_signups::newest(&*db, &indexes, AGAIN, now).await?
     };
     for pending in &waiting {
-        if !ask_to_confirm(identity, pending, key, now).await? {
+        let Some(applicant) = Applicant::open(pending, key) else {
+            continue;
+        };
+        if !ask_to_confirm(identity, pending, &applicant, now).await? {
             return Ok("asked again, more often than is answered: not every mail went");
         }
     }
@@ -112,10 +116,9 @@ async fn asked_again(
 async fn ask_to_confirm(
     identity: &Identity,
     pending: &Pending,
-    key: &Opened,
+    applicant: &Applicant,
     now: OffsetDateTime,
 ) -> Result<bool, Unsendable> {
-    let applicant = Applicant::open(pending, key)?;
     let token = MailToken::generate();
     let known = {
         let db = identity.pool.get().await?;
@@ -124,10 +127,9 @@ async fn ask_to_confirm(
     if !known {
         return Ok(true);
     }
-    let address = applicant.address()?;
     let mail = Mail {
         id: random::uuid_v7(now),
-        to: &address,
+        to: &applicant.address,
         letter: Letter::ConfirmAddress {
             token: token.expose(),
         },

@@ -40,7 +40,7 @@ pub(super) async fn run(identity: Arc<Identity>, mut shutdown: Shutdown) {
 }
 
 /// Takes one message; `false` when none is due. The key comes first: while the vault is away no message uses
-/// up its tries.
+/// up its tries. A message that fails waits for its next try, and those behind it do not wait for it.
 async fn one(identity: &Identity, now: OffsetDateTime) -> Result<bool, Unexpected> {
     let key = outbox_key::opened(identity, now).await?;
     let claimed = outbox::claim(&*identity.pool.get().await?, now, FIRST_WAIT).await?;
@@ -50,7 +50,10 @@ async fn one(identity: &Identity, now: OffsetDateTime) -> Result<bool, Unexpecte
     let late = now - message.created_at >= GIVE_UP;
     match decide(identity, &message, &key, now).await {
         Ok(done) => tracing::info!(message.id = %message.id, done, "mail decided"),
-        Err(Unsendable::Unexpected(error)) if !late => return Err(error),
+        Err(Unsendable::Unexpected(error)) if !late => {
+            tracing::error!(message.id = %message.id, error = error.chain(), "mail waits");
+            return Ok(true);
+        }
         Err(error) => tracing::error!(message.id = %message.id, %error, "mail given up"),
     }
     outbox::delete(&*identity.pool.get().await?, message.id).await?;
@@ -69,5 +72,6 @@ async fn decide(
         Content::Notice(waiting) => {
             notice::send(identity, message.id, waiting, message.created_at, now).await
         }
+        Content::Unknown => Err(Unexpected::bug("the message is of no kind that is known").into()),
     }
 }

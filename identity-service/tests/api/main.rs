@@ -15,6 +15,7 @@ mod logout;
 mod mail;
 mod me;
 mod no_enumeration;
+mod outbox;
 mod refresh;
 mod replica;
 mod service;

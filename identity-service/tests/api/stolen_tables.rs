@@ -1,7 +1,7 @@
 //! What a thief of the database gets, and what somebody who writes to it achieves.
 
 use crate::{
-    accounts::{OTHER_PASSWORD, PASSWORD, somebody},
+    accounts::{OTHER_PASSWORD, PASSWORD, invalid_token, somebody},
     replica::Region,
 };
 
@@ -41,18 +41,38 @@ async fn no_table_holds_an_address_a_password_or_a_token() {
 }
 
 #[tokio::test]
-async fn an_address_pasted_from_one_sign_up_into_another_is_refused() {
+async fn an_address_pasted_from_one_sign_up_into_another_confirms_neither() {
     let region = Region::new().await;
     let replica = region.start().await;
-    replica
-        .service
-        .mailed_sign_up(&somebody(), OTHER_PASSWORD)
-        .await;
-    let token = replica.service.mailed_sign_up(&somebody(), PASSWORD).await;
+    let identity = &replica.service;
+    let pasted = identity.mailed_sign_up(&somebody(), OTHER_PASSWORD).await;
+    let token = identity.mailed_sign_up(&somebody(), PASSWORD).await;
     let paste = "UPDATE pending_signups SET sealed =
                  (SELECT sealed FROM pending_signups ORDER BY created_at LIMIT 1)";
-    let db = replica.service.database().await;
+    let db = identity.database().await;
     db.execute(paste, &[]).await.expect("both rows are there");
-    assert_eq!(replica.service.verify(&token).await.status, 500);
-    assert_eq!(replica.service.count("accounts").await, 0);
+    assert_eq!(identity.verify(&token).await.problem(), invalid_token());
+    assert_eq!(identity.count("accounts").await, 0);
+    // The one that was copied is as it was.
+    assert_eq!(identity.verify(&pasted).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_sign_up_that_names_another_key_or_has_a_flipped_bit_cannot_be_confirmed() {
+    for tampering in [
+        "INSERT INTO service_keys SELECT gen_random_uuid(), 'another', wrapped_key, created_at FROM service_keys;
+         UPDATE pending_signups SET service_key_id = (SELECT key_id FROM service_keys WHERE purpose = 'another')",
+        "UPDATE pending_signups SET sealed = set_byte(sealed, 60, get_byte(sealed, 60) # 1)",
+        "UPDATE pending_signups SET sealed = ''",
+    ] {
+        let region = Region::new().await;
+        let replica = region.start().await;
+        let identity = &replica.service;
+        let token = identity.mailed_sign_up(&somebody(), PASSWORD).await;
+        let done = identity.database().await.batch_execute(tampering).await;
+        done.expect("the row is there");
+        assert_eq!(identity.verify(&token).await.problem(), invalid_token());
+        assert_eq!(identity.count("accounts").await, 0);
+        assert_eq!(identity.cancel(&token).await.status, 204);
+    }
 }
