@@ -83,19 +83,19 @@ impl SigningKeys {
     }
 }
 
-/// Makes missing keys, moves due ones, and takes over what the database holds then.
+/// Makes missing keys, moves due ones, replaces those that do not open, and takes over what opens then.
 pub(crate) async fn refresh(identity: &Identity, now: OffsetDateTime) -> Result<(), Unexpected> {
     let known = {
         let db = identity.pool.get().await?;
         store::discard_retired(&*db, forgotten_before(now)).await?;
         store::all(&*db).await?
     };
-    let keys = if needs_work(&known, now) {
-        rotate(identity, now).await?
-    } else {
-        known
-    };
-    load(identity, &keys, now).await
+    let (mut opened, broken) = open_all(identity, &known, now).await?;
+    if needs_work(&known, now) || !broken.is_empty() {
+        let keys = rotate(identity, &broken, now).await?;
+        (opened, _) = open_all(identity, &keys, now).await?;
+    }
+    take_over(identity, opened)
 }
 
 fn needs_work(keys: &[StoredKey], now: OffsetDateTime) -> bool {
@@ -108,8 +108,13 @@ fn active(keys: &[StoredKey]) -> Option<&StoredKey> {
     keys.iter().find(|key| key.state == KeyState::Active)
 }
 
-/// The vault is asked before the lock is taken; a key that turns out to be one too many is forgotten.
-async fn rotate(identity: &Identity, now: OffsetDateTime) -> Result<Vec<StoredKey>, Unexpected> {
+/// The vault is asked before the lock is taken; a key that turns out to be one too many is forgotten. It never
+/// hurts to sign with another key, so one that does not open retires at once, and the next takes its place.
+async fn rotate(
+    identity: &Identity,
+    broken: &[Uuid],
+    now: OffsetDateTime,
+) -> Result<Vec<StoredKey>, Unexpected> {
     let candidates = [
         generate(identity, now).await?,
         generate(identity, now).await?,
@@ -117,8 +122,11 @@ async fn rotate(identity: &Identity, now: OffsetDateTime) -> Result<Vec<StoredKe
     let mut db = identity.pool.get().await?;
     let transaction = db.transaction().await?;
     store::lock(&transaction).await?;
+    store::retire(&transaction, broken, now).await?;
     let known = store::all(&transaction).await?;
-    if active(&known).is_some_and(|key| key.activated_at.is_some_and(|at| is_due(at, now))) {
+    let waits = known.iter().any(|key| key.state == KeyState::Next);
+    if waits && active(&known).is_none_or(|key| key.activated_at.is_some_and(|at| is_due(at, now)))
+    {
         store::promote_next(&transaction, now).await?;
         tracing::info!("signing keys rotated");
     }
@@ -171,23 +179,44 @@ async fn generate(identity: &Identity, now: OffsetDateTime) -> Result<StoredKey,
     })
 }
 
-/// Takes over the stored keys. The vault is asked only for those not opened before.
-async fn load(
+/// The stored keys that open, and the ids of those still in use that do not. The vault is asked only for those not
+/// opened before; while it is away there is no telling which do.
+async fn open_all(
     identity: &Identity,
     stored: &[StoredKey],
     now: OffsetDateTime,
-) -> Result<(), Unexpected> {
+) -> Result<(Loaded, Vec<Uuid>), Unexpected> {
     let known = identity.signing.loaded().all;
-    let mut loaded = Loaded::default();
+    let (mut loaded, mut broken) = (Loaded::default(), Vec::new());
     for key in stored {
         let opened = match known.iter().find(|known| known.public.kid == key.kid) {
-            Some(known) => Arc::clone(known),
-            None => Arc::new(open(identity, key, now).await?),
+            Some(known) => Ok(Arc::clone(known)),
+            None => open(identity, key, now).await.map(Arc::new),
+        };
+        let opened = match opened {
+            Ok(opened) => opened,
+            Err(error) if error.is_unavailable() => return Err(error),
+            Err(error) => {
+                let (id, state) = (key.key_id, key.state.name());
+                tracing::warn!(key.id = %id, state, error = error.chain(), "a signing key does not open");
+                if key.state != KeyState::Retired {
+                    broken.push(id);
+                }
+                continue;
+            }
         };
         if key.state == KeyState::Active {
             loaded.active = Some(Arc::clone(&opened));
         }
         loaded.all.push(opened);
+    }
+    Ok((loaded, broken))
+}
+
+fn take_over(identity: &Identity, loaded: Loaded) -> Result<(), Unexpected> {
+    if loaded.active.is_none() {
+        // What is signed with now is better than nothing.
+        return Err(Unexpected::bug("no active signing key opens"));
     }
     *identity
         .signing

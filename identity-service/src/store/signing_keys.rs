@@ -73,6 +73,21 @@ pub(crate) async fn promote_next(
     Ok(())
 }
 
+/// Takes keys out of use, whatever their state.
+pub(crate) async fn retire(
+    db: &impl GenericClient,
+    key_ids: &[Uuid],
+    now: OffsetDateTime,
+) -> Result<(), Unexpected> {
+    db.execute_typed(
+        "UPDATE signing_keys SET state = 'retired', retired_at = $2
+         WHERE key_id = ANY($1) AND state <> 'retired'",
+        &[(&key_ids, Type::UUID_ARRAY), (&now, Type::TIMESTAMPTZ)],
+    )
+    .await?;
+    Ok(())
+}
+
 /// Removes keys that retired before `moment`.
 pub(crate) async fn discard_retired(
     db: &impl GenericClient,

@@ -98,3 +98,75 @@ async fn a_key_signs_after_it_was_published_and_stays_until_its_last_token_is_ov
     assert!(!last.contains(&old));
     assert_eq!(last.len(), 2);
 }
+
+/// Flips a bit of the text of keys in that state.
+fn flip(state: &str) -> String {
+    format!(
+        "UPDATE signing_keys SET sealed_seed = set_byte(sealed_seed, 60, get_byte(sealed_seed, 60) # 1)
+          WHERE state = '{state}'"
+    )
+}
+
+#[tokio::test]
+async fn a_waiting_key_that_does_not_open_is_replaced_and_the_active_one_signs_on() {
+    let region = Region::new().await;
+    let first = region.start().await;
+    let ada = first.service.person().await;
+    let tokens = first.service.logged_in(&ada).await;
+    let before = published(&first.service).await;
+    let db = first.service.database().await;
+    db.batch_execute(&flip("next")).await.expect("an update");
+    drop(first);
+
+    let second = region.start().await;
+    let identity = &second.service;
+    let after = published(identity).await;
+    let active = kid(&tokens.access);
+    assert_eq!(kid(&identity.logged_in(&ada).await.access), active);
+    assert_eq!(identity.me(&tokens.access).await.status, 200);
+    // One waits again, and it is not the one that does not open.
+    assert_eq!(after.len(), 2);
+    assert_eq!(before.intersection(&after).collect::<Vec<_>>(), [&active]);
+}
+
+#[tokio::test]
+async fn an_active_key_that_does_not_open_gives_its_place_to_the_one_that_waits() {
+    let region = Region::new().await;
+    let first = region.start().await;
+    let ada = first.service.person().await;
+    let lost = kid(&first.service.logged_in(&ada).await.access);
+    let before = published(&first.service).await;
+    let db = first.service.database().await;
+    db.batch_execute(&flip("active")).await.expect("an update");
+    drop(first);
+
+    let second = region.start().await;
+    let identity = &second.service;
+    let signs = kid(&identity.logged_in(&ada).await.access);
+    assert_ne!(signs, lost);
+    // Verifiers know it from before.
+    assert!(before.contains(&signs));
+    let after = published(identity).await;
+    assert!(after.len() == 2 && !after.contains(&lost));
+}
+
+#[tokio::test]
+async fn keys_in_each_others_place_are_both_replaced() {
+    let region = Region::new().await;
+    let first = region.start().await;
+    let ada = first.service.person().await;
+    let before = published(&first.service).await;
+    let swap =
+        "UPDATE signing_keys SET sealed_seed = other.sealed_seed, wrapped_key = other.wrapped_key
+                  FROM signing_keys AS other WHERE signing_keys.state <> other.state";
+    let db = first.service.database().await;
+    assert_eq!(db.execute(swap, &[]).await.expect("an update"), 2);
+    drop(first);
+
+    let second = region.start().await;
+    let after = published(&second.service).await;
+    assert_eq!(after.len(), 2);
+    assert!(before.is_disjoint(&after));
+    let tokens = second.service.logged_in(&ada).await;
+    assert_eq!(second.service.me(&tokens.access).await.status, 200);
+}
