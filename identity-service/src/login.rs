@@ -88,9 +88,10 @@ pub(crate) async fn login(
 ) -> Result<Tokens, LoginError> {
     // Asked first, so that a service that cannot sign yet says so to everybody alike.
     identity.signing.active()?;
-    let found = match EmailAddress::parse(&attempt.email) {
+    let address = EmailAddress::parse(&attempt.email);
+    let found = match &address {
         Some(address) => {
-            let indexes = identity.secrets.email_indexes(&address);
+            let indexes = identity.secrets.email_indexes(address);
             accounts::credentials(&*identity.pool.get().await?, &indexes).await?
         }
         // No account has it; the compare below is made all the same.
@@ -101,7 +102,9 @@ pub(crate) async fn login(
     let (credentials, password) = proven.ok_or(LoginError::InvalidCredentials)?;
     let user = credentials.user_id;
     let tokens = mint::open_session(identity, user, &["pwd"], attempt.device, now).await?;
-    keep_up_to_date(identity, credentials, password).await;
+    if let Some(address) = address {
+        keep_up_to_date(identity, credentials, &address, password).await;
+    }
     Ok(tokens)
 }
 
@@ -132,8 +135,14 @@ async fn compare(
     compared.await
 }
 
-/// A hash of an older cost or pepper is replaced while the password is at hand. Its failure fails no login.
-async fn keep_up_to_date(identity: &Identity, credentials: Credentials, password: Password) {
+/// A hash of an older cost or pepper is replaced while the password is at hand, and with it the index of an older
+/// secret while the address is: no row is ever under an older index than its pepper's. Its failure fails no login.
+async fn keep_up_to_date(
+    identity: &Identity,
+    credentials: Credentials,
+    address: &EmailAddress,
+    password: Password,
+) {
     let Credentials {
         user_id,
         password: before,
@@ -151,9 +160,10 @@ async fn keep_up_to_date(identity: &Identity, credentials: Credentials, password
         }
     });
     let Ok(after) = hashed.await else { return };
+    let email_index = identity.secrets.email_index(address);
     let stored = async {
         let db = identity.pool.get().await?;
-        accounts::rehash(&*db, user_id, &before, &after).await
+        accounts::renew(&*db, user_id, &email_index, &before, &after).await
     };
     if let Err(error) = stored.await {
         tracing::warn!(user.id = %user_id, error = error.chain(), "a password keeps its older hash");

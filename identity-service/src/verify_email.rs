@@ -22,8 +22,8 @@ use crate::{
 
 #[derive(Debug, Error)]
 pub(crate) enum VerifyError {
-    /// Unknown, used, expired, overtaken by another sign-up or tampered with in the database: a client can do the
-    /// same about each.
+    /// Unknown, used, expired, overtaken by another sign-up, tampered with in the database, or of a password whose
+    /// pepper is no longer configured: a client can do the same about each.
     #[error("Sign up again to get another mail.")]
     InvalidToken,
     #[error(transparent)]
@@ -71,6 +71,13 @@ pub(crate) async fn verify_email(
     let found = pending_signups::find_by_token(&*db, &token.hash(), now).await?;
     drop(db);
     let pending = found.ok_or(VerifyError::InvalidToken)?;
+    if identity
+        .secrets
+        .pepper(pending.password.pepper_version)
+        .is_none()
+    {
+        return Err(VerifyError::InvalidToken);
+    }
     let prepared = prepare(identity, &pending, now).await?;
     let indexes = identity.secrets.email_indexes(&prepared.address);
 

@@ -171,21 +171,24 @@ pub(crate) async fn insert(
     Ok(())
 }
 
-/// Replaces the hash of a password that was just proven, unless it was changed meanwhile.
-pub(crate) async fn rehash(
+/// Replaces the hash of a password that was just proven, unless it was changed meanwhile, and the index of the
+/// address that it was proven with.
+pub(crate) async fn renew(
     db: &impl GenericClient,
     user: UserId,
+    email_index: &[u8],
     before: &StoredPassword,
     after: &StoredPassword,
 ) -> Result<(), Unexpected> {
     db.execute_typed(
-        "UPDATE accounts SET password_hash = $3, pepper_version = $4
+        "UPDATE accounts SET password_hash = $3, pepper_version = $4, email_index = $5
          WHERE user_id = $1 AND password_hash = $2",
         &[
             (&user.uuid(), Type::UUID),
             (&before.hash, Type::TEXT),
             (&after.hash, Type::TEXT),
             (&i64::from(after.pepper_version), Type::INT8),
+            (&email_index, Type::BYTEA),
         ],
     )
     .await?;

@@ -18,6 +18,7 @@ mod no_enumeration;
 mod outbox;
 mod refresh;
 mod replica;
+mod secret_keys;
 mod service;
 mod signing_keys;
 mod signup;

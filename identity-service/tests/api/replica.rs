@@ -17,7 +17,7 @@ use stack::{
     until,
 };
 
-use crate::service::{PATIENCE, Service, sent};
+use crate::service::{PATIENCE, Service, connected, sent};
 
 /// A database, a folder for mail, a secret and a clock, for any number of services that share them.
 pub(crate) struct Region {
@@ -66,8 +66,30 @@ impl Region {
         self
     }
 
+    /// Gives services that start from now on another setting.
+    pub(crate) fn set(&mut self, name: &str, value: impl Into<String>) {
+        self.settings.insert(0, (name.to_owned(), value.into()));
+    }
+
+    /// What its services are given unless a test says otherwise.
+    pub(crate) fn secret(&self) -> &str {
+        &self.secret
+    }
+
+    /// The database, whether a service runs or not.
+    pub(crate) async fn database(&self) -> tokio_postgres::Client {
+        connected(self.database.url()).await
+    }
+
     /// Starts a service and waits until it can sign.
     pub(crate) async fn start(&self) -> Replica {
+        let replica = self.launch().await;
+        replica.service.signs().await;
+        replica
+    }
+
+    /// Starts a service that may never be able to sign.
+    pub(crate) async fn launch(&self) -> Replica {
         let lookup = |name: &str| self.setting(name);
         let settings = Settings::read(&lookup).expect("the settings are good");
         let application = Application::build(settings, self.clock.clone())
@@ -79,7 +101,6 @@ impl Region {
         tokio::spawn(application.run(metrics(), shutdown));
         let database_url = self.database.url().to_owned();
         let service = Service::at(url, self.mail_dir.clone(), database_url);
-        service.signs().await;
         Replica {
             service,
             ops: Service::at(ops_url, self.mail_dir.clone(), String::new()),

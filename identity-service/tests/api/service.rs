@@ -63,13 +63,16 @@ impl Service {
 
     /// The service's database, as somebody with its password sees it.
     pub(crate) async fn database(&self) -> tokio_postgres::Client {
-        let (client, connection) =
-            tokio_postgres::connect(&self.database_url, tokio_postgres::NoTls)
-                .await
-                .expect("the database is there");
-        tokio::spawn(connection);
-        client
+        connected(&self.database_url).await
     }
+}
+
+pub(crate) async fn connected(database_url: &str) -> tokio_postgres::Client {
+    let (client, connection) = tokio_postgres::connect(database_url, tokio_postgres::NoTls)
+        .await
+        .expect("the database is there");
+    tokio::spawn(connection);
+    client
 }
 
 impl Answer {
