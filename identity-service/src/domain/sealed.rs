@@ -44,3 +44,39 @@ impl Column {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use shared::envelope::DataKey;
+
+    #[test]
+    fn what_is_sealed_in_one_place_opens_in_no_other() {
+        let columns = [
+            Column::AccountEmail,
+            Column::SessionDevice,
+            Column::EventDevice,
+            Column::PendingApplicant,
+            Column::OutboxMail,
+            Column::NoticeDevice,
+            Column::SigningSeed,
+        ];
+        let ids = [Uuid::from_u128(1), Uuid::from_u128(2)];
+        let places: Vec<_> = columns
+            .iter()
+            .flat_map(|column| ids.map(|subject| ids.map(|record| column.of(subject, record))))
+            .flatten()
+            .collect();
+        let key = DataKey::generate(1);
+        for (at, place) in places.iter().enumerate() {
+            let sealed = key.seal(place, b"text").expect("it is short");
+            for (other, elsewhere) in places.iter().enumerate() {
+                assert_eq!(
+                    key.open(elsewhere, &sealed).is_ok(),
+                    at == other,
+                    "{at} {other}"
+                );
+            }
+        }
+    }
+}

@@ -1,9 +1,11 @@
 //! No path leads past the one gate before tokens.
 
+use std::time::Duration;
+
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 
 use crate::{
-    device::{befall, unauthorized},
+    device::{befall, claims, unauthorized},
     service::Service,
 };
 
@@ -47,6 +49,37 @@ async fn a_disabled_or_erased_account_opens_no_session() {
             assert_eq!(answer.problem(), unauthorized("invalid_credentials"));
         }
     }
+}
+
+#[tokio::test]
+async fn a_refresh_waits_for_whoever_is_disabling_the_account_and_gives_nothing_then() {
+    let identity = Service::of_the_test_run();
+    let ada = identity.person().await;
+    let tokens = identity.logged_in(&ada).await;
+    let user = claims(&tokens.access)["sub"].as_str().map(str::to_owned);
+    let mut db = identity.database().await;
+    let disabling = db.transaction().await.expect("a transaction");
+    let changed = disabling.execute(FATES[0], &[&user]).await;
+    assert_eq!(changed.expect("an update"), 1);
+
+    let (service, token) = (identity.clone(), tokens.refresh.clone());
+    let mut refreshing = tokio::spawn(async move { service.refresh(&token).await });
+    let (service, person) = (identity.clone(), ada.clone());
+    let mut login =
+        tokio::spawn(async move { service.login(&person.email, &person.password).await });
+    // Neither may answer while it is open what the account is.
+    let early = tokio::time::timeout(Duration::from_millis(500), async {
+        tokio::select! {
+            answer = &mut refreshing => answer,
+            answer = &mut login => answer,
+        }
+    });
+    assert!(early.await.is_err());
+    disabling.commit().await.expect("committed");
+    let refreshed = refreshing.await.expect("no panic");
+    assert_eq!(refreshed.problem(), unauthorized("session_ended"));
+    let logged_in = login.await.expect("no panic");
+    assert_eq!(logged_in.problem(), unauthorized("invalid_credentials"));
 }
 
 #[tokio::test]

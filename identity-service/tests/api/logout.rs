@@ -1,5 +1,7 @@
 //! Leaving on one device.
 
+use tokio::task::JoinSet;
+
 use crate::{device::unauthorized, service::Service};
 
 #[tokio::test]
@@ -31,6 +33,26 @@ async fn a_logout_also_voids_the_token_that_a_refresh_gave_a_moment_ago() {
     assert_eq!(identity.logout(&first.access).await.status, 204);
     for token in [&first.refresh, &second.refresh] {
         let answer = identity.refresh(token).await;
+        assert_eq!(answer.problem(), unauthorized("session_ended"));
+    }
+}
+
+#[tokio::test]
+async fn of_many_logouts_at_once_one_ends_the_session() {
+    let identity = Service::of_the_test_run();
+    let tokens = identity.logged_in(&identity.person().await).await;
+    let mut leaving = JoinSet::new();
+    for _ in 0..20 {
+        let (identity, token) = (identity.clone(), tokens.access.clone());
+        leaving.spawn(async move { identity.logout(&token).await });
+    }
+    let (ended, late): (Vec<_>, Vec<_>) = leaving
+        .join_all()
+        .await
+        .into_iter()
+        .partition(|answer| answer.status == 204);
+    assert_eq!(ended.len(), 1);
+    for answer in late {
         assert_eq!(answer.problem(), unauthorized("session_ended"));
     }
 }

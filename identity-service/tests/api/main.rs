@@ -9,7 +9,9 @@
 mod accounts;
 mod device;
 mod devices;
+mod expiry;
 mod gate;
+mod hashing;
 mod login;
 mod logout;
 mod mail;

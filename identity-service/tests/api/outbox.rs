@@ -48,7 +48,7 @@ async fn messages_that_were_tampered_with_are_never_sent_and_hold_up_nobody() {
         assert_eq!(identity.sign_up(email, PASSWORD).await.status, 202);
     }
     // Two rows in each other's place; a bit of the text; a row cut short; one that names another key of the service;
-    // and junk ahead of the one that nobody touched.
+    // a notice of a kind that there is not; and junk ahead of the one that nobody touched.
     let tampering = format!(
         "CREATE TEMP TABLE o AS SELECT *, row_number() OVER (ORDER BY message_id) AS n FROM outbox;
          UPDATE outbox SET sealed = other.sealed FROM o AS this, o AS other
@@ -60,6 +60,8 @@ async fn messages_that_were_tampered_with_are_never_sent_and_hold_up_nobody() {
          INSERT INTO service_keys SELECT gen_random_uuid(), 'another', wrapped_key, created_at FROM service_keys;
          UPDATE outbox SET service_key_id = (SELECT key_id FROM service_keys WHERE purpose = 'another') FROM o
           WHERE outbox.message_id = o.message_id AND n = 5;
+         INSERT INTO outbox (message_id, user_id, notice, created_at, due_at)
+         SELECT gen_random_uuid(), user_id, 'news', created_at, created_at FROM accounts;
          INSERT INTO outbox (message_id, sealed, service_key_id, created_at, due_at)
          SELECT gen_random_uuid(), decode(repeat('00', size), 'hex'), service_key_id, created_at, due_at
            FROM o, generate_series(1, {JUNK}) AS junk (size) WHERE n = 1"
@@ -72,7 +74,7 @@ async fn messages_that_were_tampered_with_are_never_sent_and_hold_up_nobody() {
     identity.outbox_worked_off().await;
     let left = async || {
         let left = identity.count("outbox WHERE attempts = 1").await;
-        (left == JUNK + 5).then_some(()).ok_or(left)
+        (left == JUNK + 6).then_some(()).ok_or(left)
     };
     let tried = until("one try each", Pause::from_secs(20), left).await;
     tried.expect("each waits for another try");

@@ -4,6 +4,7 @@ use serde_json::json;
 
 use crate::{
     accounts::{OTHER_PASSWORD, PASSWORD, invalid_token, somebody, token},
+    replica::Region,
     service::Service,
 };
 
@@ -210,4 +211,18 @@ async fn a_letter_composed_either_way_is_the_same_password_and_address() {
         "zoe\u{301} de la gare du nord",
     );
     assert!(identity.logs_in(&email, password).await);
+}
+
+#[tokio::test]
+async fn a_sign_up_whose_mail_cannot_be_left_is_none() {
+    let region = Region::new().await;
+    let replica = region.start().await;
+    let identity = &replica.service;
+    // There is a key from before.
+    identity.mailed_sign_up(&somebody(), PASSWORD).await;
+    let refusing = "ALTER TABLE outbox ADD CHECK (false) NOT VALID";
+    let done = identity.database().await.batch_execute(refusing).await;
+    done.expect("the table is the service's own");
+    assert_eq!(identity.sign_up(&somebody(), PASSWORD).await.status, 500);
+    assert_eq!(identity.count("pending_signups").await, 1);
 }

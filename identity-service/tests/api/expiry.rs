@@ -1,0 +1,76 @@
+//! What is over is really deleted, and nothing else is.
+
+use stack::until;
+use time::Duration;
+
+use crate::{
+    accounts::{PASSWORD, somebody},
+    replica::{Region, Replica},
+    service::PATIENCE,
+};
+
+async fn counts(replica: &Replica) -> [i64; 4] {
+    [
+        replica.service.count("accounts").await,
+        replica.service.count("sessions").await,
+        replica.service.count("pending_signups").await,
+        replica.service.count("verification_tokens").await,
+    ]
+}
+
+/// Starts a service, which forgets what is over before anything else, and looks at what is left then.
+async fn left_over(region: &Region) -> [i64; 4] {
+    // Sessions go last: a very old one that is gone tells that the service has looked.
+    let old = "INSERT INTO sessions (session_id, user_id, advanced_at, created_at, expires_at, auth_time, amr, epoch)
+               SELECT gen_random_uuid(), user_id, at, at, at, at, '{}', 0
+                 FROM accounts, CAST('2000-01-01' AS timestamptz) AS at";
+    let db = region.database().await;
+    assert_eq!(db.execute(old, &[]).await.expect("a session"), 1);
+    // The vault has the true time and refuses whoever lives in another: no waiting for the signing key.
+    let replica = region.launch().await;
+    let gone = async || {
+        let old = "sessions WHERE expires_at < '2001-01-01'";
+        let found = replica.service.count(old).await;
+        (found == 0).then_some(()).ok_or(found)
+    };
+    let looked = until("the expiry", PATIENCE, gone).await;
+    looked.expect("what is over is forgotten");
+    counts(&replica).await
+}
+
+#[tokio::test]
+async fn sign_ups_tokens_and_sessions_are_deleted_at_their_end_and_not_before() {
+    let region = Region::new().await;
+    let first = region.start().await;
+    let identity = &first.service;
+    let ada = identity.person().await;
+    let (kept, ended) = (
+        identity.logged_in(&ada).await,
+        identity.logged_in(&ada).await,
+    );
+    assert_eq!(identity.logout(&ended.access).await.status, 204);
+    identity.mailed_sign_up(&somebody(), PASSWORD).await;
+    region.clock.advance(Duration::hours(23));
+    let young = somebody();
+    identity.mailed_sign_up(&young, PASSWORD).await;
+    identity.resend(&young).await;
+    identity.mail_number(&young, 2).await;
+    assert_eq!(counts(&first).await, [1, 2, 2, 3]);
+
+    region.clock.advance(Duration::minutes(59));
+    assert_eq!(left_over(&region).await, [1, 2, 2, 3]);
+    region.clock.advance(Duration::minutes(1));
+    assert_eq!(left_over(&region).await, [1, 2, 1, 2]);
+    region.clock.advance(Duration::hours(23));
+    assert_eq!(left_over(&region).await, [1, 2, 0, 0]);
+    // Work keeps a session for 30 days in all, and one that ended stays as long.
+    let mut held = identity.refresh(&kept.refresh).await.tokens().refresh;
+    for _ in 0..4 {
+        region.clock.advance(Duration::days(6));
+        held = identity.refresh(&held).await.tokens().refresh;
+    }
+    region.clock.advance(Duration::hours(97) - Duration::SECOND);
+    assert_eq!(left_over(&region).await, [1, 2, 0, 0]);
+    region.clock.advance(Duration::SECOND);
+    assert_eq!(left_over(&region).await, [1, 0, 0, 0]);
+}
