@@ -31,6 +31,7 @@ impl Application {
         let identity = Identity {
             pool: settings.service.pool()?,
             vault: VaultClient::new(settings.vault)?,
+            origins: settings.origins,
             secrets: Arc::new(settings.secrets),
             hashing: HashingPool::start()?,
             signing: SigningKeys::default(),

@@ -36,7 +36,10 @@ pub use settings::Settings;
 
 use std::sync::Arc;
 
-use shared::{access_token::Verifier, clock::Clock, postgres::Pool, vault_client::VaultClient};
+use shared::{
+    access_token::Verifier, clock::Clock, postgres::Pool, serve::AllowedOrigins,
+    vault_client::VaultClient,
+};
 use tokio::sync::Notify;
 
 use domain::secret_keys::SecretKeys;
@@ -51,6 +54,8 @@ use throttle::Throttle;
 struct Identity {
     pool: Pool,
     vault: VaultClient,
+    /// The frontends whose pages may act with a person's cookies.
+    origins: AllowedOrigins,
     secrets: Arc<SecretKeys>,
     hashing: HashingPool,
     signing: SigningKeys,

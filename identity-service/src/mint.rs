@@ -125,6 +125,7 @@ fn mint(
         auth_time: session.auth_time.unix_timestamp(),
         amr: session.amr.clone(),
         nbf: None,
+        csrf: None,
     };
     let header = Header {
         typ: Some(access_token::TYPE.to_owned()),

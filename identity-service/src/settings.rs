@@ -1,6 +1,7 @@
 //! What identity is told by its environment.
 
 use shared::{
+    serve::AllowedOrigins,
     service::{ServiceSettings, StartError},
     settings::{Problems, Reader, duration, http_url, text, versioned_keys},
     telemetry::Metrics,
@@ -26,6 +27,7 @@ pub struct Settings {
     pub(crate) service: ServiceSettings,
     pub(crate) secrets: SecretKeys,
     pub(crate) vault: VaultSettings,
+    pub(crate) origins: AllowedOrigins,
     pub(crate) issuer: String,
     pub(crate) audience: String,
     pub(crate) mail: MailSettings,
@@ -61,6 +63,7 @@ impl Settings {
             versioned_keys(text).map(|keys| SecretKeys::new(&keys))
         });
         let vault = VaultSettings::read(&mut env, "identity");
+        let origins = AllowedOrigins::read(&mut env);
         let issuer = env.required("ISSUER", http_url);
         let audience = env.or("AUDIENCE", "keystead", text);
         let mail = MailSettings::read(&mut env, issuer.as_deref());
@@ -72,6 +75,7 @@ impl Settings {
                 service: service?,
                 secrets: secrets?,
                 vault: vault?,
+                origins: origins?,
                 issuer: issuer?,
                 audience: audience?,
                 mail: mail?,

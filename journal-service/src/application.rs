@@ -35,6 +35,7 @@ impl Application {
         let journal = Journal {
             pool: settings.service.pool()?,
             vault: VaultClient::new(settings.vault)?,
+            origins: settings.origins,
             people: Arc::new(settings.people.verifier(&clock)),
             clock,
         };

@@ -14,12 +14,17 @@ pub use settings::Settings;
 
 use std::sync::Arc;
 
-use shared::{access_token::Verifier, clock::Clock, postgres::Pool, vault_client::VaultClient};
+use shared::{
+    access_token::Verifier, clock::Clock, postgres::Pool, serve::AllowedOrigins,
+    vault_client::VaultClient,
+};
 
 /// What one running journal holds.
 struct Journal {
     pool: Pool,
     vault: VaultClient,
+    /// The frontends whose pages may act with a person's cookies.
+    origins: AllowedOrigins,
     /// Verifies the access tokens of people, with identity's public keys.
     people: Arc<Verifier>,
     clock: Clock,

@@ -2,6 +2,7 @@
 
 use shared::{
     access_token::VerifierSettings,
+    serve::AllowedOrigins,
     service::{ServiceSettings, StartError},
     settings::{Problems, Reader},
     telemetry::Metrics,
@@ -15,6 +16,7 @@ pub struct Settings {
     pub(crate) service: ServiceSettings,
     pub(crate) people: VerifierSettings,
     pub(crate) vault: VaultSettings,
+    pub(crate) origins: AllowedOrigins,
 }
 
 impl Settings {
@@ -24,11 +26,13 @@ impl Settings {
         let service = ServiceSettings::read(&mut env, 8083, 9083);
         let people = VerifierSettings::read(&mut env);
         let vault = VaultSettings::read(&mut env, "journal");
+        let origins = AllowedOrigins::read(&mut env);
         env.finish(|| {
             Some(Self {
                 service: service?,
                 people: people?,
                 vault: vault?,
+                origins: origins?,
             })
         })
     }

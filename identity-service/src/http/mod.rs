@@ -32,7 +32,7 @@ const DESCRIPTION: &str = "Sign-up, login and sessions. Access tokens are JWTs (
     address is known: its owner learns it by mail.";
 
 /// What the security scheme's checker answers.
-const SCHEMES: &[openapi::Scheme] = &[access_token::SCHEME];
+const SCHEMES: &[openapi::Scheme] = access_token::SCHEMES;
 
 #[derive(Tags)]
 enum Tag {
@@ -56,13 +56,16 @@ pub(crate) fn api(identity: Arc<Identity>) -> Edge {
     let verification = Verification {
         verifier: Arc::clone(&identity.verifier),
         clock: identity.clock.clone(),
+        origins: identity.origins.clone(),
     };
+    let origins = identity.origins.clone();
     let gated = Arc::clone(&identity);
     Edge::new(service.data(identity).data(verification), &document)
         .with_explorer(&document)
         .with_gate(move |operation, client| {
             throttle::gate(Arc::clone(&gated), operation.to_owned(), client)
         })
+        .with_cors(origins)
 }
 
 /// What the ops port serves: probes and metrics. `prepared` turns true when the database is migrated.

@@ -24,7 +24,7 @@ const DESCRIPTION: &str = "A person's journal, sealed under a key that only open
     person's entry and one that does not exist are the same 404.";
 
 /// Every operation wants a person, and refuses in the same words when there is none.
-const SCHEMES: &[openapi::Scheme] = &[access_token::SCHEME];
+const SCHEMES: &[openapi::Scheme] = access_token::SCHEMES;
 
 /// The OpenAPI document. Needs no settings and no sockets.
 pub fn document() -> Value {
@@ -43,8 +43,12 @@ pub(crate) fn api(journal: Arc<Journal>) -> Edge {
     let verification = Verification {
         verifier: Arc::clone(&journal.people),
         clock: journal.clock.clone(),
+        origins: journal.origins.clone(),
     };
-    Edge::new(service.data(journal).data(verification), &document).with_explorer(&document)
+    let origins = journal.origins.clone();
+    Edge::new(service.data(journal).data(verification), &document)
+        .with_explorer(&document)
+        .with_cors(origins)
 }
 
 /// What the ops port serves: probes and metrics. `prepared` turns true when the database is migrated.

@@ -1,8 +1,15 @@
-//! The person behind a request, as a poem-openapi security scheme.
+//! The person behind a request: by bearer token, or by the cookie of a browser session.
 
-use poem::Request;
-use poem_openapi::{SecurityScheme, auth::Bearer};
+use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+use poem::{Request, RequestBody, http::header};
+use poem_openapi::{
+    ApiExtractor, ApiExtractorType, ExtractParamOptions,
+    error::AuthorizationError,
+    registry::{MetaSecurityScheme, Registry},
+};
 use secrecy::SecretString;
+use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
 use thiserror::Error;
 use uuid::Uuid;
 
@@ -14,48 +21,65 @@ use crate::{
     user_id::UserId,
 };
 
-/// A person who presented a valid access token in `Authorization: Bearer`.
-#[derive(SecurityScheme)]
-#[oai(
-    ty = "bearer",
-    bearer_format = "JWT",
-    rename = "access_token",
-    checker = "authenticate"
-)]
-pub struct Caller(Presented);
+/// The cookie that holds the access token of a browser session. The prefix makes browsers insist on `Secure`,
+/// `Path=/` and no `Domain` (RFC 6265bis §4.1.3.2), so no other host can set it.
+pub const ACCESS_COOKIE: &str = "__Host-ks_access";
+/// The header that repeats the CSRF token. No page of another origin can send it without being allowed to.
+pub const CSRF_HEADER: &str = "X-CSRF-Token";
 
-/// A verified access token: what it says, and the token itself for passing on as the living proof.
-pub struct Presented {
-    /// What the token says.
-    pub claims: Claims,
-    /// The token, for `X-User-Token`.
-    pub token: SecretString,
+const BEARER: &str = "access_token";
+const COOKIE: &str = "session_cookie";
+
+/// A person who presented a valid access token: in `Authorization: Bearer`, or in the cookie of a browser
+/// session together with what proves that a page of ours made the request.
+///
+/// A request that carries both is judged by its bearer token alone: a bad one is not made good by a cookie.
+pub struct Caller {
+    claims: Claims,
+    token: SecretString,
 }
 
 impl Caller {
     /// The person.
     pub fn user_id(&self) -> UserId {
-        self.0.claims.sub
+        self.claims.sub
     }
 
     /// Their session.
     pub fn session_id(&self) -> Uuid {
-        self.0.claims.sid
+        self.claims.sid
+    }
+
+    /// All that the token says.
+    pub fn claims(&self) -> &Claims {
+        &self.claims
     }
 
     /// The token, which the vault wants to see before it opens this person's keys.
     pub fn proof(&self) -> &SecretString {
-        &self.0.token
+        &self.token
     }
 }
 
 /// What operations with a [`Caller`] answer besides their own, for [`crate::openapi::document`].
-pub const SCHEME: Scheme = ("access_token", CallerRejected::CASES);
+pub const SCHEMES: &[Scheme] = &[
+    (BEARER, &[INVALID, EXPIRED, WRONG_TYPE, UNAVAILABLE]),
+    (COOKIE, &[CROSS_SITE, CSRF]),
+];
 
 /// Why a request has no [`Caller`].
 #[derive(Debug, Error)]
-#[error(transparent)]
-pub struct CallerRejected(#[from] Refused);
+pub enum CallerRejected {
+    /// The token is not good.
+    #[error(transparent)]
+    Token(#[from] Refused),
+    /// A browser sent it for a page that is none of ours.
+    #[error("This page may not act for the person.")]
+    CrossSite,
+    /// The cookie came without the CSRF token of its session.
+    #[error("Send the CSRF token of this session in X-CSRF-Token.")]
+    Csrf,
+}
 
 const INVALID: Case = Case::new(401, "invalid_token", "The access token is not valid");
 const EXPIRED: Case = Case::new(401, "token_expired", "The access token has expired");
@@ -64,16 +88,24 @@ const WRONG_TYPE: Case = Case::new(
     "wrong_token_type",
     "Another type of token is needed here",
 );
+const CROSS_SITE: Case = Case::new(403, "cross_site_request", "Another site made this request");
+const CSRF: Case = Case::new(
+    403,
+    "csrf_token_invalid",
+    "The CSRF token is missing or wrong",
+);
 
 impl Failure for CallerRejected {
-    const CASES: &'static [Case] = &[INVALID, EXPIRED, WRONG_TYPE, UNAVAILABLE];
+    const CASES: &'static [Case] = &[INVALID, EXPIRED, WRONG_TYPE, CROSS_SITE, CSRF, UNAVAILABLE];
 
     fn case(&self) -> &'static Case {
-        match self.0 {
-            Refused::Invalid => &INVALID,
-            Refused::Expired => &EXPIRED,
-            Refused::WrongType => &WRONG_TYPE,
-            Refused::KeysUnavailable(_) => &UNAVAILABLE,
+        match self {
+            Self::Token(Refused::Invalid) => &INVALID,
+            Self::Token(Refused::Expired) => &EXPIRED,
+            Self::Token(Refused::WrongType) => &WRONG_TYPE,
+            Self::Token(Refused::KeysUnavailable(_)) => &UNAVAILABLE,
+            Self::CrossSite => &CROSS_SITE,
+            Self::Csrf => &CSRF,
         }
     }
 
@@ -82,27 +114,137 @@ impl Failure for CallerRejected {
     }
 
     fn unexpected(&self) -> Option<&Unexpected> {
-        match &self.0 {
-            Refused::KeysUnavailable(error) => Some(error),
+        match self {
+            Self::Token(Refused::KeysUnavailable(error)) => Some(error),
             _ => None,
         }
     }
 }
 
-async fn authenticate(request: &Request, bearer: Bearer) -> poem::Result<Presented> {
+/// The claim by which every service recognises a session's CSRF token without a key: its SHA-256.
+pub fn csrf_claim(csrf_token: &str) -> String {
+    BASE64_URL_SAFE_NO_PAD.encode(Sha256::digest(csrf_token))
+}
+
+impl<'a> ApiExtractor<'a> for Caller {
+    const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::SecurityScheme];
+
+    type ParamType = ();
+    type ParamRawType = ();
+
+    fn register(registry: &mut Registry) {
+        let scheme = |ty, description| MetaSecurityScheme {
+            ty,
+            description: Some(description),
+            name: None,
+            key_in: None,
+            scheme: None,
+            bearer_format: None,
+            flows: None,
+            openid_connect_url: None,
+        };
+        let bearer = MetaSecurityScheme {
+            scheme: Some("bearer"),
+            bearer_format: Some("JWT"),
+            ..scheme("http", "An access token of the identity service.")
+        };
+        let cookie = MetaSecurityScheme {
+            name: Some(ACCESS_COOKIE),
+            key_in: Some("cookie"),
+            ..scheme(
+                "apiKey",
+                "The cookie of a browser session. A request that changes something also needs the session's CSRF \
+                 token in `X-CSRF-Token`, and must come from a page of an allowed origin.",
+            )
+        };
+        registry.create_security_scheme(BEARER, bearer);
+        registry.create_security_scheme(COOKIE, cookie);
+    }
+
+    fn security_schemes() -> Vec<&'static str> {
+        vec![BEARER, COOKIE]
+    }
+
+    async fn from_request(
+        request: &'a Request,
+        _body: &mut RequestBody,
+        _options: ExtractParamOptions<()>,
+    ) -> poem::Result<Self> {
+        authenticate(request).await
+    }
+}
+
+/// Where a token came from.
+enum Presented<'a> {
+    Bearer(&'a str),
+    Cookie(&'a str),
+}
+
+async fn authenticate(request: &Request) -> poem::Result<Caller> {
     let verification: &Verification = request
         .data()
         .expect("every service that takes access tokens installs their verification");
+    let presented = presented(request).ok_or(AuthorizationError)?;
+    let (Presented::Bearer(token) | Presented::Cookie(token)) = presented;
     let claims = verification
         .verifier
-        .verify(&bearer.token, verification.clock.now())
+        .verify(token, verification.clock.now())
         .await
-        .map_err(|refused| Problem(CallerRejected(refused)))?;
+        .map_err(|refused| Problem(CallerRejected::Token(refused)))?;
+    if let Presented::Cookie(_) = presented {
+        check_page(request, verification, &claims).map_err(Problem)?;
+    }
     if let Some(scope) = RequestScope::current() {
         scope.set_user(claims.sub);
     }
-    Ok(Presented {
+    Ok(Caller {
+        token: token.into(),
         claims,
-        token: bearer.token.into(),
     })
+}
+
+/// The bearer token, else the cookie. A header that is no bearer token is no reason to look further.
+fn presented(request: &Request) -> Option<Presented<'_>> {
+    if let Some(value) = request.headers().get(header::AUTHORIZATION) {
+        let (scheme, token) = value.to_str().ok()?.split_once(' ')?;
+        let bearer = scheme.eq_ignore_ascii_case("bearer");
+        return bearer.then(|| Presented::Bearer(token.trim()));
+    }
+    cookie(request, ACCESS_COOKIE).map(Presented::Cookie)
+}
+
+/// The value of a cookie that came exactly once.
+pub fn cookie<'a>(request: &'a Request, name: &str) -> Option<&'a str> {
+    let headers = request.headers().get_all(header::COOKIE).iter();
+    let pairs = headers.filter_map(|value| value.to_str().ok());
+    let mut values = pairs.flat_map(|pairs| pairs.split(';')).filter_map(|pair| {
+        let (key, value) = pair.trim().split_once('=')?;
+        (key == name).then_some(value)
+    });
+    let first = values.next();
+    first.filter(|_| values.next().is_none())
+}
+
+/// A browser adds cookies by itself, so whoever comes with one must show that a page of ours asked. Reading is
+/// not checked: `SameSite=Strict` keeps the cookie away from other sites, and CORS the answer.
+fn check_page(
+    request: &Request,
+    verification: &Verification,
+    claims: &Claims,
+) -> Result<(), CallerRejected> {
+    // The token of another kind of session has no business in a cookie.
+    let expected = claims.csrf.as_deref().ok_or(Refused::WrongType)?;
+    if request.method().is_safe() {
+        return Ok(());
+    }
+    if !verification.origins.vouch_for(request.headers()) {
+        return Err(CallerRejected::CrossSite);
+    }
+    let given = request.header(CSRF_HEADER).ok_or(CallerRejected::Csrf)?;
+    let same = csrf_claim(given).as_bytes().ct_eq(expected.as_bytes());
+    if bool::from(same) {
+        Ok(())
+    } else {
+        Err(CallerRejected::Csrf)
+    }
 }

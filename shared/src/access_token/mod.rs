@@ -15,11 +15,12 @@ use uuid::Uuid;
 use crate::{
     clock::Clock,
     problem::Unexpected,
+    serve::AllowedOrigins,
     settings::{Reader, http_url, text},
     user_id::UserId,
 };
 
-pub use caller::{Caller, CallerRejected, Presented, SCHEME};
+pub use caller::{ACCESS_COOKIE, CSRF_HEADER, Caller, CallerRejected, SCHEMES, cookie, csrf_claim};
 pub use keys::KeySet;
 use keys::Keys;
 
@@ -54,6 +55,9 @@ pub struct Claims {
     /// From when it counts, when a signer says so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub nbf: Option<i64>,
+    /// In the token of a browser session: what [`csrf_claim`] makes of the session's CSRF token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub csrf: Option<String>,
 }
 
 /// Why a token was refused.
@@ -188,4 +192,6 @@ pub struct Verification {
     pub verifier: Arc<Verifier>,
     /// The service's clock.
     pub clock: Clock,
+    /// The frontends whose pages may act with a person's cookies.
+    pub origins: AllowedOrigins,
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use poem::endpoint::BoxEndpoint;
 use poem::error::ReadBodyError;
-use poem::http::{HeaderValue, Version, header};
+use poem::http::{HeaderValue, StatusCode, Version, header};
 use poem::middleware::CatchPanic;
 use poem::{Endpoint, EndpointExt, IntoEndpoint, Request, Response};
 use serde_json::Value;
@@ -17,6 +17,7 @@ use tokio::time::{Instant, timeout};
 use super::client_address::{ClientAddress, TrustedProxies};
 use super::limits::Limits;
 use super::operations::{Matched, Operations};
+use super::origins::{AllowedOrigins, Cors};
 use super::peer::Peer;
 use super::request_scope::RequestScope;
 use super::security_headers;
@@ -40,6 +41,7 @@ type Admission = Pin<Box<dyn Future<Output = poem::Result<()>> + Send>>;
 pub struct Edge {
     endpoint: BoxEndpoint<'static>,
     operations: Operations,
+    origins: AllowedOrigins,
     explorer: Option<Explorer>,
     limits: Limits,
     trusted_proxies: TrustedProxies,
@@ -57,6 +59,7 @@ impl Edge {
         Self {
             endpoint,
             operations: Operations::of(document),
+            origins: AllowedOrigins::default(),
             explorer: None,
             limits: Limits::default(),
             trusted_proxies: TrustedProxies::default(),
@@ -96,6 +99,12 @@ impl Edge {
             })),
             ..self
         }
+    }
+
+    /// Lets the pages of these origins call with a person's cookies and read the answers.
+    #[must_use]
+    pub fn with_cors(self, origins: AllowedOrigins) -> Self {
+        Self { origins, ..self }
     }
 
     /// Logs requests only at `debug`, failures apart: for probes that come every few seconds.
@@ -227,8 +236,18 @@ impl Endpoint for Edge {
             client: self.client(&request, peer.as_deref()),
             peer,
         };
-        let answering = self.answer(request, matched, seen.client);
-        let answered = Arc::clone(&scope).run(answering).await;
+        let cors = Cors::of(
+            &self.origins,
+            request.method(),
+            request.headers(),
+            matched.allow,
+        );
+        let answered = if cors.is_preflight() {
+            Ok(StatusCode::NO_CONTENT.into())
+        } else {
+            let answering = self.answer(request, matched, seen.client);
+            Arc::clone(&scope).run(answering).await
+        };
         let (mut response, problem) = match answered {
             Ok(response) => (response, None),
             Err(details) => (details.render(scope.request_id()), Some(details)),
@@ -236,6 +255,7 @@ impl Endpoint for Edge {
         let headers = response.headers_mut();
         headers.extend(scope.take_headers());
         security_headers::set(headers);
+        cors.set(headers);
         let id = HeaderValue::from_str(scope.request_id()).expect("hex is a header value");
         headers.insert("x-request-id", id);
         self.record(&seen, &scope, &response, problem.as_ref());

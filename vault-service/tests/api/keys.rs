@@ -66,5 +66,6 @@ pub(crate) fn claims(person: Uuid) -> Claims {
         auth_time: now,
         amr: vec!["pwd".to_owned()],
         nbf: None,
+        csrf: None,
     }
 }
