@@ -8,7 +8,7 @@ use stack::{Addresses, Person};
 use uuid::Uuid;
 
 /// Longer than any answer of a loaded machine takes.
-const PATIENCE: Duration = Duration::from_mins(1);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A person with an access token, and the journal that they see.
 #[derive(Clone)]

@@ -2,8 +2,12 @@
 
 use reqwest::Method;
 use serde_json::Value;
+use stack::Addresses;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
 
-use crate::journal::{Journal, draft, sent};
+use crate::journal::{Journal, PATIENCE, draft, sent};
 
 #[tokio::test]
 async fn without_a_valid_access_token_no_operation_answers() {
@@ -75,4 +79,26 @@ async fn the_document_is_served_and_names_every_operation() {
         paths.keys().collect::<Vec<_>>(),
         ["/api/entries", "/api/entries/{id}"]
     );
+}
+
+#[tokio::test]
+async fn a_stranger_is_refused_before_their_body_is_sent() {
+    let address = Addresses::of_the_test_run().api.journal;
+    let address = address.strip_prefix("http://").expect("plain HTTP");
+    for start in [
+        "POST /api/entries",
+        "PUT /api/entries/0198c0de-0000-7000-8000-0000000000e1",
+    ] {
+        let mut socket = TcpStream::connect(address).await.expect("it listens");
+        let header = format!(
+            "{start} HTTP/1.1\r\nHost: here\r\nContent-Type: application/json\r\n\
+             Content-Length: 4000000\r\nAuthorization: Bearer nonsense\r\n\r\n"
+        );
+        socket.write_all(header.as_bytes()).await.expect("it reads");
+        let mut answer = [0; 12];
+        let read = timeout(PATIENCE, socket.read_exact(&mut answer)).await;
+        read.expect("it does not wait for the body")
+            .expect("an answer");
+        assert_eq!(&answer, b"HTTP/1.1 401");
+    }
 }

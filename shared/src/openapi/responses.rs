@@ -7,16 +7,18 @@ use serde_json::{Map, Value, json};
 
 use super::{Scheme, limits::is_limited, operations_mut};
 use crate::problem::{
-    self, Body, Case, EXAMPLE_ID, INVALID_REQUEST, MALFORMED_JSON, MEDIA_TYPE, PAYLOAD_TOO_LARGE,
-    RATE_LIMITED, REQUEST_TIMEOUT, UNAUTHORIZED, UNSUPPORTED_MEDIA_TYPE, described, read_described,
+    self, Body, Case, EXAMPLE_ID, INVALID_REQUEST, MALFORMED_JSON, MEDIA_TYPE, OVERLOADED,
+    PAYLOAD_TOO_LARGE, RATE_LIMITED, REQUEST_TIMEOUT, UNAUTHORIZED, UNSUPPORTED_MEDIA_TYPE,
+    described, read_described,
 };
 
-const WITH_BODY: [Case; 5] = [
+const WITH_BODY: [Case; 6] = [
     INVALID_REQUEST,
     MALFORMED_JSON,
     REQUEST_TIMEOUT,
     PAYLOAD_TOO_LARGE,
     UNSUPPORTED_MEDIA_TYPE,
+    OVERLOADED,
 ];
 
 /// Adds the cases of the framework, an example for each listed code, a name for each plain success,

@@ -42,6 +42,9 @@ pub const RATE_LIMITED: Case = Case::new(429, "rate_limited", "Too many requests
 pub const INTERNAL: Case = Case::new(500, "internal", "Something went wrong on our side");
 /// Something this service needs is away; nothing was done.
 pub const UNAVAILABLE: Case = Case::new(503, "unavailable", "The service is not available now");
+/// The requests being answered hold as much as this service lets them; nothing was done.
+pub const OVERLOADED: Case =
+    Case::new(503, "overloaded", "The service is busy with other requests");
 /// The request was given up after the total time limit; whether it took effect is not known, so
 /// this is no 503 that clients repeat by themselves.
 pub const TIMED_OUT: Case = Case::new(504, "timed_out", "The request took too long");

@@ -9,9 +9,10 @@ use poem_openapi::error::{
 
 use super::{
     Details, FORBIDDEN, FieldError, INTERNAL, INVALID_REQUEST, MALFORMED_REQUEST,
-    METHOD_NOT_ALLOWED, NOT_FOUND, PAYLOAD_TOO_LARGE, UNAUTHORIZED, UNAVAILABLE,
-    UNSUPPORTED_MEDIA_TYPE,
+    METHOD_NOT_ALLOWED, NOT_FOUND, OVERLOADED, PAYLOAD_TOO_LARGE, REQUEST_TIMEOUT, UNAUTHORIZED,
+    UNAVAILABLE, UNSUPPORTED_MEDIA_TYPE,
 };
+use crate::serve::BodyRefused;
 
 /// What the edge knows about the operation that failed.
 #[derive(Clone, Copy, Debug, Default)]
@@ -66,8 +67,8 @@ impl Framework<'_> {
             return invalid(self.parameter(error.name));
         }
         match error.downcast_ref::<ReadBodyError>() {
-            Some(ReadBodyError::PayloadTooLarge) => too_large(),
-            Some(ReadBodyError::Io(_)) => broken_body(),
+            Some(ReadBodyError::PayloadTooLarge) => body_refused(BodyRefused::TooLong),
+            Some(ReadBodyError::Io(error)) => body_refused(BodyRefused::of(error)),
             _ => by_status(error),
         }
     }
@@ -99,20 +100,21 @@ fn invalid(error: FieldError) -> Details {
         .with_errors(vec![error])
 }
 
-/// The body is longer than the limit.
-pub(crate) fn too_large() -> Details {
-    Details::new(
-        &PAYLOAD_TOO_LARGE,
-        "The body is longer than this operation reads.",
-    )
-}
-
-/// The body broke off or was not framed as HTTP says.
-pub(crate) fn broken_body() -> Details {
-    Details::new(
-        &MALFORMED_REQUEST,
-        "The body broke off or is not framed correctly.",
-    )
+/// The body was not read, or not to its end.
+pub(crate) fn body_refused(refused: BodyRefused) -> Details {
+    match refused {
+        BodyRefused::TooLong => Details::new(
+            &PAYLOAD_TOO_LARGE,
+            "The body is longer than this operation reads.",
+        ),
+        BodyRefused::Late => Details::new(&REQUEST_TIMEOUT, "The body did not arrive in time."),
+        BodyRefused::Overloaded => Details::new(&OVERLOADED, "Try again in a moment.")
+            .with_header(header::RETRY_AFTER, HeaderValue::from_static("1")),
+        BodyRefused::Broken => Details::new(
+            &MALFORMED_REQUEST,
+            "The body broke off or is not framed correctly.",
+        ),
+    }
 }
 
 fn by_status(error: &poem::Error) -> Details {

@@ -22,14 +22,14 @@ use poem_openapi::types::Type;
 
 pub use cases::{
     FORBIDDEN, INTERNAL, INVALID_REQUEST, MALFORMED_JSON, MALFORMED_REQUEST, METHOD_NOT_ALLOWED,
-    NOT_FOUND, PAYLOAD_TOO_LARGE, RATE_LIMITED, REQUEST_TIMEOUT, TIMED_OUT, UNAUTHORIZED,
-    UNAVAILABLE, UNSUPPORTED_MEDIA_TYPE,
+    NOT_FOUND, OVERLOADED, PAYLOAD_TOO_LARGE, RATE_LIMITED, REQUEST_TIMEOUT, TIMED_OUT,
+    UNAUTHORIZED, UNAVAILABLE, UNSUPPORTED_MEDIA_TYPE,
 };
 pub use details::{Body, FieldError, InvalidRequest, whole_seconds};
 pub use unexpected::Unexpected;
 
 pub(crate) use details::{Details, EXAMPLE_ID};
-pub(crate) use framework::{Framework, broken_body, too_large};
+pub(crate) use framework::{Framework, body_refused};
 
 /// The media type of every failure (RFC 9457 §3).
 pub const MEDIA_TYPE: &str = "application/problem+json";

@@ -5,16 +5,21 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::Instant;
+use tokio::time::{Instant, Sleep};
 
 use super::limits::Limits;
 
 /// Why a connection is closed that has nothing to be said goodbye to.
 pub(super) const LATE_HEADER: &str = "no complete header arrived";
+
+/// How long a client may go on sending what nobody reads, after its answer and our end of sending.
+const LINGER: Duration = Duration::from_secs(2);
+/// How much of that: twice the longest body of any service.
+const LINGER_BYTES: usize = 8 << 20;
 
 /// Shared by the socket, the requests on it and the watch over it. Times are milliseconds since `start`.
 #[derive(Debug)]
@@ -28,6 +33,8 @@ pub(super) struct Activity {
     multiplexed: AtomicBool,
     /// A request's header began to arrive.
     header_began: AtomicBool,
+    /// This side wants the connection to end, so nothing unread is worth waiting for.
+    leaving: AtomicBool,
     /// When the header began, or the last request ended, or bytes last moved while answering.
     since: AtomicU64,
 }
@@ -41,12 +48,18 @@ impl Activity {
             answering: AtomicUsize::new(0),
             multiplexed: AtomicBool::new(false),
             header_began: AtomicBool::new(true),
+            leaving: AtomicBool::new(false),
             since: AtomicU64::new(0),
         })
     }
 
     pub(super) fn set_multiplexed(&self) {
         self.multiplexed.store(true, Ordering::Relaxed);
+    }
+
+    /// The connection is being closed for another reason than its last answer.
+    pub(super) fn leave(&self) {
+        self.leaving.store(true, Ordering::Relaxed);
     }
 
     /// A request's header is complete.
@@ -145,10 +158,13 @@ impl Drop for Answering {
     }
 }
 
-/// A socket that reports what moves through it.
+/// A socket that reports what moves through it, and that is closed in a way that lets the client read
+/// the last answer: closing with bytes unread sends a reset, which destroys what was sent before
+/// (RFC 9112 §9.6).
 pub(super) struct Watched<S> {
     socket: S,
     activity: Arc<Activity>,
+    lingering: Option<Lingering>,
 }
 
 impl<S> Watched<S> {
@@ -156,7 +172,37 @@ impl<S> Watched<S> {
         Self {
             socket,
             activity: Arc::clone(activity),
+            lingering: None,
         }
+    }
+}
+
+/// Reading what the client still sends, and dropping it.
+struct Lingering {
+    end: Pin<Box<Sleep>>,
+    left: usize,
+}
+
+impl Lingering {
+    fn begin() -> Self {
+        Self {
+            end: Box::pin(tokio::time::sleep(LINGER)),
+            left: LINGER_BYTES,
+        }
+    }
+
+    fn poll<S: AsyncRead + Unpin>(&mut self, socket: &mut S, cx: &mut Context<'_>) -> Poll<()> {
+        while self.end.as_mut().poll(cx).is_pending() {
+            let mut dropped = [0; 8 * 1024];
+            let mut buffer = ReadBuf::new(&mut dropped);
+            let read = ready!(Pin::new(&mut *socket).poll_read(cx, &mut buffer));
+            let length = buffer.filled().len();
+            if read.is_err() || length == 0 || length >= self.left {
+                break;
+            }
+            self.left -= length;
+        }
+        Poll::Ready(())
     }
 }
 
@@ -175,7 +221,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Watched<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -193,7 +239,15 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.socket).poll_shutdown(cx)
+        let this = &mut *self;
+        if this.lingering.is_none() {
+            ready!(Pin::new(&mut this.socket).poll_shutdown(cx))?;
+        }
+        if !this.activity.leaving.load(Ordering::Relaxed) {
+            let lingering = this.lingering.get_or_insert_with(Lingering::begin);
+            ready!(lingering.poll(&mut this.socket, cx));
+        }
+        Poll::Ready(Ok(()))
     }
 
     fn poll_write_vectored(

@@ -31,6 +31,10 @@ use super::shutdown::Shutdown;
 /// How long a connection that is being closed may take to say so (HTTP/2 GOAWAY, TLS `close_notify`).
 const FAREWELL: Duration = Duration::from_secs(1);
 
+/// What an HTTP/2 client may send ahead of the reader, on all its streams together, in bytes: this much
+/// is held for each connection, so it is the smallest that RFC 9113 §6.9.2 starts with.
+const WINDOW: u32 = 65_535;
+
 /// What all connections of one listener share.
 pub(super) struct Host {
     pub(super) edge: Edge,
@@ -100,6 +104,8 @@ impl Host {
             .http2()
             .timer(TokioTimer::new())
             .max_concurrent_streams(limits.streams)
+            .initial_stream_window_size(WINDOW)
+            .initial_connection_window_size(WINDOW)
             .max_header_list_size(u32::try_from(limits.header_bytes).unwrap_or(u32::MAX))
             .keep_alive_interval(Duration::from_secs(20))
             .keep_alive_timeout(Duration::from_secs(10));
@@ -140,6 +146,7 @@ impl Host {
             }
             () = shutdown.requested() => {}
         }
+        activity.leave();
         // Requests in flight are finished, new ones go to another connection.
         connection.as_mut().graceful_shutdown();
         let closing = Limits {

@@ -6,14 +6,15 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
 
+use http_body_util::combinators::BoxBody;
 use poem::endpoint::BoxEndpoint;
-use poem::error::ReadBodyError;
 use poem::http::{HeaderValue, StatusCode, Version, header};
 use poem::middleware::CatchPanic;
-use poem::{Endpoint, EndpointExt, IntoEndpoint, Request, Response};
+use poem::{Body, Endpoint, EndpointExt, IntoEndpoint, Request, Response};
 use serde_json::Value;
 use tokio::time::{Instant, timeout};
 
+use super::body::{BodyRefused, Bounded, Budget, Held};
 use super::client_address::{ClientAddress, TrustedProxies};
 use super::limits::Limits;
 use super::operations::{Matched, Operations};
@@ -23,8 +24,7 @@ use super::request_scope::RequestScope;
 use super::security_headers;
 use crate::explorer::Explorer;
 use crate::problem::{
-    Case, Details, Framework, INTERNAL, MALFORMED_REQUEST, REQUEST_TIMEOUT, TIMED_OUT, broken_body,
-    too_large,
+    Case, Details, Framework, INTERNAL, MALFORMED_REQUEST, TIMED_OUT, body_refused,
 };
 
 const HEADER_TOO_LARGE: Case = Case::new(
@@ -46,6 +46,7 @@ pub struct Edge {
     limits: Limits,
     trusted_proxies: TrustedProxies,
     gate: Option<Gate>,
+    budget: Budget,
     quiet: bool,
 }
 
@@ -56,12 +57,14 @@ impl Edge {
             .into_endpoint()
             .with(CatchPanic::new().with_handler(panicked))
             .boxed();
+        let limits = Limits::default();
         Self {
             endpoint,
             operations: Operations::of(document),
             origins: AllowedOrigins::default(),
             explorer: None,
-            limits: Limits::default(),
+            budget: Budget::new(limits.held_bytes),
+            limits,
             trusted_proxies: TrustedProxies::default(),
             gate: None,
             quiet: false,
@@ -118,7 +121,11 @@ impl Edge {
 
     #[must_use]
     pub(super) fn with_limits(self, limits: Limits) -> Self {
-        Self { limits, ..self }
+        Self {
+            budget: Budget::new(limits.held_bytes),
+            limits,
+            ..self
+        }
     }
 
     /// The label of logs and metrics: one of a bounded set.
@@ -140,15 +147,14 @@ impl Edge {
         if let Some(page) = self.explorer.as_ref().and_then(|it| it.answer(&request)) {
             return Ok(page);
         }
-        let request = match matched.operation {
-            Some(operation) => {
-                self.admit(&operation.id, client).await?;
-                request.set_data(client);
-                self.with_body(request).await?
-            }
-            // Nothing will read it: 404 and 405 do not wait for a body.
-            None => request,
-        };
+        let held = self.budget.admit(request.headers()).map_err(body_refused)?;
+        // Where nothing will read the body, 404 and 405 say more than its length.
+        if let Some(operation) = matched.operation {
+            self.admit(&operation.id, client).await?;
+            request.set_data(client);
+            self.check_length(&request)?;
+        }
+        let request = self.bounded(request, &held);
         let answered = timeout(self.limits.total, self.endpoint.call(request)).await;
         let framework = Framework {
             allow: matched.allow,
@@ -195,28 +201,29 @@ impl Edge {
         Ok(())
     }
 
-    /// Reads the body within its limits, so that no handler can forget them.
-    async fn with_body(&self, mut request: Request) -> Result<Request, Details> {
-        let most = self.limits.body_bytes;
+    /// A body that says it is too long is refused before its first byte is read.
+    fn check_length(&self, request: &Request) -> Result<(), Details> {
         let declared = request
             .header(header::CONTENT_LENGTH)
             .and_then(|length| length.parse::<u64>().ok());
-        if declared.is_some_and(|length| usize::try_from(length).is_ok_and(|it| it > most)) {
-            return Err(too_large());
+        match declared.map(usize::try_from) {
+            Some(Ok(length)) if length <= self.limits.body_bytes => Ok(()),
+            None => Ok(()),
+            Some(_) => Err(body_refused(BodyRefused::TooLong)),
         }
-        let reading = request.take_body().into_bytes_limit(most);
-        match timeout(self.limits.body, reading).await {
-            Ok(Ok(bytes)) => {
-                request.set_body(bytes);
-                Ok(request)
-            }
-            Ok(Err(ReadBodyError::PayloadTooLarge)) => Err(too_large()),
-            Ok(Err(_)) => Err(broken_body()),
-            Err(_) => Err(Details::new(
-                &REQUEST_TIMEOUT,
-                "The body did not arrive in time.",
-            )),
-        }
+    }
+
+    /// Puts the limits around the body, so that no handler can forget them.
+    fn bounded(&self, mut request: Request, held: &Arc<Held>) -> Request {
+        let end = Instant::now() + self.limits.body;
+        let body = Bounded::new(
+            request.take_body().into(),
+            self.limits.body_bytes,
+            end,
+            Arc::clone(held),
+        );
+        request.set_body(Body::from(BoxBody::new(body)));
+        request
     }
 }
 

@@ -4,7 +4,7 @@ use std::any::{TypeId, type_name};
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
-use poem::{FromRequest, IntoResponse, Request, RequestBody, Response, Result};
+use poem::{IntoResponse, Request, RequestBody, Response, Result};
 use poem_openapi::payload::{ParsePayload, Payload};
 use poem_openapi::registry::{
     MetaMediaType, MetaRequest, MetaResponse, MetaResponses, MetaSchemaRef, Registry,
@@ -57,8 +57,8 @@ impl<T: ParseFromJSON + 'static> ParsePayload for Json<T> {
             );
             return Err(details.into_error());
         }
-        // The edge has read the body already, within its limits.
-        let bytes = <Vec<u8> as FromRequest>::from_request(request, body).await?;
+        // The edge has put its limits around the body; this reads it.
+        let bytes = body.take()?.into_bytes().await?;
         parse(&bytes).map(Self).map_err(Details::into_error)
     }
 }

@@ -21,6 +21,9 @@ pub struct Limits {
     pub drain: Duration,
     /// Bytes of a request's body: 413.
     pub body_bytes: usize,
+    /// Bytes of headers and bodies that all requests being answered hold together: 503. A body counts
+    /// as it arrives, so declaring a length costs nobody else anything.
+    pub held_bytes: usize,
     /// Bytes of a request's header (HTTP/1.1 answers 431 from 32 KiB on), at least 8 KiB.
     pub header_bytes: usize,
     /// Fields in a request's header: 431.
@@ -40,6 +43,7 @@ impl Default for Limits {
             total: Duration::from_mins(1),
             drain: Duration::from_secs(20),
             body_bytes: 64 * 1024,
+            held_bytes: 32 * 1024 * 1024,
             header_bytes: 32 * 1024,
             header_fields: 64,
             streams: 100,

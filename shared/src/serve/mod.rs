@@ -6,9 +6,13 @@
 //!
 //! Not covered: a request that breaks HTTP before it has a header (a broken request line, more
 //! than [`Limits::header_bytes`] or [`Limits::header_fields`] on HTTP/1.1) is answered by hyper with
-//! a bare 400 or 431, and a single client may hold all connections; a proxy in front limits those.
+//! a bare 400 or 431, and a single client may hold all connections. There is no cap per client address: the
+//! peer of a service is its proxy, or another service, so an address stands for thousands of people, and
+//! the address that a proxy reports is known only once a request has arrived, when its connection is
+//! already there. The proxy, which sees the clients, is the place for such a cap.
 
 mod activity;
+mod body;
 mod client_address;
 mod connection;
 mod edge;
@@ -26,6 +30,7 @@ mod security_headers;
 mod shutdown;
 mod tls;
 
+pub(crate) use body::BodyRefused;
 pub(crate) use json_text::parse as strict_json;
 
 pub use client_address::{ClientAddress, Network, TrustedProxies};

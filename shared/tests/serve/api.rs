@@ -171,6 +171,21 @@ impl Api {
         Ok(Created::Created(body, "/notes/1".into()))
     }
 
+    /// Create a note of one's own
+    #[oai(path = "/mine", method = "post", operation_id = "create_own_note")]
+    async fn create_own(&self, caller: Caller, body: Json<Note>) -> Json<Note> {
+        let _ = caller.0;
+        body
+    }
+
+    /// Keep a note until the test opens the gate
+    #[oai(path = "/kept", method = "post", operation_id = "keep_note")]
+    async fn keep(&self, body: Json<Note>) -> Json<Note> {
+        self.gate.entered.notify_one();
+        self.gate.leave.notified().await;
+        body
+    }
+
     /// Read a note
     #[oai(path = "/notes/:id", method = "get", operation_id = "read_note")]
     async fn read(

@@ -13,9 +13,15 @@ mod drain;
 #[cfg(test)]
 mod host;
 #[cfg(test)]
+mod http2;
+#[cfg(test)]
 mod limits;
 #[cfg(test)]
+mod linger;
+#[cfg(test)]
 mod logs;
+#[cfg(test)]
+mod memory;
 #[cfg(test)]
 mod ops;
 #[cfg(test)]
