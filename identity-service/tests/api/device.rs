@@ -105,6 +105,13 @@ pub(crate) fn header(access_token: &str) -> Value {
     part(access_token, 0)
 }
 
+/// The token under a header that calls it something else.
+pub(crate) fn retyped(access_token: &str, typ: &str) -> String {
+    let (_, rest) = access_token.split_once('.').expect("a JWT has three parts");
+    let header = format!(r#"{{"alg":"EdDSA","typ":"{typ}","kid":"any"}}"#);
+    format!("{}.{rest}", BASE64_URL_SAFE_NO_PAD.encode(header))
+}
+
 fn part(token: &str, number: usize) -> Value {
     let part = token.split('.').nth(number).expect("a JWT has three parts");
     let json = BASE64_URL_SAFE_NO_PAD.decode(part).expect("base64url");

@@ -4,7 +4,7 @@ use reqwest::Method;
 use time::Duration;
 
 use crate::{
-    device::{claims, unauthorized},
+    device::{claims, retyped, unauthorized},
     replica::Region,
     service::{Service, sent},
 };
@@ -30,11 +30,25 @@ async fn nobody_without_an_access_token_sees_anything() {
     let tokens = identity.logged_in(&identity.person().await).await;
     let (signed, signature) = tokens.access.rsplit_once('.').expect("a JWT");
     let forged: String = signature.chars().rev().collect();
+    let retyped = |typ| retyped(&tokens.access, typ);
     for (credentials, code) in [
         (None, "unauthorized"),
         (Some("Bearer nonsense".to_owned()), "invalid_token"),
         (Some(format!("Bearer {signed}.")), "invalid_token"),
         (Some(format!("Bearer {signed}.{forged}")), "invalid_token"),
+        (
+            Some(format!("Bearer {}", tokens.refresh)),
+            "wrong_token_type",
+        ),
+        (Some("Bearer kst_v_AAAA".to_owned()), "wrong_token_type"),
+        (
+            Some(format!("Bearer {}", retyped("svc+jwt"))),
+            "wrong_token_type",
+        ),
+        (
+            Some(format!("Bearer {}", retyped("JWT"))),
+            "wrong_token_type",
+        ),
     ] {
         for (method, path) in [(Method::GET, "me"), (Method::POST, "logout")] {
             let mut request = identity.request(method, &format!("/api/auth/{path}"));

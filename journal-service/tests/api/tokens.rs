@@ -1,5 +1,6 @@
 //! Nobody without a person's access token gets anywhere.
 
+use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use reqwest::Method;
 use serde_json::Value;
 use stack::Addresses;
@@ -21,22 +22,7 @@ async fn without_a_valid_access_token_no_operation_answers() {
         (Method::PUT, entry.as_str()),
         (Method::DELETE, entry.as_str()),
     ];
-    let (payload, signature) = ada
-        .token()
-        .rsplit_once('.')
-        .expect("a token has three parts");
-    let mut forged: Vec<_> = signature.chars().rev().collect();
-    forged.swap(3, 40);
-    let forged = format!("{payload}.{}", forged.into_iter().collect::<String>());
-    let unsigned = format!("{payload}.");
-    let credentials = [
-        (None, "unauthorized"),
-        (Some("Basic YTpi".to_owned()), "unauthorized"),
-        (Some("Bearer nonsense".to_owned()), "invalid_token"),
-        (Some(format!("Bearer {unsigned}")), "invalid_token"),
-        (Some(format!("Bearer {forged}")), "invalid_token"),
-        (Some("Bearer kst_r_AAAA".to_owned()), "wrong_token_type"),
-    ];
+    let credentials = bad_credentials(ada.token());
     for (method, rest) in operations {
         for (credential, code) in &credentials {
             let mut request = ada.unauthenticated(method.clone(), rest);
@@ -101,4 +87,38 @@ async fn a_stranger_is_refused_before_their_body_is_sent() {
             .expect("an answer");
         assert_eq!(&answer, b"HTTP/1.1 401");
     }
+}
+
+/// What is no access token, and the code of its refusal.
+fn bad_credentials(token: &str) -> Vec<(Option<String>, &'static str)> {
+    let (payload, signature) = token.rsplit_once('.').expect("a token has three parts");
+    let mut forged: Vec<_> = signature.chars().rev().collect();
+    forged.swap(3, 40);
+    let forged = format!("{payload}.{}", forged.into_iter().collect::<String>());
+    let unsigned = format!("{payload}.");
+    let retyped = |typ| retyped(token, typ);
+    vec![
+        (None, "unauthorized"),
+        (Some("Basic YTpi".to_owned()), "unauthorized"),
+        (Some("Bearer nonsense".to_owned()), "invalid_token"),
+        (Some(format!("Bearer {unsigned}")), "invalid_token"),
+        (Some(format!("Bearer {forged}")), "invalid_token"),
+        (Some("Bearer kst_r_AAAA".to_owned()), "wrong_token_type"),
+        (Some("Bearer kst_v_AAAA".to_owned()), "wrong_token_type"),
+        (
+            Some(format!("Bearer {}", retyped("svc+jwt"))),
+            "wrong_token_type",
+        ),
+        (
+            Some(format!("Bearer {}", retyped("JWT"))),
+            "wrong_token_type",
+        ),
+    ]
+}
+
+/// The token under a header that calls it something else.
+fn retyped(token: &str, typ: &str) -> String {
+    let (_, rest) = token.split_once('.').expect("a token has three parts");
+    let header = format!(r#"{{"alg":"EdDSA","typ":"{typ}","kid":"any"}}"#);
+    format!("{}.{rest}", BASE64_URL_SAFE_NO_PAD.encode(header))
 }

@@ -7,12 +7,13 @@ use std::{
 };
 
 use jsonwebtoken::DecodingKey;
+use thiserror::Error;
 use time::{Duration, OffsetDateTime};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use crate::{
     clock::Clock,
-    jwk::{Jwk, JwkSet, UnusableKey},
+    jwk::{JwkSet, UnusableKey},
     problem::Unexpected,
 };
 
@@ -28,16 +29,39 @@ const PATIENCE: std::time::Duration = std::time::Duration::from_secs(2);
 /// Longer answers are given up on; a set of ours is below 2 KiB.
 const LARGEST: usize = 64 * 1024;
 
-/// Public keys by name.
-#[derive(Clone, Debug, Default)]
+/// Public keys by name, at least one.
+#[derive(Clone, Debug)]
 pub struct KeySet(HashMap<String, Arc<DecodingKey>>);
 
 impl KeySet {
-    /// The keys of a JWK set; one that is no Ed25519 signature key makes the whole set suspect.
-    pub fn from_jwks(set: &JwkSet) -> Result<Self, UnusableKey> {
-        let key = |jwk: &Jwk| Ok((jwk.kid.clone(), Arc::new(jwk.decoding_key()?)));
-        set.keys.iter().map(key).collect::<Result<_, _>>().map(Self)
+    /// The keys of a JWK set, all or none.
+    pub fn from_jwks(set: &JwkSet) -> Result<Self, UnusableSet> {
+        let mut keys = HashMap::new();
+        for jwk in &set.keys {
+            let key = Arc::new(jwk.decoding_key()?);
+            if keys.insert(jwk.kid.clone(), key).is_some() {
+                return Err(UnusableSet::Ambiguous);
+            }
+        }
+        if keys.is_empty() {
+            return Err(UnusableSet::Empty);
+        }
+        Ok(Self(keys))
     }
+}
+
+/// Why a set of keys verifies nothing. One bad key makes the whole set suspect.
+#[derive(Debug, Error)]
+pub enum UnusableSet {
+    /// A key is not of the one kind.
+    #[error("the set of keys has one that is {0}")]
+    Key(#[from] UnusableKey),
+    /// Two keys have one name, and which of them counts would be left to chance.
+    #[error("the set of keys has two of one `kid`")]
+    Ambiguous,
+    /// A signer that has no key yet is starting, and says nothing about the tokens of its neighbours.
+    #[error("the set of keys is empty")]
+    Empty,
 }
 
 #[derive(Debug)]
@@ -190,10 +214,6 @@ impl Remote {
             body.extend_from_slice(&chunk);
         }
         let set: JwkSet = serde_json::from_slice(&body)?;
-        // A signer that has no key yet is starting, and says nothing about the tokens of its neighbours.
-        if set.keys.is_empty() {
-            return Err("the set of keys is empty".into());
-        }
         Ok(KeySet::from_jwks(&set)?)
     }
 }

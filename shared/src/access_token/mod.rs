@@ -6,7 +6,7 @@ mod keys;
 
 use std::sync::Arc;
 
-use jsonwebtoken::{Algorithm, Validation, decode, decode_header};
+use jsonwebtoken::decode;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use time::{Duration, OffsetDateTime};
@@ -14,6 +14,7 @@ use uuid::Uuid;
 
 use crate::{
     clock::Clock,
+    jws::{Misfit, key_name, signature_only},
     problem::Unexpected,
     serve::AllowedOrigins,
     settings::{Reader, http_url, text},
@@ -21,8 +22,8 @@ use crate::{
 };
 
 pub use caller::{ACCESS_COOKIE, CSRF_HEADER, Caller, CallerRejected, SCHEMES, cookie, csrf_claim};
-pub use keys::KeySet;
 use keys::Keys;
+pub use keys::{KeySet, UnusableSet};
 
 /// The `typ` of access tokens (RFC 9068 §2.1): no other signed thing of Keystead carries it.
 pub const TYPE: &str = "at+jwt";
@@ -103,6 +104,15 @@ impl VerifierSettings {
     }
 }
 
+impl From<Misfit> for Refused {
+    fn from(misfit: Misfit) -> Self {
+        match misfit {
+            Misfit::Invalid => Self::Invalid,
+            Misfit::WrongType => Self::WrongType,
+        }
+    }
+}
+
 /// Verifies access tokens of one issuer for one audience, locally.
 #[derive(Debug)]
 pub struct Verifier {
@@ -141,20 +151,7 @@ impl Verifier {
     /// Algorithm, `typ`, issuer and audience are pinned here; the token's own header only names a key
     /// among those we already trust (RFC 8725 §3.1, §3.10, §3.11).
     pub async fn verify(&self, token: &str, now: OffsetDateTime) -> Result<Claims, Refused> {
-        if token.starts_with("kst_") {
-            return Err(Refused::WrongType);
-        }
-        if token.len() > LONGEST {
-            return Err(Refused::Invalid);
-        }
-        let header = decode_header(token).map_err(|_| Refused::Invalid)?;
-        if header.alg != Algorithm::EdDSA || header.crit.is_some() {
-            return Err(Refused::Invalid);
-        }
-        if header.typ.as_deref() != Some(TYPE) {
-            return Err(Refused::WrongType);
-        }
-        let kid = header.kid.ok_or(Refused::Invalid)?;
+        let kid = key_name(token, TYPE, LONGEST)?;
         let key = self.keys.find(&kid).await?.ok_or(Refused::Invalid)?;
         let claims: Claims = decode(token, &key, &signature_only())
             .map_err(|_| Refused::Invalid)?
@@ -174,15 +171,6 @@ impl Verifier {
         }
         Ok(())
     }
-}
-
-/// `jsonwebtoken` checks algorithm and signature; the claims are checked against the caller's `now`.
-pub(crate) fn signature_only() -> Validation {
-    let mut validation = Validation::new(Algorithm::EdDSA);
-    validation.required_spec_claims.clear();
-    validation.validate_exp = false;
-    validation.validate_aud = false;
-    validation
 }
 
 /// What the HTTP layer of a service puts into its request data so that [`Caller`] can work.

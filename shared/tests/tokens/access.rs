@@ -343,8 +343,21 @@ async fn a_token_longer_than_any_of_ours_is_not_read() {
 }
 
 #[test]
-fn a_set_with_one_key_of_another_kind_is_refused_whole() {
-    let mut keys = vec![Signing::new().jwk(None), Signing::new().jwk(None)];
-    keys[1].alg = "HS256".to_owned();
-    assert!(KeySet::from_jwks(&JwkSet { keys }).is_err());
+fn a_set_of_keys_is_taken_whole_or_not_at_all() {
+    let good = Signing::new().jwk(None);
+    let mut other = Signing::new().jwk(None);
+    other.alg = "HS256".to_owned();
+    let mut twin = Signing::new().jwk(None);
+    twin.kid.clone_from(&good.kid);
+    for keys in [
+        vec![good.clone(), other],
+        vec![good.clone(), twin],
+        // The same key twice is a mistake as well.
+        vec![good.clone(), good.clone()],
+        Vec::new(),
+    ] {
+        let set = JwkSet { keys };
+        assert!(KeySet::from_jwks(&set).is_err(), "{set:?}");
+    }
+    assert!(KeySet::from_jwks(&JwkSet { keys: vec![good] }).is_ok());
 }

@@ -84,16 +84,12 @@ fn no_service_speaks_in_the_name_of_another() {
 }
 
 #[test]
-fn algorithm_and_type_are_pinned() {
+fn the_algorithm_is_pinned_and_no_key_is_brought_along() {
     let vault = Vault::new();
-    let jwk = serde_json::to_value(Signing::new().jwk(Some("journal"))).expect("JSON");
     let claims = service_claims("journal").to_string();
     for (name, value) in [
         ("alg", json!("none")),
         ("alg", json!("HS256")),
-        ("typ", json!("JWT")),
-        ("typ", json!("at+jwt")),
-        ("typ", json!(null)),
         ("kid", json!(null)),
         ("crit", json!(["b64"])),
     ] {
@@ -104,20 +100,35 @@ fn algorithm_and_type_are_pinned() {
         let unsigned = format!("{}.", message(&header, &claims));
         assert_eq!(vault.verify(&unsigned), Err(Refused::Invalid), "{what}");
     }
+    let unsigned = message(&vault.journal.header("svc+jwt").to_string(), &claims);
+    for unsigned in [format!("{unsigned}."), unsigned] {
+        assert_eq!(vault.verify(&unsigned), Err(Refused::Invalid));
+    }
     let stranger = Signing::new();
-    let header = with(vault.journal.header("svc+jwt"), "jwk", jwk);
-    let token = stranger.sign(&header, &service_claims("journal"));
-    assert_eq!(vault.verify(&token), Err(Refused::Invalid));
+    let jwk = serde_json::to_value(stranger.jwk(Some("journal"))).expect("JSON");
+    for kid in [stranger.kid(), vault.journal.kid()] {
+        let header = with(stranger.header("svc+jwt"), "kid", kid);
+        let token = stranger.sign(
+            &with(header, "jwk", jwk.clone()),
+            &service_claims("journal"),
+        );
+        assert_eq!(vault.verify(&token), Err(Refused::Invalid));
+    }
 }
 
 #[test]
-fn an_access_token_is_no_service_token() {
+fn other_kinds_of_tokens_are_told_apart() {
     let vault = Vault::new();
-    let header = vault.journal.header("at+jwt");
-    // Even with everything that a service token says.
-    for claims in [access_claims(), service_claims("journal")] {
-        let token = vault.journal.sign(&header, &claims);
-        assert_eq!(vault.verify(&token), Err(Refused::Invalid));
+    for typ in [json!("at+jwt"), json!("JWT"), json!("SVC+JWT"), json!(null)] {
+        let header = with(vault.journal.header("svc+jwt"), "typ", typ);
+        // Even with everything that a service token says.
+        for claims in [access_claims(), service_claims("journal")] {
+            let token = vault.journal.sign(&header, &claims);
+            assert_eq!(vault.verify(&token), Err(Refused::WrongType), "{header}");
+        }
+    }
+    for opaque in ["kst_r_AZjA3gAAcACAAAAAAAAAAg", "kst_v_AAAA", "kst_"] {
+        assert_eq!(vault.verify(opaque), Err(Refused::WrongType), "{opaque}");
     }
 }
 
@@ -256,4 +267,5 @@ fn a_set_of_trusted_services_is_taken_whole_or_not_at_all() {
         let set = serde_json::to_string(&JwkSet { keys }).expect("JSON");
         assert!(TrustedServices::from_jwks(&set).is_err(), "{set}");
     }
+    assert!(TrustedServices::from_jwks(r#"{"keys":[]}"#).is_err());
 }

@@ -57,6 +57,8 @@ pub(super) enum CallerRejected {
     InvalidUserToken,
     #[error("The access token in X-User-Token has expired.")]
     ExpiredUserToken,
+    #[error("A service token is needed in Authorization.")]
+    WrongTypeOfToken,
     #[error("X-User-Token holds another type of token.")]
     WrongTypeOfUserToken,
     #[error(transparent)]
@@ -115,7 +117,7 @@ impl Failure for CallerRejected {
             Self::UnknownService => &NOT_ALLOWED,
             Self::InvalidUserToken => &INVALID_USER_TOKEN,
             Self::ExpiredUserToken => &EXPIRED_USER_TOKEN,
-            Self::WrongTypeOfUserToken => &WRONG_TYPE,
+            Self::WrongTypeOfToken | Self::WrongTypeOfUserToken => &WRONG_TYPE,
             Self::Unexpected(unexpected) => unexpected.case(),
         }
     }
@@ -179,6 +181,7 @@ impl From<service_token::Refused> for CallerRejected {
     fn from(refused: service_token::Refused) -> Self {
         match refused {
             service_token::Refused::Expired => Self::ExpiredToken,
+            service_token::Refused::WrongType => Self::WrongTypeOfToken,
             service_token::Refused::Invalid | service_token::Refused::OtherAudience => {
                 Self::InvalidToken
             }

@@ -5,7 +5,7 @@ use time::Duration;
 use crate::{
     authority::{Authority, Certified},
     client::{Answer, Client},
-    keys::SigningKey,
+    keys::{SigningKey, claims},
     world::{Vault, World, somebody, vault},
 };
 
@@ -80,7 +80,6 @@ async fn a_bad_service_token_is_refused() {
             "from the future",
             key.service_token("identity", "vault", Duration::hours(-1)),
         ),
-        ("a person's token", world.people.access_token(somebody())),
         ("no signature", format!("{head}.")),
         (
             "another signature",
@@ -95,6 +94,25 @@ async fn a_bad_service_token_is_refused() {
     let expired = key.service_token("identity", "vault", Duration::minutes(2));
     let answer = ask(&world, &vault, &certificate, &expired).await;
     assert_eq!(answer.problem(), (401, "service_token_expired"));
+}
+
+#[tokio::test]
+async fn another_type_of_token_in_its_place_is_told_apart() {
+    let (world, vault) = vault().await;
+    let certificate = world.authority.client("identity", &[IDENTITY]);
+    let key = world.service_key("identity");
+    for (what, token) in [
+        ("access token", world.people.access_token(somebody())),
+        ("refresh token", format!("kst_r_{}", "A".repeat(75))),
+        ("mail token", format!("kst_v_{}", "A".repeat(43))),
+        (
+            "a JWT of the right key",
+            key.sign("JWT", &claims(somebody())),
+        ),
+    ] {
+        let answer = ask(&world, &vault, &certificate, &token).await;
+        assert_eq!(answer.problem(), (401, "wrong_token_type"), "{what}");
+    }
 }
 
 #[tokio::test]

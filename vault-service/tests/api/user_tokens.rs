@@ -71,8 +71,10 @@ async fn a_token_of_another_issuer_audience_or_key_opens_nothing() {
 
 #[tokio::test]
 async fn another_type_of_token_in_its_place_opens_nothing() {
-    let refresh = |_: &World, _| Presented::Text(format!("kst_r_{}", "A".repeat(75)));
-    assert_refused(&refresh, "wrong_token_type").await;
+    for (prefix, length) in [("kst_r_", 75), ("kst_v_", 43)] {
+        let opaque = |_: &World, _| Presented::Text(format!("{prefix}{}", "A".repeat(length)));
+        assert_refused(&opaque, "wrong_token_type").await;
+    }
     let service = |world: &World, _| {
         let key = world.service_key("journal");
         Presented::Text(key.service_token("journal", "vault", time::Duration::ZERO))
