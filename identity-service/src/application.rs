@@ -42,6 +42,7 @@ impl Application {
             mailer: Mailer::new(settings.mail),
             passwords: settings.passwords,
             sessions: settings.sessions,
+            totp_issuer: settings.totp_issuer,
             issuer: settings.issuer,
             audience: settings.audience,
             clock,

@@ -3,9 +3,12 @@
 mod applicant;
 mod application;
 mod cancel_signup;
+mod change_mfa;
+mod confirm_totp;
 mod device;
 mod domain;
 mod end_session;
+mod enrol_totp;
 mod events;
 mod hashing;
 mod http;
@@ -16,18 +19,23 @@ mod logout;
 mod logout_all;
 mod mail;
 mod me;
+mod mfa_challenge;
 mod mint;
 mod notices;
 mod outbox_key;
 mod person_key;
+mod reauthentication;
+mod recovery_codes;
 mod refresh;
 mod resend_verification;
+mod second_factor;
 mod settings;
 mod signing_keys;
 mod signup;
 mod store;
 mod throttle;
 mod verify_email;
+mod verify_mfa;
 mod worker;
 
 pub use application::Application;
@@ -68,6 +76,8 @@ struct Identity {
     mailer: Mailer,
     passwords: Passwords,
     sessions: Sessions,
+    /// Under which name authenticator apps show the account.
+    totp_issuer: String,
     issuer: String,
     audience: String,
     clock: Clock,

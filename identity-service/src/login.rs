@@ -11,11 +11,13 @@ use crate::{
     Identity,
     device::Device,
     domain::{
+        amr::Amr,
         email_address::EmailAddress,
         password::{Password, cost_of, dummy_hash},
     },
     hashing::{OVERLOADED, Overloaded},
-    mint::{self, Tokens, Withheld},
+    mfa_challenge::{self, Challenge},
+    mint::{self, Proven, Tokens, Withheld},
     store::accounts::{self, Credentials, StoredPassword},
 };
 
@@ -25,6 +27,13 @@ pub(crate) struct Attempt {
     pub(crate) password: SecretString,
     /// What the person will see in their list of sessions.
     pub(crate) device: Device,
+}
+
+/// What a right password leads to.
+pub(crate) enum LoggedIn {
+    Authenticated(Tokens),
+    /// The account has a second factor.
+    MfaRequired(Challenge),
 }
 
 #[derive(Debug, Error)]
@@ -80,12 +89,12 @@ impl From<Withheld> for LoginError {
     }
 }
 
-/// Opens a session, after the same work for every address.
+/// Opens a session or asks for the second factor, after the same work for every address.
 pub(crate) async fn login(
     identity: &Identity,
     attempt: Attempt,
     now: OffsetDateTime,
-) -> Result<Tokens, LoginError> {
+) -> Result<LoggedIn, LoginError> {
     // Asked first, so that a service that cannot sign yet says so to everybody alike.
     identity.signing.active()?;
     let address = EmailAddress::parse(&attempt.email);
@@ -100,16 +109,25 @@ pub(crate) async fn login(
     let password = Password::presented(&attempt.password);
     let proven = compare(identity, password, found).await?;
     let (credentials, password) = proven.ok_or(LoginError::InvalidCredentials)?;
-    let user = credentials.user_id;
-    let tokens = mint::open_session(identity, user, &["pwd"], attempt.device, now).await?;
+    let Credentials { user_id, epoch, .. } = credentials;
+    let logged_in = if credentials.second_factor {
+        LoggedIn::MfaRequired(mfa_challenge::begin(identity, user_id, epoch, now).await?)
+    } else {
+        let proven = Proven {
+            user_id,
+            epoch,
+            amr: Amr::Password,
+        };
+        LoggedIn::Authenticated(mint::open_session(identity, proven, attempt.device, now).await?)
+    };
     if let Some(address) = address {
         keep_up_to_date(identity, credentials, &address, password).await;
     }
-    Ok(tokens)
+    Ok(logged_in)
 }
 
 /// One hash of the present cost, whether there is an account or not.
-async fn compare(
+pub(crate) async fn compare(
     identity: &Identity,
     password: Password,
     found: Option<Credentials>,
@@ -146,6 +164,7 @@ async fn keep_up_to_date(
     let Credentials {
         user_id,
         password: before,
+        ..
     } = credentials;
     let (newest, cost) = (identity.secrets.newest(), identity.passwords.cost);
     if before.pepper_version == newest && cost_of(&before.hash) == Some(cost) {

@@ -17,6 +17,7 @@ use crate::{
 pub(crate) struct Me {
     pub(crate) id: UserId,
     pub(crate) email: String,
+    pub(crate) mfa_enabled: bool,
     pub(crate) created_at: OffsetDateTime,
 }
 
@@ -40,6 +41,7 @@ pub(crate) async fn me(
     Ok(Me {
         id: user,
         email,
+        mfa_enabled: profile.second_factor,
         created_at: profile.created_at,
     })
 }

@@ -18,12 +18,16 @@ use crate::{
     Identity,
     device::{Device, Sighting},
     domain::{
+        amr::Amr,
         event::Event,
         refresh_token::{Presented, State, remaining},
         sealed::Column,
     },
     events,
-    store::{accounts, sessions, sessions::Session},
+    store::{
+        accounts::{self, Standing},
+        sessions::{self, Session},
+    },
 };
 
 /// How long an access token is good for.
@@ -37,10 +41,19 @@ pub(crate) struct Tokens {
     pub(crate) refresh_expires_in: Duration,
 }
 
+/// Who has just proven who they are.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Proven {
+    pub(crate) user_id: UserId,
+    /// Of the account when the proof was compared: what has ended sessions since has ended this one.
+    pub(crate) epoch: i64,
+    pub(crate) amr: Amr,
+}
+
 /// Why there are no tokens.
 #[derive(Debug, Error)]
 pub(crate) enum Withheld {
-    /// The account is gone, disabled, or of a newer epoch than the session.
+    /// The account is gone, disabled, of a newer epoch than the session, or needs a second factor that was not shown.
     #[error("the account may not have tokens")]
     NotAllowed,
     #[error(transparent)]
@@ -50,20 +63,21 @@ pub(crate) enum Withheld {
 /// A session that passed the gate. Made by [`gate`] alone, so that nothing else can reach [`mint`].
 struct Passed<'a>(&'a Session);
 
-/// Opens a session for a person who has just proven who they are by `amr` (RFC 8176).
+/// Opens a session for a person who has just proven who they are.
 pub(crate) async fn open_session(
     identity: &Identity,
-    user_id: UserId,
-    amr: &[&str],
+    proven: Proven,
     device: Device,
     now: OffsetDateTime,
 ) -> Result<Tokens, Withheld> {
+    let Proven {
+        user_id,
+        epoch,
+        amr,
+    } = proven;
     let sighting = Sighting::of(identity, user_id, device, now).await;
     let mut db = identity.pool.get().await?;
     let transaction = db.transaction().await.map_err(Unexpected::from)?;
-    let standing = accounts::standing(&transaction, user_id)
-        .await?
-        .ok_or(Withheld::NotAllowed)?;
     let session = Session {
         id: random::uuid_v7(now),
         user_id,
@@ -73,10 +87,10 @@ pub(crate) async fn open_session(
             expires_at: now + identity.sessions.longest,
         },
         auth_time: now,
-        amr: amr.iter().map(ToString::to_string).collect(),
-        epoch: standing.session_epoch,
+        amr: amr.values().iter().map(ToString::to_string).collect(),
+        epoch,
     };
-    let passed = gate(&transaction, &session).await?;
+    let passed = gate(&transaction, &session, Some(amr)).await?;
     let device = sighting.sealed(Column::SessionDevice, session.id);
     sessions::insert(&transaction, &session, device.as_deref(), now).await?;
     events::record(&transaction, &sighting, Event::LoggedIn, now).await?;
@@ -92,19 +106,33 @@ pub(crate) async fn continue_session(
     session: &Session,
     now: OffsetDateTime,
 ) -> Result<Tokens, Withheld> {
-    let passed = gate(db, session).await?;
+    let passed = gate(db, session, None).await?;
     Ok(mint(identity, &passed, now)?)
 }
 
-/// The gate before every token, whatever led here.
-async fn gate<'a>(db: &impl GenericClient, session: &'a Session) -> Result<Passed<'a>, Withheld> {
-    let standing = accounts::standing(db, session.user_id)
-        .await?
-        .ok_or(Withheld::NotAllowed)?;
-    if standing.disabled || standing.session_epoch != session.epoch {
+/// The gate before every token, whatever led here: `amr` for a session that is being opened. One that goes on was
+/// opened by what was asked for then.
+async fn gate<'a>(
+    db: &impl GenericClient,
+    session: &'a Session,
+    amr: Option<Amr>,
+) -> Result<Passed<'a>, Withheld> {
+    let standing = good_standing(db, session.user_id, session.epoch).await?;
+    if standing.second_factor && amr.is_some_and(|amr| !amr.has_second_factor()) {
         return Err(Withheld::NotAllowed);
     }
     Ok(Passed(session))
+}
+
+/// An account that may have sessions of that epoch; it stays so until the transaction ends.
+pub(crate) async fn good_standing(
+    db: &impl GenericClient,
+    user_id: UserId,
+    epoch: i64,
+) -> Result<Standing, Withheld> {
+    let standing = accounts::standing(db, user_id).await?;
+    let good = standing.filter(|it| !it.disabled && it.session_epoch == epoch);
+    good.ok_or(Withheld::NotAllowed)
 }
 
 /// Access token (RFC 9068) and refresh token of a session that passed the gate.

@@ -12,7 +12,8 @@ use crate::{
     domain::{
         event::Event,
         notice::Notice,
-        refresh_token::{Decision, NotOurs, Presented, State, decide},
+        refresh_token::{Decision, Presented, State, decide},
+        token_type::NotOurs,
     },
     events,
     mint::{self, Tokens, Withheld},
@@ -37,7 +38,7 @@ const INVALID_TOKEN: Case = Case::new(
     "invalid_refresh_token",
     "The refresh token is not valid",
 );
-const WRONG_TYPE: Case = Case::new(
+pub(crate) const WRONG_TYPE: Case = Case::new(
     401,
     "wrong_token_type",
     "Another type of token is needed here",

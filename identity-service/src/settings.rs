@@ -1,5 +1,6 @@
 //! What identity is told by its environment.
 
+use poem::http::Uri;
 use shared::{
     serve::AllowedOrigins,
     service::{ServiceSettings, StartError},
@@ -34,6 +35,8 @@ pub struct Settings {
     pub(crate) passwords: Passwords,
     pub(crate) sessions: Sessions,
     pub(crate) throttle: ThrottleSettings,
+    /// Under which name authenticator apps show the account.
+    pub(crate) totp_issuer: String,
 }
 
 /// The rules for passwords.
@@ -70,6 +73,7 @@ impl Settings {
         let passwords = read_passwords(&mut env);
         let sessions = read_sessions(&mut env);
         let throttle = ThrottleSettings::read(&mut env);
+        let totp_issuer = read_totp_issuer(&mut env, mail.as_ref());
         env.finish(|| {
             Some(Self {
                 service: service?,
@@ -82,6 +86,7 @@ impl Settings {
                 passwords: passwords?,
                 sessions: sessions?,
                 throttle: throttle?,
+                totp_issuer: totp_issuer?,
             })
         })
     }
@@ -136,6 +141,22 @@ fn read_sessions(env: &mut Reader<'_>) -> Option<Sessions> {
         return env.problem("SESSION_IDLE", "is longer than SESSION_MAX");
     }
     Some(Sessions { idle, longest })
+}
+
+/// The product's name; without one, the host of the frontend.
+fn read_totp_issuer(env: &mut Reader<'_>, mail: Option<&MailSettings>) -> Option<String> {
+    let chosen = env.optional("TOTP_ISSUER", |text| {
+        // It ends at a colon wherever it is used.
+        let fits = (1..=64).contains(&text.len()) && !text.contains(':');
+        fits.then(|| text.to_owned())
+            .ok_or_else(|| "is not a name of 1 to 64 bytes without a colon".to_owned())
+    })?;
+    let url = mail?.app_url.parse::<Uri>().ok();
+    let host = url.as_ref().and_then(Uri::host);
+    chosen.or_else(|| host.map(str::to_owned)).map_or_else(
+        || env.problem("TOTP_ISSUER", "is needed when APP_URL has no host"),
+        Some,
+    )
 }
 
 #[cfg(test)]

@@ -17,12 +17,13 @@ use crate::{
 };
 
 /// The routes of identity whose limits are settings.
-const RATE_LIMITED: [&str; 6] = [
+const RATE_LIMITED: [&str; 7] = [
     "SIGNUP",
     "VERIFY_EMAIL",
     "RESEND_VERIFICATION",
     "CANCEL_SIGNUP",
     "LOGIN",
+    "VERIFY_MFA",
     "REFRESH",
 ];
 

@@ -57,7 +57,8 @@ impl Person {
             .expect("a person can sign up and log in")
     }
 
-    async fn try_new(addresses: &Addresses, name: &str) -> Result<Self, Failure> {
+    /// The same where a failure is not the end of everything.
+    pub async fn try_new(addresses: &Addresses, name: &str) -> Result<Self, Failure> {
         let http = Client::builder()
             .no_proxy()
             .timeout(Duration::from_secs(30))

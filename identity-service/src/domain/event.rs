@@ -11,15 +11,26 @@ pub(crate) enum Event {
     SessionEnded,
     /// A refresh token older than its grace was presented: its session was ended.
     RefreshTokenReused,
+    /// A wrong code, or one that was used before, after the right password or in a session.
+    SecondFactorFailed,
+    RecoveryCodeUsed,
+    MfaEnabled,
+    MfaDisabled,
+    RecoveryCodesReplaced,
 }
 
 impl Event {
-    const ALL: [Self; 5] = [
+    const ALL: [Self; 10] = [
         Self::LoggedIn,
         Self::LoggedOut,
         Self::LoggedOutEverywhere,
         Self::SessionEnded,
         Self::RefreshTokenReused,
+        Self::SecondFactorFailed,
+        Self::RecoveryCodeUsed,
+        Self::MfaEnabled,
+        Self::MfaDisabled,
+        Self::RecoveryCodesReplaced,
     ];
 
     /// As the database and the log spell it.
@@ -30,6 +41,11 @@ impl Event {
             Self::LoggedOutEverywhere => "logged_out_everywhere",
             Self::SessionEnded => "session_ended",
             Self::RefreshTokenReused => "refresh_token_reused",
+            Self::SecondFactorFailed => "second_factor_failed",
+            Self::RecoveryCodeUsed => "recovery_code_used",
+            Self::MfaEnabled => "mfa_enabled",
+            Self::MfaDisabled => "mfa_disabled",
+            Self::RecoveryCodesReplaced => "recovery_codes_replaced",
         }
     }
 

@@ -15,18 +15,21 @@ pub(crate) enum Notice {
     MfaDisabled,
     /// The recovery codes from before are void.
     RecoveryCodesReplaced,
+    /// Somebody with the password showed so many wrong codes that the account takes none for a while.
+    SecondFactorGuessed,
     /// A refresh token came that had been replaced: two parties hold the session.
     TokenReused,
 }
 
 impl Notice {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 8] = [
         Self::NewDevice,
         Self::PasswordChanged,
         Self::AddressChanged,
         Self::MfaEnabled,
         Self::MfaDisabled,
         Self::RecoveryCodesReplaced,
+        Self::SecondFactorGuessed,
         Self::TokenReused,
     ];
 
@@ -39,6 +42,7 @@ impl Notice {
             Self::MfaEnabled => "mfa_enabled",
             Self::MfaDisabled => "mfa_disabled",
             Self::RecoveryCodesReplaced => "recovery_codes_replaced",
+            Self::SecondFactorGuessed => "second_factor_guessed",
             Self::TokenReused => "token_reused",
         }
     }
@@ -53,7 +57,7 @@ impl Notice {
 pub(crate) mod tests {
     use super::*;
 
-    pub(crate) const ALL: [Notice; 7] = Notice::ALL;
+    pub(crate) const ALL: [Notice; 8] = Notice::ALL;
 
     #[test]
     fn a_notice_is_found_again_by_its_name() {

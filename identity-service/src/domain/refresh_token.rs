@@ -12,7 +12,10 @@ use secrecy::SecretString;
 use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 
-use super::secret_keys::SecretKeys;
+use super::{
+    secret_keys::SecretKeys,
+    token_type::{NotOurs, without_prefix},
+};
 
 const PREFIX: &str = "kst_r_";
 const DOMAIN: &[u8] = b"identity/v1/refresh-token";
@@ -27,15 +30,6 @@ pub(crate) struct Presented {
     pub(crate) counter: u64,
 }
 
-/// Why a text is not a refresh token of ours.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum NotOurs {
-    /// Another kind of token.
-    WrongType,
-    /// Made up, or changed.
-    Invalid,
-}
-
 impl Presented {
     /// `kst_r_` and base64url of `session (16) || counter (8, big endian) || HMAC-SHA-256 (32)`.
     pub(crate) fn seal(&self, keys: &SecretKeys) -> SecretString {
@@ -47,15 +41,7 @@ impl Presented {
 
     /// Reads a token whose MAC one of our keys made.
     pub(crate) fn open(token: &str, keys: &SecretKeys) -> Result<Self, NotOurs> {
-        let Some(encoded) = token.strip_prefix(PREFIX) else {
-            // A JWT is three parts and two dots; the other kinds carry our prefix.
-            let another = token.starts_with("kst_") || token.split('.').count() == 3;
-            return Err(if another {
-                NotOurs::WrongType
-            } else {
-                NotOurs::Invalid
-            });
-        };
+        let encoded = without_prefix(token, PREFIX)?;
         let bytes = BASE64_URL_SAFE_NO_PAD
             .decode(encoded)
             .map_err(|_| NotOurs::Invalid)?;

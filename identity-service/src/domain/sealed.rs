@@ -12,6 +12,8 @@ pub(crate) enum Column {
     SessionDevice,
     /// `security_events.device_sealed`
     EventDevice,
+    /// `totp_factors.secret_sealed`
+    TotpSecret,
     /// `pending_signups.sealed`
     PendingApplicant,
     /// `outbox.sealed`
@@ -29,6 +31,7 @@ impl Column {
             Self::AccountEmail => ("account", "email"),
             Self::SessionDevice => ("session", "device"),
             Self::EventDevice => ("security_event", "device"),
+            Self::TotpSecret => ("totp_factor", "secret"),
             Self::PendingApplicant => ("pending", "applicant"),
             Self::OutboxMail => ("outbox", "mail"),
             Self::NoticeDevice => ("outbox", "device"),

@@ -3,10 +3,10 @@
 use hkdf::Hkdf;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
-use shared::{serve::Network, settings::Key256};
+use shared::{serve::Network, settings::Key256, user_id::UserId};
 use zeroize::Zeroizing;
 
-use super::email_address::EmailAddress;
+use super::{email_address::EmailAddress, recovery_code::RecoveryCode};
 
 const SALT: &[u8] = b"identity/v1";
 
@@ -19,6 +19,7 @@ struct Version {
     email_index: Key256,
     refresh: Key256,
     throttle: Key256,
+    recovery: Key256,
 }
 
 impl SecretKeys {
@@ -79,6 +80,17 @@ impl SecretKeys {
         mac(&self.first().throttle, &[network.to_string().as_bytes()])
     }
 
+    /// What a recovery code of that person is stored as.
+    pub(crate) fn recovery_hash(&self, user: UserId, code: &RecoveryCode) -> Vec<u8> {
+        self.first().recovery_hash(user, code)
+    }
+
+    /// What it may be stored as: one for each version, newest first.
+    pub(crate) fn recovery_hashes(&self, user: UserId, code: &RecoveryCode) -> Vec<Vec<u8>> {
+        let hash = |version: &Version| version.recovery_hash(user, code);
+        self.0.iter().map(hash).collect()
+    }
+
     fn first(&self) -> &Version {
         self.0
             .first()
@@ -102,7 +114,14 @@ impl Version {
             email_index: derived(b"identity/v1/email-index"),
             refresh: derived(b"identity/v1/refresh"),
             throttle: derived(b"identity/v1/throttle"),
+            recovery: derived(b"identity/v1/recovery-code"),
         }
+    }
+
+    /// Bound to the person: a row copied to somebody else is no code of theirs.
+    fn recovery_hash(&self, user: UserId, code: &RecoveryCode) -> Vec<u8> {
+        let user = user.uuid();
+        mac(&self.recovery, &[user.as_bytes(), code.expose().as_bytes()])
     }
 }
 
@@ -148,9 +167,30 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn a_recovery_code_is_of_one_person_and_survives_a_new_version() {
+        let (ada, eve) = (
+            UserId::new(uuid::Uuid::from_u128(1)),
+            UserId::new(uuid::Uuid::from_u128(2)),
+        );
+        let code = RecoveryCode::generate();
+        let stored = keys(&[1]).recovery_hash(ada, &code);
+        let after = keys(&[2, 1]);
+        assert!(after.recovery_hashes(ada, &code).contains(&stored));
+        assert!(!after.recovery_hashes(eve, &code).contains(&stored));
+        let other = RecoveryCode::generate();
+        assert!(!after.recovery_hashes(ada, &other).contains(&stored));
+        assert_ne!(after.recovery_hash(ada, &code), stored);
+    }
+
+    #[test]
     fn every_use_has_a_key_of_its_own() {
         let version = Version::derive(1, &Zeroizing::new([1; 32]));
-        let keys = [&version.pepper, &version.email_index, &version.refresh];
+        let keys = [
+            &version.pepper,
+            &version.email_index,
+            &version.refresh,
+            &version.recovery,
+        ];
         for (at, key) in keys.iter().enumerate() {
             assert!(keys.iter().skip(at + 1).all(|other| other != key));
         }

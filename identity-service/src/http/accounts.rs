@@ -140,6 +140,7 @@ struct Me {
     /// As it was typed at sign-up.
     email: String,
     email_verified: bool,
+    /// Logging in needs a second factor.
     mfa_enabled: bool,
     created_at: OffsetDateTime,
 }
@@ -161,9 +162,9 @@ impl From<me::Me> for Me {
         Self {
             id: me.id.uuid(),
             email: me.email,
-            // An account exists only for a confirmed address, and there are no second factors yet.
+            // An account exists only for a confirmed address.
             email_verified: true,
-            mfa_enabled: false,
+            mfa_enabled: me.mfa_enabled,
             created_at: me.created_at,
         }
     }

@@ -101,6 +101,12 @@ enum Kind {
     SessionEnded,
     /// An old refresh token was used, by a thief or by its owner after a thief: its session was ended.
     RefreshTokenReused,
+    /// A wrong code, or one that was used before, was shown by somebody who knew the password.
+    SecondFactorFailed,
+    RecoveryCodeUsed,
+    MfaEnabled,
+    MfaDisabled,
+    RecoveryCodesReplaced,
 }
 
 impl From<Event> for Kind {
@@ -111,6 +117,11 @@ impl From<Event> for Kind {
             Event::LoggedOutEverywhere => Self::LoggedOutEverywhere,
             Event::SessionEnded => Self::SessionEnded,
             Event::RefreshTokenReused => Self::RefreshTokenReused,
+            Event::SecondFactorFailed => Self::SecondFactorFailed,
+            Event::RecoveryCodeUsed => Self::RecoveryCodeUsed,
+            Event::MfaEnabled => Self::MfaEnabled,
+            Event::MfaDisabled => Self::MfaDisabled,
+            Event::RecoveryCodesReplaced => Self::RecoveryCodesReplaced,
         }
     }
 }

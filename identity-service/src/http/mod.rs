@@ -4,6 +4,8 @@ mod accounts;
 mod device;
 mod devices;
 mod keys;
+mod mfa;
+mod qr_code;
 mod secret_text;
 mod sessions;
 mod throttle;
@@ -24,6 +26,7 @@ use crate::{Identity, throttle::limited_operations};
 use accounts::AccountsApi;
 use devices::DevicesApi;
 use keys::KeysApi;
+use mfa::MfaApi;
 use sessions::SessionsApi;
 
 const TITLE: &str = "Keystead identity";
@@ -40,6 +43,8 @@ enum Tag {
     Accounts,
     /// Logging in, staying logged in, leaving.
     Sessions,
+    /// Codes of an authenticator app beside the password.
+    SecondFactor,
     /// What others need to verify access tokens.
     Keys,
 }
@@ -88,8 +93,10 @@ async fn readiness(identity: Arc<Identity>, prepared: bool) -> Readiness {
     }
 }
 
-fn service() -> OpenApiService<(AccountsApi, SessionsApi, DevicesApi, KeysApi), ()> {
-    let apis = (AccountsApi, SessionsApi, DevicesApi, KeysApi);
+type Apis = (AccountsApi, SessionsApi, DevicesApi, MfaApi, KeysApi);
+
+fn service() -> OpenApiService<Apis, ()> {
+    let apis = (AccountsApi, SessionsApi, DevicesApi, MfaApi, KeysApi);
     OpenApiService::new(apis, TITLE, env!("CARGO_PKG_VERSION")).description(DESCRIPTION)
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use poem::web::Data;
-use poem_openapi::{ApiResponse, Enum, Object, OpenApi, types::Example};
+use poem_openapi::{ApiResponse, Enum, Object, OpenApi, Union, types::Example};
 use secrecy::{ExposeSecret, SecretString};
 use shared::{access_token::Caller, problem::Problem, serve::Json};
 
@@ -15,14 +15,16 @@ use super::{
 use crate::{
     Identity,
     device::Device,
-    login::{Attempt, LoginError, login},
+    login::{Attempt, LoggedIn, LoginError, login},
     logout::{SessionError, logout},
+    mfa_challenge::Challenge,
     mint::Tokens,
     refresh::{RefreshError, refresh},
 };
 
 const EXAMPLE_ACCESS: &str =
     "eyJ0eXAiOiJhdCtqd3QiLCJhbGciOiJFZERTQSJ9.eyJpc3MiOiJodHRwOi8vMTI3LjAuMC4xOjgwODEifQ.c2ln";
+pub(super) const EXAMPLE_MFA: &str = "kst_m_4ZbQ0mJt3rC1oVn8yPqXk2uHs6dLgWfAeTiBzRx7NcM";
 const EXAMPLE_REFRESH: &str =
     "kst_r_AZq08HwAcACAAAAAAAAAAQAAAAAAAAAA4ZbQ0mJt3rC1oVn8yPqXk2uHs6dLgWfAeTiBzRx7NcM";
 
@@ -75,7 +77,7 @@ enum TokenType {
 /// The tokens of a session.
 #[derive(Object)]
 #[oai(example)]
-struct Session {
+pub(super) struct Session {
     status: LoginStatus,
     /// A JWT for `Authorization: Bearer`, here and at every service of the platform.
     access_token: String,
@@ -116,6 +118,64 @@ impl From<Tokens> for Session {
     }
 }
 
+/// How a second factor can be shown.
+#[derive(Clone, Copy, Enum)]
+#[oai(rename_all = "snake_case")]
+enum Method {
+    /// A code of the authenticator app.
+    Totp,
+    /// One of the codes that were written down.
+    RecoveryCode,
+}
+
+/// The password was right; the account has a second factor.
+#[derive(Object)]
+#[oai(example)]
+struct MfaRequired {
+    /// Opaque; for `verify-mfa` alone. Good for one login and three tries.
+    mfa_token: String,
+    methods: Vec<Method>,
+    /// Seconds for which the token is good.
+    expires_in: i64,
+}
+
+impl Example for MfaRequired {
+    fn example() -> Self {
+        Self {
+            mfa_token: EXAMPLE_MFA.to_owned(),
+            methods: vec![Method::Totp, Method::RecoveryCode],
+            expires_in: 300,
+        }
+    }
+}
+
+impl From<Challenge> for MfaRequired {
+    fn from(challenge: Challenge) -> Self {
+        Self {
+            mfa_token: challenge.token.expose_secret().to_owned(),
+            methods: vec![Method::Totp, Method::RecoveryCode],
+            expires_in: challenge.expires_in.whole_seconds(),
+        }
+    }
+}
+
+/// What a right password leads to: `status` tells which.
+#[derive(Union)]
+#[oai(one_of, discriminator_name = "status", rename_all = "snake_case")]
+enum LoginAnswer {
+    Authenticated(Session),
+    MfaRequired(MfaRequired),
+}
+
+impl From<LoggedIn> for LoginAnswer {
+    fn from(logged_in: LoggedIn) -> Self {
+        match logged_in {
+            LoggedIn::Authenticated(tokens) => Self::Authenticated(tokens.into()),
+            LoggedIn::MfaRequired(challenge) => Self::MfaRequired(challenge.into()),
+        }
+    }
+}
+
 #[derive(ApiResponse)]
 enum LoggedOut {
     /// The session has ended.
@@ -130,14 +190,15 @@ pub(super) struct SessionsApi;
 impl SessionsApi {
     /// Log in
     ///
-    /// A wrong password, an unknown address, an unconfirmed and a disabled account are one answer.
+    /// A wrong password, an unknown address, an unconfirmed and a disabled account are one answer. An account with a
+    /// second factor gets a token for `verify-mfa` instead of a session.
     #[oai(path = "/login", method = "post", operation_id = "login")]
     async fn login(
         &self,
         identity: Data<&Arc<Identity>>,
         device: Device,
         body: Json<Login>,
-    ) -> Result<Json<Session>, Problem<LoginError>> {
+    ) -> Result<Json<LoginAnswer>, Problem<LoginError>> {
         let attempt = Attempt {
             email: body.0.email,
             password: body.0.password.into_secret(),

@@ -13,7 +13,7 @@ pub(crate) struct MailSettings {
     pub(super) from: Mailbox,
     pub(super) locale: Locale,
     /// The frontend, without a slash at its end.
-    pub(super) app_url: String,
+    pub(crate) app_url: String,
 }
 
 impl MailSettings {

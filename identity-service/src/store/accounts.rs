@@ -10,6 +10,9 @@ use crate::person_key::PersonKey;
 pub(crate) struct Credentials {
     pub(crate) user_id: UserId,
     pub(crate) password: StoredPassword,
+    pub(crate) epoch: i64,
+    /// Logging in takes more than the password.
+    pub(crate) second_factor: bool,
 }
 
 /// A password as it is kept.
@@ -23,12 +26,14 @@ pub(crate) struct StoredPassword {
 pub(crate) struct Standing {
     pub(crate) session_epoch: i64,
     pub(crate) disabled: bool,
+    pub(crate) second_factor: bool,
 }
 
 /// What a person is shown of their own account, its address still sealed.
 pub(crate) struct Profile {
     pub(crate) key: PersonKey,
     pub(crate) email_sealed: Vec<u8>,
+    pub(crate) second_factor: bool,
     pub(crate) created_at: OffsetDateTime,
 }
 
@@ -40,6 +45,11 @@ pub(crate) struct NewAccount<'a> {
     pub(crate) password: &'a StoredPassword,
 }
 
+const CREDENTIALS: &str = "SELECT user_id, password_hash, pepper_version, session_epoch";
+/// Whether an account needs a second factor.
+const SECOND_FACTOR: &str = "EXISTS (SELECT 1 FROM totp_factors factor
+        WHERE factor.user_id = accounts.user_id AND factor.confirmed_at IS NOT NULL) AS second_factor";
+
 /// The account of an address, under whichever version of the index it was stored.
 pub(crate) async fn credentials(
     db: &impl GenericClient,
@@ -47,17 +57,25 @@ pub(crate) async fn credentials(
 ) -> Result<Option<Credentials>, Unexpected> {
     let row = db
         .query_typed_opt(
-            "SELECT user_id, password_hash, pepper_version FROM accounts WHERE email_index = ANY($1)",
+            &format!("{CREDENTIALS}, {SECOND_FACTOR} FROM accounts WHERE email_index = ANY($1)"),
             &[(&email_indexes, Type::BYTEA_ARRAY)],
         )
         .await?;
-    row.map(|row| {
-        Ok(Credentials {
-            user_id: UserId::new(row.try_get("user_id")?),
-            password: StoredPassword::read(&row)?,
-        })
-    })
-    .transpose()
+    row.as_ref().map(Credentials::read).transpose()
+}
+
+/// The same for somebody who is logged in.
+pub(crate) async fn credentials_of(
+    db: &impl GenericClient,
+    user: UserId,
+) -> Result<Option<Credentials>, Unexpected> {
+    let row = db
+        .query_typed_opt(
+            &format!("{CREDENTIALS}, {SECOND_FACTOR} FROM accounts WHERE user_id = $1"),
+            &[(&user.uuid(), Type::UUID)],
+        )
+        .await?;
+    row.as_ref().map(Credentials::read).transpose()
 }
 
 /// Whether an address has an account.
@@ -75,8 +93,10 @@ pub(crate) async fn standing(
 ) -> Result<Option<Standing>, Unexpected> {
     let row = db
         .query_typed_opt(
-            "SELECT session_epoch, disabled_at IS NOT NULL AS disabled
-             FROM accounts WHERE user_id = $1 FOR SHARE",
+            &format!(
+                "SELECT session_epoch, disabled_at IS NOT NULL AS disabled, {SECOND_FACTOR}
+                 FROM accounts WHERE user_id = $1 FOR SHARE"
+            ),
             &[(&user.uuid(), Type::UUID)],
         )
         .await?;
@@ -84,6 +104,7 @@ pub(crate) async fn standing(
         Ok(Standing {
             session_epoch: row.try_get("session_epoch")?,
             disabled: row.try_get("disabled")?,
+            second_factor: row.try_get("second_factor")?,
         })
     })
     .transpose()
@@ -103,8 +124,10 @@ pub(crate) async fn profile(
 ) -> Result<Option<Profile>, Unexpected> {
     let row = db
         .query_typed_opt(
-            "SELECT email_sealed, wrapped_key, key_generation, created_at
-             FROM accounts WHERE user_id = $1 AND disabled_at IS NULL",
+            &format!(
+                "SELECT email_sealed, wrapped_key, key_generation, created_at, {SECOND_FACTOR}
+                 FROM accounts WHERE user_id = $1 AND disabled_at IS NULL"
+            ),
             &[(&user.uuid(), Type::UUID)],
         )
         .await?;
@@ -112,6 +135,7 @@ pub(crate) async fn profile(
         Ok(Profile {
             key: key_of(&row, user)?,
             email_sealed: row.try_get("email_sealed")?,
+            second_factor: row.try_get("second_factor")?,
             created_at: row.try_get("created_at")?,
         })
     })
@@ -193,6 +217,17 @@ pub(crate) async fn renew(
     )
     .await?;
     Ok(())
+}
+
+impl Credentials {
+    fn read(row: &Row) -> Result<Self, Unexpected> {
+        Ok(Self {
+            user_id: UserId::new(row.try_get("user_id")?),
+            password: StoredPassword::read(row)?,
+            epoch: row.try_get("session_epoch")?,
+            second_factor: row.try_get("second_factor")?,
+        })
+    }
 }
 
 impl StoredPassword {

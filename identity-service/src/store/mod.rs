@@ -3,8 +3,10 @@
 pub(crate) mod accounts;
 pub(crate) mod counters;
 pub(crate) mod mail_allowances;
+pub(crate) mod mfa_challenges;
 pub(crate) mod outbox;
 pub(crate) mod pending_signups;
+pub(crate) mod second_factors;
 pub(crate) mod security_events;
 pub(crate) mod service_keys;
 pub(crate) mod sessions;
@@ -25,6 +27,10 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
     Migration {
         name: "0003_signing_keys.sql",
         sql: include_str!("../../migrations/0003_signing_keys.sql"),
+    },
+    Migration {
+        name: "0005_second_factors.sql",
+        sql: include_str!("../../migrations/0005_second_factors.sql"),
     },
     Migration {
         name: "0006_devices_and_events.sql",

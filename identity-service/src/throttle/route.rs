@@ -31,6 +31,7 @@ pub(crate) const ROUTES: &[Route] = &[
     ),
     route("cancel_signup", "RATE_LIMIT_CANCEL_SIGNUP", "20/15m"),
     route("login", "RATE_LIMIT_LOGIN", "5/15m"),
+    route("verify_mfa", "RATE_LIMIT_VERIFY_MFA", "3/5m"),
     route("refresh", "RATE_LIMIT_REFRESH", "120/1m"),
 ];
 

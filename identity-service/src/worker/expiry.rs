@@ -1,5 +1,5 @@
-//! Forgets what is over: unconfirmed sign-ups after a day, sessions at their end, security events after half a
-//! year, counts of mail that no longer limit any.
+//! Forgets what is over: unconfirmed sign-ups after a day, sessions at their end, security events after half a year,
+//! counts of mail that no longer limit any, second factors that were not shown or not confirmed in time.
 
 use std::{sync::Arc, time::Duration};
 
@@ -9,7 +9,10 @@ use tokio::time::sleep;
 
 use crate::{
     Identity,
-    store::{mail_allowances, pending_signups, security_events, sessions},
+    confirm_totp::OFFERED,
+    store::{
+        mail_allowances, mfa_challenges, pending_signups, second_factors, security_events, sessions,
+    },
 };
 
 const EVERY: Duration = Duration::from_mins(10);
@@ -35,8 +38,18 @@ async fn forget(identity: &Identity, now: OffsetDateTime) -> Result<(), Unexpect
     let sessions = sessions::discard_expired(&*db, now).await?;
     let events = security_events::discard_before(&*db, now - TRAIL).await?;
     let allowances = mail_allowances::discard_refilled(&*db, now).await?;
-    if signups + sessions + events + allowances > 0 {
-        tracing::info!(signups, sessions, events, allowances, "forgot what is over");
+    let challenges = mfa_challenges::discard_expired(&*db, now).await?;
+    let offers = second_factors::discard_unconfirmed_before(&*db, now - OFFERED).await?;
+    if signups + sessions + events + allowances + challenges + offers > 0 {
+        tracing::info!(
+            signups,
+            sessions,
+            events,
+            allowances,
+            challenges,
+            offers,
+            "forgot what is over"
+        );
     }
     Ok(())
 }

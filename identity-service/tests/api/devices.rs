@@ -31,7 +31,7 @@ impl Service {
             .clone()
     }
 
-    async fn events(&self, tokens: &Tokens, query: &str) -> Vec<Value> {
+    pub(crate) async fn events(&self, tokens: &Tokens, query: &str) -> Vec<Value> {
         let path = format!("security-events{query}");
         let answer = self.as_person(Method::GET, &path, tokens).await;
         assert_eq!(answer.status, 200, "{}", answer.text);
@@ -57,7 +57,7 @@ fn text(value: &Value) -> String {
     value.as_str().expect("a text").to_owned()
 }
 
-fn kinds(events: &[Value]) -> Vec<String> {
+pub(crate) fn kinds(events: &[Value]) -> Vec<String> {
     events.iter().map(|event| text(&event["kind"])).collect()
 }
 

@@ -7,6 +7,7 @@
 )]
 
 mod accounts;
+mod authenticator;
 mod device;
 mod devices;
 mod expiry;
@@ -25,6 +26,10 @@ mod service;
 mod signing_keys;
 mod signup;
 mod stolen_tables;
+mod tampered_factors;
 mod throttle;
 mod throttle_outages;
+mod totp;
+mod vault_away;
 mod verify_email;
+mod verify_mfa;

@@ -2,6 +2,7 @@
 //!
 //! Each is one named step with an outcome. What cannot be run is said to be skipped and why; in CI that is a failure.
 
+mod authenticator;
 mod browser;
 mod explorer;
 mod footprint;
@@ -38,6 +39,10 @@ pub(crate) async fn all(summary: &mut Summary, progress: Progress) -> Result<(),
     let started = Instant::now();
     let outcome = explorer::judge(stack.addresses(), progress).await;
     summary.add("API explorer in Chromium", started.elapsed(), outcome);
+
+    let started = Instant::now();
+    let outcome = authenticator::judge(stack.addresses(), progress).await;
+    summary.add("oathtool's codes log in", started.elapsed(), outcome);
 
     // Last, so that what the other judges asked for counts as use.
     let started = Instant::now();

@@ -73,6 +73,7 @@ const EXPECTED: [Expected; 3] = [
             "RATE_LIMIT_RESEND_VERIFICATION",
             "RATE_LIMIT_CANCEL_SIGNUP",
             "RATE_LIMIT_LOGIN",
+            "RATE_LIMIT_VERIFY_MFA",
             "RATE_LIMIT_REFRESH",
         ],
     },

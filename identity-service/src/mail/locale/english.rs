@@ -76,6 +76,11 @@ fn about(app_url: &str, notice: Notice, when: &str) -> Text {
             "You have new recovery codes",
             "The recovery codes of your account were replaced, and the old ones are void,",
         ),
+        Notice::SecondFactorGuessed => (
+            "Wrong codes for your account",
+            "Somebody who knows the password of your account showed one wrong code after\n\
+             another. It takes none for a while; the last one came",
+        ),
         Notice::TokenReused => (
             "A session was ended for your safety",
             "A session of your account was used by two devices, as if a copy of it had\n\

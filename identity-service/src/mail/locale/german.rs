@@ -79,6 +79,11 @@ fn about(app_url: &str, notice: Notice, when: &str) -> Text {
             "Die Wiederherstellungscodes Ihres Kontos wurden ersetzt; die alten gelten\n\
              nicht mehr:",
         ),
+        Notice::SecondFactorGuessed => (
+            "Falsche Codes für Ihr Konto",
+            "Jemand, der das Passwort Ihres Kontos kennt, hat einen falschen Code nach dem\n\
+             anderen eingegeben. Es nimmt für eine Weile keinen mehr an; der letzte kam:",
+        ),
         Notice::TokenReused => (
             "Eine Sitzung wurde zu Ihrem Schutz beendet",
             "Eine Sitzung Ihres Kontos wurde von zwei Geräten benutzt, als wäre eine Kopie\n\

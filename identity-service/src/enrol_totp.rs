@@ -1,0 +1,115 @@
+//! A person gets a secret for their authenticator. It protects nothing until a code of it has been shown.
+
+use secrecy::SecretString;
+use shared::{
+    access_token::Caller,
+    problem::{Case, Failure, INTERNAL, UNAVAILABLE, Unexpected},
+    random,
+};
+use thiserror::Error;
+use time::OffsetDateTime;
+
+use crate::{
+    Identity,
+    domain::{
+        sealed::Column,
+        totp::{Provisioning, TotpSecret},
+    },
+    hashing::{OVERLOADED, Overloaded},
+    me,
+    reauthentication::{NotProven, WRONG_PASSWORD, reauthenticate},
+    refresh::SESSION_ENDED,
+    store::{accounts, second_factors},
+};
+
+#[derive(Debug, Error)]
+pub(crate) enum EnrolError {
+    #[error("Log in again.")]
+    Ended,
+    #[error("The password is wrong.")]
+    WrongPassword,
+    #[error("Remove the authenticator that there is first.")]
+    AlreadyEnabled,
+    #[error(transparent)]
+    Overloaded(#[from] Overloaded),
+    #[error(transparent)]
+    Unexpected(#[from] Unexpected),
+}
+
+const ALREADY_ENABLED: Case = Case::new(
+    409,
+    "mfa_already_enabled",
+    "There is a confirmed authenticator",
+);
+
+impl Failure for EnrolError {
+    const CASES: &'static [Case] = &[
+        SESSION_ENDED,
+        WRONG_PASSWORD,
+        ALREADY_ENABLED,
+        OVERLOADED,
+        INTERNAL,
+        UNAVAILABLE,
+    ];
+
+    fn case(&self) -> &'static Case {
+        match self {
+            Self::Ended => &SESSION_ENDED,
+            Self::WrongPassword => &WRONG_PASSWORD,
+            Self::AlreadyEnabled => &ALREADY_ENABLED,
+            Self::Overloaded(overloaded) => overloaded.case(),
+            Self::Unexpected(unexpected) => unexpected.case(),
+        }
+    }
+
+    fn retry_after(&self) -> Option<std::time::Duration> {
+        match self {
+            Self::Overloaded(overloaded) => overloaded.retry_after(),
+            _ => self.unexpected().and_then(Unexpected::retry_after),
+        }
+    }
+
+    fn unexpected(&self) -> Option<&Unexpected> {
+        match self {
+            Self::Unexpected(unexpected) => Some(unexpected),
+            _ => None,
+        }
+    }
+}
+
+impl From<NotProven> for EnrolError {
+    fn from(why: NotProven) -> Self {
+        match why {
+            NotProven::Ended => Self::Ended,
+            NotProven::WrongPassword => Self::WrongPassword,
+            NotProven::Overloaded(overloaded) => Self::Overloaded(overloaded),
+            NotProven::Unexpected(unexpected) => Self::Unexpected(unexpected),
+        }
+    }
+}
+
+/// Offers a new secret, in place of one that was offered and not confirmed.
+pub(crate) async fn enrol_totp(
+    identity: &Identity,
+    caller: &Caller,
+    password: &SecretString,
+    now: OffsetDateTime,
+) -> Result<Provisioning, EnrolError> {
+    reauthenticate(identity, caller, password, now).await?;
+    let user = caller.user_id();
+    let profile = accounts::profile(&*identity.pool.get().await?, user).await?;
+    let profile = profile.ok_or(EnrolError::Ended)?;
+    let address = me::address(identity, &profile, now).await?;
+    let key = profile.key.open(identity, now).await?;
+
+    let secret = TotpSecret::generate();
+    let id = random::uuid_v7(now);
+    let sealed = key
+        .seal(&Column::TotpSecret.of(user.uuid(), id), secret.expose())
+        .expect("a secret is short");
+    let db = identity.pool.get().await?;
+    if !second_factors::offer(&*db, user, id, &sealed, now).await? {
+        return Err(EnrolError::AlreadyEnabled);
+    }
+    Ok(secret.provisioning(&identity.totp_issuer, &address))
+}

@@ -1,0 +1,43 @@
+//! A login whose password was right and whose second factor is still to be shown.
+
+use secrecy::SecretString;
+use shared::{problem::Unexpected, user_id::UserId};
+use time::{Duration, OffsetDateTime};
+
+use crate::{
+    Identity,
+    domain::mfa_token::MfaToken,
+    mint::{self, Withheld},
+    store::mfa_challenges,
+};
+
+/// Long enough to find the telephone.
+const LIFETIME: Duration = Duration::minutes(5);
+
+/// What the device gets instead of a session.
+pub(crate) struct Challenge {
+    /// Not bound to the device's network: between password and code, telephones change from one to another.
+    pub(crate) token: SecretString,
+    pub(crate) expires_in: Duration,
+}
+
+/// Begins a challenge for a person whose password was compared while their account was of this epoch.
+pub(crate) async fn begin(
+    identity: &Identity,
+    user_id: UserId,
+    epoch: i64,
+    now: OffsetDateTime,
+) -> Result<Challenge, Withheld> {
+    let token = MfaToken::generate();
+    let challenge = mfa_challenges::Challenge { user_id, epoch };
+    let mut db = identity.pool.get().await?;
+    let transaction = db.transaction().await.map_err(Unexpected::from)?;
+    mint::good_standing(&transaction, user_id, epoch).await?;
+    mfa_challenges::insert(&transaction, &token.hash(), &challenge, now, now + LIFETIME).await?;
+    transaction.commit().await.map_err(Unexpected::from)?;
+    tracing::info!(user.id = %user_id, "a second factor is asked for");
+    Ok(Challenge {
+        token: token.into_secret(),
+        expires_in: LIFETIME,
+    })
+}

@@ -1,0 +1,166 @@
+//! A person whose password was right shows their second factor, and is logged in.
+
+use secrecy::SecretString;
+use shared::problem::{
+    Case, Failure, FieldError, INTERNAL, INVALID_REQUEST, UNAVAILABLE, Unexpected,
+};
+use thiserror::Error;
+use time::OffsetDateTime;
+
+use crate::{
+    Identity,
+    device::{Device, Sighting},
+    domain::{mfa_token::MfaToken, token_type::NotOurs},
+    mint::{self, Proven, Tokens, Withheld},
+    refresh::WRONG_TYPE,
+    second_factor::{self, NotReady, Proof, Shown, TOO_MANY_ATTEMPTS, UNREADABLE, Wanted},
+    store::mfa_challenges,
+};
+
+/// The second half of a login as it came.
+pub(crate) struct Attempt {
+    pub(crate) mfa_token: SecretString,
+    pub(crate) code: Option<SecretString>,
+    pub(crate) recovery_code: Option<SecretString>,
+    pub(crate) device: Device,
+}
+
+#[derive(Debug, Error)]
+pub(crate) enum VerifyMfaError {
+    #[error("See errors for what is wrong and where.")]
+    Invalid(FieldError),
+    /// Unknown, answered, expired, used up, or of an account that has changed since: a client does the same.
+    #[error("Log in again.")]
+    InvalidToken,
+    #[error("The mfa_token of a login is needed here.")]
+    WrongTokenType,
+    #[error("The code is wrong, or it was used before.")]
+    InvalidCode,
+    #[error("There were too many wrong codes for this account. Try again later.")]
+    TooManyAttempts(std::time::Duration),
+    #[error("Use a recovery code, and set up the authenticator again.")]
+    Unreadable,
+    #[error(transparent)]
+    Unexpected(#[from] Unexpected),
+}
+
+const INVALID_TOKEN: Case = Case::new(401, "invalid_mfa_token", "The challenge is over");
+const INVALID_CODE: Case = Case::new(401, "invalid_mfa_code", "The code is wrong or was used");
+
+impl Failure for VerifyMfaError {
+    const CASES: &'static [Case] = &[
+        INVALID_REQUEST,
+        INVALID_TOKEN,
+        WRONG_TYPE,
+        INVALID_CODE,
+        UNREADABLE,
+        TOO_MANY_ATTEMPTS,
+        INTERNAL,
+        UNAVAILABLE,
+    ];
+
+    fn case(&self) -> &'static Case {
+        match self {
+            Self::Invalid(_) => &INVALID_REQUEST,
+            Self::InvalidToken => &INVALID_TOKEN,
+            Self::WrongTokenType => &WRONG_TYPE,
+            Self::InvalidCode => &INVALID_CODE,
+            Self::TooManyAttempts(_) => &TOO_MANY_ATTEMPTS,
+            Self::Unreadable => &UNREADABLE,
+            Self::Unexpected(unexpected) => unexpected.case(),
+        }
+    }
+
+    fn retry_after(&self) -> Option<std::time::Duration> {
+        match self {
+            Self::TooManyAttempts(rest) => Some(*rest),
+            _ => self.unexpected().and_then(Unexpected::retry_after),
+        }
+    }
+
+    fn errors(&self) -> Vec<FieldError> {
+        match self {
+            Self::Invalid(error) => vec![error.clone()],
+            _ => Vec::new(),
+        }
+    }
+
+    fn unexpected(&self) -> Option<&Unexpected> {
+        match self {
+            Self::Unexpected(unexpected) => Some(unexpected),
+            _ => None,
+        }
+    }
+}
+
+impl From<NotOurs> for VerifyMfaError {
+    fn from(why: NotOurs) -> Self {
+        match why {
+            NotOurs::WrongType => Self::WrongTokenType,
+            NotOurs::Invalid => Self::InvalidToken,
+        }
+    }
+}
+
+impl From<NotReady> for VerifyMfaError {
+    fn from(why: NotReady) -> Self {
+        match why {
+            NotReady::None => Self::InvalidToken,
+            NotReady::Unreadable => Self::Unreadable,
+            NotReady::Unexpected(unexpected) => Self::Unexpected(unexpected),
+        }
+    }
+}
+
+impl From<Withheld> for VerifyMfaError {
+    fn from(withheld: Withheld) -> Self {
+        match withheld {
+            Withheld::NotAllowed => Self::InvalidToken,
+            Withheld::Unexpected(unexpected) => Self::Unexpected(unexpected),
+        }
+    }
+}
+
+/// Opens the session that the challenge stands for.
+pub(crate) async fn verify_mfa(
+    identity: &Identity,
+    attempt: Attempt,
+    now: OffsetDateTime,
+) -> Result<Tokens, VerifyMfaError> {
+    // Asked first: a service that cannot sign yet must not use up a code.
+    identity.signing.active()?;
+    let proof = Proof::parse(attempt.code.as_ref(), attempt.recovery_code.as_ref())
+        .map_err(VerifyMfaError::Invalid)?;
+    let amr = proof.amr();
+    let token_hash = MfaToken::presented(attempt.mfa_token)?.hash();
+    let found = mfa_challenges::find(&*identity.pool.get().await?, &token_hash, now).await?;
+    let user_id = found.ok_or(VerifyMfaError::InvalidToken)?.user_id;
+    let ready = second_factor::prepare(identity, user_id, Wanted::Confirmed, proof, now).await?;
+    let sighting = Sighting::of(identity, user_id, attempt.device.clone(), now).await;
+
+    let mut db = identity.pool.get().await?;
+    let transaction = db.transaction().await.map_err(Unexpected::from)?;
+    let counted = mfa_challenges::count_try(&transaction, &token_hash, now).await?;
+    let challenge = counted.ok_or(VerifyMfaError::InvalidToken)?;
+    let shown = ready.show(identity, &transaction, &sighting, now).await?;
+    if let Shown::Right = shown {
+        mfa_challenges::discard(&transaction, &token_hash).await?;
+    }
+    transaction.commit().await.map_err(Unexpected::from)?;
+    drop(db);
+    match shown {
+        Shown::Right => {}
+        Shown::Wrong => {
+            identity.outbox_filled.notify_one();
+            return Err(VerifyMfaError::InvalidCode);
+        }
+        Shown::Locked(rest) => return Err(VerifyMfaError::TooManyAttempts(rest.unsigned_abs())),
+        Shown::Gone => return Err(VerifyMfaError::InvalidToken),
+    }
+    let proven = Proven {
+        user_id,
+        epoch: challenge.epoch,
+        amr,
+    };
+    Ok(mint::open_session(identity, proven, attempt.device, now).await?)
+}
