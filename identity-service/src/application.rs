@@ -28,27 +28,8 @@ impl Application {
     /// Binds both ports; 0 takes a free one. Neither Postgres nor the vault is asked yet.
     pub async fn build(settings: Settings, clock: Clock) -> Result<Self, StartError> {
         let ports = Ports::bind(&settings.service, Limits::default()).await?;
-        let identity = Identity {
-            pool: settings.service.pool()?,
-            vault: VaultClient::new(settings.vault)?,
-            origins: settings.origins,
-            secrets: Arc::new(settings.secrets),
-            hashing: HashingPool::start()?,
-            signing: SigningKeys::default(),
-            throttle: Throttle::new(settings.throttle),
-            verifier: Arc::new(Verifier::local(&settings.issuer, &settings.audience)),
-            outbox_key: OutboxKey::default(),
-            outbox_filled: Notify::new(),
-            mailer: Mailer::new(settings.mail),
-            passwords: settings.passwords,
-            sessions: settings.sessions,
-            totp_issuer: settings.totp_issuer,
-            issuer: settings.issuer,
-            audience: settings.audience,
-            clock,
-        };
         Ok(Self {
-            identity: Arc::new(identity),
+            identity: Arc::new(Identity::new(settings, clock)?),
             ports,
         })
     }
@@ -86,4 +67,30 @@ async fn serve(identity: Arc<Identity>, api: Server, shutdown: Shutdown) {
     api.run(http::api(identity), shutdown).await;
     // It stops at the same request; a panic in it has been logged.
     let _ = work.await;
+}
+
+impl Identity {
+    /// Everything but ports. Nothing is connected to yet.
+    pub(crate) fn new(settings: Settings, clock: Clock) -> Result<Self, StartError> {
+        Ok(Self {
+            pool: settings.service.pool()?,
+            vault: VaultClient::new(settings.vault)?,
+            origins: settings.origins,
+            secrets: Arc::new(settings.secrets),
+            hashing: HashingPool::start()?,
+            signing: SigningKeys::default(),
+            throttle: Throttle::new(settings.throttle),
+            verifier: Arc::new(Verifier::local(&settings.issuer, &settings.audience)),
+            outbox_key: OutboxKey::default(),
+            outbox_filled: Notify::new(),
+            mailer: Mailer::new(settings.mail),
+            passwords: settings.passwords,
+            sessions: settings.sessions,
+            totp_issuer: settings.totp_issuer,
+            lockout: settings.lockout,
+            issuer: settings.issuer,
+            audience: settings.audience,
+            clock,
+        })
+    }
 }

@@ -14,13 +14,12 @@ use crate::{
     domain::{event::Event, notice::Notice},
     events,
     hashing::{OVERLOADED, Overloaded},
+    lockout::TOO_MANY_ATTEMPTS,
     notices,
     reauthentication::{NotProven, WRONG_PASSWORD, reauthenticate},
     recovery_codes,
     refresh::SESSION_ENDED,
-    second_factor::{
-        self, NotReady, Proof, Shown, TOO_MANY_ATTEMPTS, UNREADABLE, WRONG_CODE, Wanted,
-    },
+    second_factor::{self, NotReady, Proof, Shown, UNREADABLE, WRONG_CODE, Wanted},
     store::second_factors,
 };
 

@@ -12,11 +12,11 @@ use crate::{
     Identity,
     device::{Device, Sighting},
     domain::{event::Event, notice::Notice},
-    events, notices, recovery_codes,
+    events,
+    lockout::TOO_MANY_ATTEMPTS,
+    notices, recovery_codes,
     refresh::SESSION_ENDED,
-    second_factor::{
-        self, NotReady, Proof, Shown, TOO_MANY_ATTEMPTS, UNREADABLE, WRONG_CODE, Wanted,
-    },
+    second_factor::{self, NotReady, Proof, Shown, UNREADABLE, WRONG_CODE, Wanted},
     store::{second_factors, sessions},
 };
 

@@ -14,6 +14,7 @@ mod hashing;
 mod http;
 mod list_security_events;
 mod list_sessions;
+mod lockout;
 mod login;
 mod logout;
 mod logout_all;
@@ -22,6 +23,7 @@ mod me;
 mod mfa_challenge;
 mod mint;
 mod notices;
+mod operator;
 mod outbox_key;
 mod person_key;
 mod reauthentication;
@@ -40,6 +42,7 @@ mod worker;
 
 pub use application::Application;
 pub use http::print_document;
+pub use operator::UsersCommand;
 pub use settings::Settings;
 
 use std::sync::Arc;
@@ -50,7 +53,7 @@ use shared::{
 };
 use tokio::sync::Notify;
 
-use domain::secret_keys::SecretKeys;
+use domain::{lockout::Lockout, secret_keys::SecretKeys};
 use hashing::HashingPool;
 use mail::Mailer;
 use outbox_key::OutboxKey;
@@ -78,6 +81,7 @@ struct Identity {
     sessions: Sessions,
     /// Under which name authenticator apps show the account.
     totp_issuer: String,
+    lockout: Lockout,
     issuer: String,
     audience: String,
     clock: Clock,

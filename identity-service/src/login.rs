@@ -1,8 +1,8 @@
 //! A person proves who they are by address and password.
 
-use std::sync::Arc;
+use std::{hint::black_box, sync::Arc};
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use shared::problem::{Case, Failure, INTERNAL, UNAVAILABLE, Unexpected};
 use thiserror::Error;
 use time::OffsetDateTime;
@@ -12,12 +12,15 @@ use crate::{
     device::Device,
     domain::{
         amr::Amr,
+        device_token::{self, Holder},
         email_address::EmailAddress,
-        password::{Password, cost_of, dummy_hash},
+        lockout::Bucket,
+        password::{Password, cost_of, missing_work},
     },
     hashing::{OVERLOADED, Overloaded},
+    lockout::{self, Locked, NotAdmitted, TOO_MANY_ATTEMPTS},
     mfa_challenge::{self, Challenge},
-    mint::{self, Proven, Tokens, Withheld},
+    mint::{self, Opened, Proven, Withheld},
     store::accounts::{self, Credentials, StoredPassword},
 };
 
@@ -27,11 +30,13 @@ pub(crate) struct Attempt {
     pub(crate) password: SecretString,
     /// What the person will see in their list of sessions.
     pub(crate) device: Device,
+    /// What an earlier login gave this device.
+    pub(crate) device_token: Option<SecretString>,
 }
 
 /// What a right password leads to.
 pub(crate) enum LoggedIn {
-    Authenticated(Tokens),
+    Authenticated(Opened),
     /// The account has a second factor.
     MfaRequired(Challenge),
 }
@@ -42,6 +47,9 @@ pub(crate) enum LoginError {
     /// and logging in would tell which.
     #[error("The address or the password is wrong.")]
     InvalidCredentials,
+    /// The same for a right password, and for an address that nobody has.
+    #[error(transparent)]
+    TooManyAttempts(#[from] Locked),
     #[error(transparent)]
     Overloaded(#[from] Overloaded),
     #[error(transparent)]
@@ -55,11 +63,18 @@ const INVALID_CREDENTIALS: Case = Case::new(
 );
 
 impl Failure for LoginError {
-    const CASES: &'static [Case] = &[INVALID_CREDENTIALS, OVERLOADED, INTERNAL, UNAVAILABLE];
+    const CASES: &'static [Case] = &[
+        INVALID_CREDENTIALS,
+        TOO_MANY_ATTEMPTS,
+        OVERLOADED,
+        INTERNAL,
+        UNAVAILABLE,
+    ];
 
     fn case(&self) -> &'static Case {
         match self {
             Self::InvalidCredentials => &INVALID_CREDENTIALS,
+            Self::TooManyAttempts(locked) => locked.case(),
             Self::Overloaded(overloaded) => overloaded.case(),
             Self::Unexpected(unexpected) => unexpected.case(),
         }
@@ -67,6 +82,7 @@ impl Failure for LoginError {
 
     fn retry_after(&self) -> Option<std::time::Duration> {
         match self {
+            Self::TooManyAttempts(locked) => locked.retry_after(),
             Self::Overloaded(overloaded) => overloaded.retry_after(),
             _ => self.unexpected().and_then(Unexpected::retry_after),
         }
@@ -76,6 +92,15 @@ impl Failure for LoginError {
         match self {
             Self::Unexpected(unexpected) => Some(unexpected),
             _ => None,
+        }
+    }
+}
+
+impl From<NotAdmitted> for LoginError {
+    fn from(why: NotAdmitted) -> Self {
+        match why {
+            NotAdmitted::Locked(locked) => Self::TooManyAttempts(locked),
+            NotAdmitted::Unexpected(unexpected) => Self::Unexpected(unexpected),
         }
     }
 }
@@ -103,30 +128,64 @@ pub(crate) async fn login(
             let indexes = identity.secrets.email_indexes(address);
             accounts::credentials(&*identity.pool.get().await?, &indexes).await?
         }
-        // No account has it; the compare below is made all the same.
+        // No account has it; it is counted and compared all the same.
         None => None,
     };
+    let bucket = bucket(identity, &attempt, found.as_ref(), now);
+    lockout::admit(identity, &bucket, now).await?;
     let password = Password::presented(&attempt.password);
-    let proven = compare(identity, password, found).await?;
-    let (credentials, password) = proven.ok_or(LoginError::InvalidCredentials)?;
-    let Credentials { user_id, epoch, .. } = credentials;
-    let logged_in = if credentials.second_factor {
-        LoggedIn::MfaRequired(mfa_challenge::begin(identity, user_id, epoch, now).await?)
-    } else {
-        let proven = Proven {
-            user_id,
-            epoch,
-            amr: Amr::Password,
-        };
-        LoggedIn::Authenticated(mint::open_session(identity, proven, attempt.device, now).await?)
-    };
+    let compared = compare(identity, password, found).await;
+    if compared.is_err() {
+        lockout::take_back(identity, &bucket).await;
+    }
+    let (credentials, password) = compared?.ok_or(LoginError::InvalidCredentials)?;
+    let logged_in = proceed(identity, &credentials, attempt.device, now).await?;
+    lockout::clear(identity, &bucket).await;
     if let Some(address) = address {
         keep_up_to_date(identity, credentials, &address, password).await;
     }
     Ok(logged_in)
 }
 
-/// One hash of the present cost, whether there is an account or not.
+/// After a right password.
+async fn proceed(
+    identity: &Identity,
+    credentials: &Credentials,
+    device: Device,
+    now: OffsetDateTime,
+) -> Result<LoggedIn, Withheld> {
+    let Credentials { user_id, epoch, .. } = *credentials;
+    if credentials.second_factor {
+        let challenge = mfa_challenge::begin(identity, user_id, epoch, now).await?;
+        return Ok(LoggedIn::MfaRequired(challenge));
+    }
+    let proven = Proven {
+        user_id,
+        epoch,
+        amr: Amr::Password,
+    };
+    let opened = mint::open_session(identity, proven, device, now).await?;
+    Ok(LoggedIn::Authenticated(opened))
+}
+
+/// Where the attempt counts: with the device, if this account knows it, and otherwise with all strangers who try
+/// this address.
+fn bucket(
+    identity: &Identity,
+    attempt: &Attempt,
+    found: Option<&Credentials>,
+    now: OffsetDateTime,
+) -> Bucket {
+    let known = || {
+        let token = attempt.device_token.as_ref()?.expose_secret();
+        let Credentials { user_id, epoch, .. } = *found?;
+        let device = device_token::known(&identity.secrets, Holder { user_id, epoch }, token, now)?;
+        Some(Bucket::device(&identity.secrets, user_id, device))
+    };
+    known().unwrap_or_else(|| Bucket::identifier(&identity.secrets, &attempt.email))
+}
+
+/// The work of one hash at the present cost, whether there is an account or not.
 pub(crate) async fn compare(
     identity: &Identity,
     password: Password,
@@ -135,20 +194,25 @@ pub(crate) async fn compare(
     let secrets = Arc::clone(&identity.secrets);
     let cost = identity.passwords.cost;
     let compared = identity.hashing.run(move || {
-        let stored = found.as_ref().map(|credentials| &credentials.password);
-        let pepper = stored.and_then(|stored| secrets.pepper(stored.pepper_version));
-        if let (Some(pepper), Some(stored)) = (pepper, stored) {
-            let matches = password.matches(pepper, &stored.hash);
-            let proven = found.filter(|_| matches);
-            return proven.map(|credentials| (credentials, password));
-        }
-        // No account, or a hash under a pepper that is no longer configured: nobody can prove it.
+        // A hash under a pepper that is no longer configured is as good as none: nobody can prove it.
+        let comparable = found.and_then(|credentials| {
+            let pepper = secrets.pepper(credentials.password.pepper_version)?;
+            Some((credentials, pepper))
+        });
+        let matches = comparable
+            .as_ref()
+            .is_some_and(|(found, pepper)| password.matches(pepper, &found.password.hash));
+        let stored = comparable
+            .as_ref()
+            .map(|(found, _)| found.password.hash.as_str());
         let newest = secrets.pepper(secrets.newest());
-        password.matches(
-            newest.expect("the newest version is there"),
-            &dummy_hash(cost),
-        );
-        None
+        let newest = newest.expect("the newest version is there");
+        for dummy in missing_work(stored, cost) {
+            black_box(password.matches(newest, &dummy));
+        }
+        // The gate would not let a disabled account pass either, but it would take its time.
+        let (found, _) = comparable.filter(|(found, _)| matches && !found.disabled)?;
+        Some((found, password))
     });
     compared.await
 }

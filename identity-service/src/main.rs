@@ -2,8 +2,8 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
-use identity_service::{Application, Settings, print_document};
+use clap::{Parser, Subcommand};
+use identity_service::{Application, Settings, UsersCommand, print_document};
 use shared::{
     clock::Clock,
     hardening::harden,
@@ -17,21 +17,40 @@ use shared::{
 #[command(version)]
 struct Arguments {
     #[command(subcommand)]
-    command: Option<Command>,
+    command: Option<Subcommands>,
+}
+
+#[derive(Subcommand)]
+enum Subcommands {
+    #[command(flatten)]
+    Service(Command),
+    /// Help people with their accounts.
+    #[command(subcommand)]
+    Users(UsersCommand),
 }
 
 fn main() -> ExitCode {
     harden();
-    let command = Arguments::parse().command.unwrap_or_default();
-    if let Command::Openapi = command {
+    let command = Arguments::parse().command;
+    let command = command.unwrap_or(Subcommands::Service(Command::Serve));
+    if let Subcommands::Service(Command::Openapi) = command {
         return print_document();
     }
-    let settings = Settings::read(&process_environment).map_err(StartError::from);
-    exit_code(settings.and_then(|settings| run(command, settings)))
+    match Settings::read(&process_environment) {
+        Ok(settings) => run(command, settings),
+        Err(problems) => problems.report(),
+    }
 }
 
 #[tokio::main]
-async fn run(command: Command, settings: Settings) -> Result<(), StartError> {
+async fn run(command: Subcommands, settings: Settings) -> ExitCode {
+    match command {
+        Subcommands::Service(command) => exit_code(run_service(command, settings).await),
+        Subcommands::Users(command) => command.run(settings, Clock::system()).await,
+    }
+}
+
+async fn run_service(command: Command, settings: Settings) -> Result<(), StartError> {
     match command {
         Command::CheckConfig | Command::Openapi => Ok(()),
         Command::Migrate => {

@@ -19,6 +19,7 @@ use crate::{
     device::{Device, Sighting},
     domain::{
         amr::Amr,
+        device_token::{self, Holder},
         event::Event,
         refresh_token::{Presented, State, remaining},
         sealed::Column,
@@ -39,6 +40,13 @@ pub(crate) struct Tokens {
     pub(crate) access_expires_in: Duration,
     pub(crate) refresh_token: SecretString,
     pub(crate) refresh_expires_in: Duration,
+}
+
+/// What a login gives.
+pub(crate) struct Opened {
+    pub(crate) tokens: Tokens,
+    /// The device is known from now on (see [`device_token`]).
+    pub(crate) device_token: SecretString,
 }
 
 /// Who has just proven who they are.
@@ -69,7 +77,7 @@ pub(crate) async fn open_session(
     proven: Proven,
     device: Device,
     now: OffsetDateTime,
-) -> Result<Tokens, Withheld> {
+) -> Result<Opened, Withheld> {
     let Proven {
         user_id,
         epoch,
@@ -96,7 +104,11 @@ pub(crate) async fn open_session(
     events::record(&transaction, &sighting, Event::LoggedIn, now).await?;
     let tokens = mint(identity, &passed, now)?;
     transaction.commit().await.map_err(Unexpected::from)?;
-    Ok(tokens)
+    let holder = Holder { user_id, epoch };
+    Ok(Opened {
+        tokens,
+        device_token: device_token::issue(&identity.secrets, holder, now),
+    })
 }
 
 /// Tokens for a session that goes on, inside the transaction that has locked and moved it.

@@ -28,11 +28,6 @@ use crate::{
     store::second_factors::{self, Factor},
 };
 
-pub(crate) const TOO_MANY_ATTEMPTS: Case = Case::new(
-    429,
-    "too_many_attempts",
-    "There were too many failed attempts",
-);
 pub(crate) const UNREADABLE: Case = Case::new(
     409,
     "second_factor_unreadable",

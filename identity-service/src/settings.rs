@@ -12,6 +12,7 @@ use time::Duration;
 
 use crate::{
     domain::{
+        lockout::Lockout,
         password::{HIGHEST_COST, LOWEST_COST},
         secret_keys::SecretKeys,
     },
@@ -37,6 +38,7 @@ pub struct Settings {
     pub(crate) throttle: ThrottleSettings,
     /// Under which name authenticator apps show the account.
     pub(crate) totp_issuer: String,
+    pub(crate) lockout: Lockout,
 }
 
 /// The rules for passwords.
@@ -74,6 +76,7 @@ impl Settings {
         let sessions = read_sessions(&mut env);
         let throttle = ThrottleSettings::read(&mut env);
         let totp_issuer = read_totp_issuer(&mut env, mail.as_ref());
+        let lockout = read_lockout(&mut env);
         env.finish(|| {
             Some(Self {
                 service: service?,
@@ -87,6 +90,7 @@ impl Settings {
                 sessions: sessions?,
                 throttle: throttle?,
                 totp_issuer: totp_issuer?,
+                lockout: lockout?,
             })
         })
     }
@@ -159,6 +163,26 @@ fn read_totp_issuer(env: &mut Reader<'_>, mail: Option<&MailSettings>) -> Option
     )
 }
 
+fn read_lockout(env: &mut Reader<'_>) -> Option<Lockout> {
+    // NIST SP 800-63B-4 allows no more than a hundred failures in a row.
+    let failures = env.or("LOCKOUT_FAILURES", "5", |text| {
+        let failures = text.parse().ok();
+        let failures = failures.filter(|failures| (1..=100).contains(failures));
+        failures.ok_or_else(|| "is not a number of failures from 1 to 100".to_owned())
+    });
+    let lasts = env.or("LOCKOUT_DURATION", "15m", |text| {
+        let lasts = duration(text)?;
+        if lasts > Duration::DAY {
+            return Err("is longer than 24h".to_owned());
+        }
+        Ok(lasts)
+    });
+    Some(Lockout {
+        failures: failures?,
+        duration: lasts?,
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -218,5 +242,22 @@ mod tests {
         assert!(!problems(&[("BCRYPT_COST", "10")]).contains("BCRYPT_COST"));
         let test = [("BCRYPT_COST", "4"), ("ALLOW_WEAK_BCRYPT_FOR_TESTS", "yes")];
         assert!(!problems(&test).contains("BCRYPT_COST"));
+    }
+
+    #[test]
+    fn a_lockout_that_is_none_is_refused() {
+        for (name, values) in [
+            ("LOCKOUT_FAILURES", ["0", "101", "-1", "five", "5/15m"]),
+            ("LOCKOUT_DURATION", ["0s", "25h", "15", "never", "1w"]),
+        ] {
+            for value in values {
+                assert!(
+                    problems(&[(name, value)]).contains(name),
+                    "{name} took {value}"
+                );
+            }
+        }
+        let good = problems(&[("LOCKOUT_FAILURES", "100"), ("LOCKOUT_DURATION", "24h")]);
+        assert!(!good.contains("LOCKOUT"), "{good}");
     }
 }

@@ -11,9 +11,10 @@ use crate::{
     Identity,
     device::{Device, Sighting},
     domain::{mfa_token::MfaToken, token_type::NotOurs},
-    mint::{self, Proven, Tokens, Withheld},
+    lockout::TOO_MANY_ATTEMPTS,
+    mint::{self, Opened, Proven, Withheld},
     refresh::WRONG_TYPE,
-    second_factor::{self, NotReady, Proof, Shown, TOO_MANY_ATTEMPTS, UNREADABLE, Wanted},
+    second_factor::{self, NotReady, Proof, Shown, UNREADABLE, Wanted},
     store::mfa_challenges,
 };
 
@@ -126,7 +127,7 @@ pub(crate) async fn verify_mfa(
     identity: &Identity,
     attempt: Attempt,
     now: OffsetDateTime,
-) -> Result<Tokens, VerifyMfaError> {
+) -> Result<Opened, VerifyMfaError> {
     // Asked first: a service that cannot sign yet must not use up a code.
     identity.signing.active()?;
     let proof = Proof::parse(attempt.code.as_ref(), attempt.recovery_code.as_ref())

@@ -24,9 +24,7 @@ impl EmailAddress {
     /// A bare `local@domain.tld`; no display name, no quoted local part, no address literal, no control
     /// characters.
     pub(crate) fn parse(text: &str) -> Option<Self> {
-        // Composed before anything else looks at it: a sign that merely looks like a letter (the Kelvin sign)
-        // must not be another mailbox here and the same account there.
-        let typed: String = text.trim().nfc().collect();
+        let typed = composed(text);
         let (local, domain) = typed.rsplit_once('@')?;
         // `"ada"@…` and `ada@…` are one mailbox to SMTP: whoever takes both must unquote. Nobody has one.
         if local.starts_with('"') {
@@ -44,7 +42,7 @@ impl EmailAddress {
             return None;
         }
         Some(Self {
-            normalised: mailbox.chars().flat_map(char::to_lowercase).nfc().collect(),
+            normalised: lower(&mailbox),
             typed,
             mailbox,
         })
@@ -67,6 +65,24 @@ impl EmailAddress {
     pub(crate) fn normalised(&self) -> &str {
         &self.normalised
     }
+}
+
+/// What makes two texts one, whether they are addresses or not: [`EmailAddress::normalised`] of an address.
+pub(crate) fn normalised(text: &str) -> String {
+    match EmailAddress::parse(text) {
+        Some(address) => address.normalised,
+        None => lower(&composed(text)),
+    }
+}
+
+/// Composed before anything else looks at it: a sign that merely looks like a letter (the Kelvin sign) must not be
+/// another mailbox here and the same account there.
+fn composed(text: &str) -> String {
+    text.trim().nfc().collect()
+}
+
+fn lower(text: &str) -> String {
+    text.chars().flat_map(char::to_lowercase).nfc().collect()
 }
 
 /// The domain as it stands in DNS (UTS #46, not transitional; RFC 5891): `bücher.de` is `xn--bcher-kva.de`.

@@ -3,8 +3,10 @@
 pub(crate) mod amr;
 pub(crate) mod code_guessing;
 pub(crate) mod debtors;
+pub(crate) mod device_token;
 pub(crate) mod email_address;
 pub(crate) mod event;
+pub(crate) mod lockout;
 pub(crate) mod mail_token;
 pub(crate) mod mfa_token;
 pub(crate) mod notice;

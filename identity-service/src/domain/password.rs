@@ -98,6 +98,19 @@ pub(crate) fn dummy_hash(cost: u32) -> String {
     format!("$2b${cost:02}${:.<53}", "")
 }
 
+/// What is still to be compared with after `stored`, the hash of an account if there is one, so that every login
+/// takes as long as a compare at `cost`: nothing for a hash of today, all of it where there is no hash, and for one
+/// of an older, lower cost the steps in between (2^4 + 2^4 + 2^5 = 2^6). Accounts that nobody has used since the cost
+/// was raised would otherwise be told by their quick answers.
+pub(crate) fn missing_work(stored: Option<&str>, cost: u32) -> impl Iterator<Item = String> {
+    let spent = stored
+        .and_then(cost_of)
+        .filter(|spent| *spent <= HIGHEST_COST);
+    let whole = spent.is_none().then(|| dummy_hash(cost));
+    let steps = spent.map_or(0..0, |spent| spent..cost).map(dummy_hash);
+    whole.into_iter().chain(steps)
+}
+
 fn weakness(secret: &str, address: Option<&EmailAddress>) -> Option<String> {
     let estimated: String = secret.chars().take(ESTIMATED).collect();
     let address = address.map(EmailAddress::typed).unwrap_or_default();
@@ -200,6 +213,26 @@ mod tests {
         #[expect(clippy::disallowed_methods, reason = "asks bcrypt itself")]
         let compared = bcrypt::verify("anything", &dummy_hash(4));
         assert!(matches!(compared, Ok(false)), "{compared:?}");
+    }
+
+    #[test]
+    fn every_login_costs_what_the_settings_say() {
+        let work = |hash: &str| 1u64 << cost_of(hash).expect("a hash");
+        for cost in 5..=HIGHEST_COST {
+            for spent in 4..=cost {
+                let stored = dummy_hash(spent);
+                let missing: u64 = missing_work(Some(&stored), cost)
+                    .map(|hash| work(&hash))
+                    .sum();
+                assert_eq!(work(&stored) + missing, 1 << cost);
+            }
+            for none in [None, Some("nonsense"), Some(dummy_hash(31).as_str())] {
+                let dummies: Vec<_> = missing_work(none, cost).collect();
+                assert_eq!(dummies, [dummy_hash(cost)]);
+            }
+        }
+        // Lowered since: nothing can be taken back.
+        assert_eq!(missing_work(Some(&dummy_hash(12)), 10).count(), 0);
     }
 
     #[test]

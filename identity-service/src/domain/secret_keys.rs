@@ -20,6 +20,8 @@ struct Version {
     refresh: Key256,
     throttle: Key256,
     recovery: Key256,
+    device: Key256,
+    lockout: Key256,
 }
 
 impl SecretKeys {
@@ -67,11 +69,7 @@ impl SecretKeys {
 
     /// Whether any version made this MAC; compared in constant time.
     pub(crate) fn verifies_refresh_mac(&self, message: &[&[u8]], presented: &[u8]) -> bool {
-        let made_it = |version: &Version| {
-            started(&version.refresh, message)
-                .verify_slice(presented)
-                .is_ok()
-        };
+        let made_it = |version: &Version| verifies(&version.refresh, message, presented);
         self.0.iter().any(made_it)
     }
 
@@ -89,6 +87,22 @@ impl SecretKeys {
     pub(crate) fn recovery_hashes(&self, user: UserId, code: &RecoveryCode) -> Vec<Vec<u8>> {
         let hash = |version: &Version| version.recovery_hash(user, code);
         self.0.iter().map(hash).collect()
+    }
+
+    /// The MAC of a device token under the newest key.
+    pub(crate) fn device_mac(&self, message: &[u8]) -> Vec<u8> {
+        mac(&self.first().device, &[message])
+    }
+
+    /// Whether any version made this MAC; compared in constant time.
+    pub(crate) fn verifies_device_mac(&self, message: &[u8], presented: &[u8]) -> bool {
+        let made_it = |version: &Version| verifies(&version.device, &[message], presented);
+        self.0.iter().any(made_it)
+    }
+
+    /// What guesses at something are counted under.
+    pub(crate) fn lockout_mac(&self, message: &[&[u8]]) -> Vec<u8> {
+        mac(&self.first().lockout, message)
     }
 
     fn first(&self) -> &Version {
@@ -115,6 +129,8 @@ impl Version {
             refresh: derived(b"identity/v1/refresh"),
             throttle: derived(b"identity/v1/throttle"),
             recovery: derived(b"identity/v1/recovery-code"),
+            device: derived(b"identity/v1/device"),
+            lockout: derived(b"identity/v1/lockout"),
         }
     }
 
@@ -127,6 +143,10 @@ impl Version {
 
 fn mac(key: &Key256, message: &[&[u8]]) -> Vec<u8> {
     started(key, message).finalize().into_bytes().to_vec()
+}
+
+fn verifies(key: &Key256, message: &[&[u8]], presented: &[u8]) -> bool {
+    started(key, message).verify_slice(presented).is_ok()
 }
 
 fn started(key: &Key256, message: &[&[u8]]) -> Hmac<Sha256> {
@@ -190,6 +210,9 @@ pub(crate) mod tests {
             &version.email_index,
             &version.refresh,
             &version.recovery,
+            &version.throttle,
+            &version.device,
+            &version.lockout,
         ];
         for (at, key) in keys.iter().enumerate() {
             assert!(keys.iter().skip(at + 1).all(|other| other != key));

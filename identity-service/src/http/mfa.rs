@@ -12,7 +12,7 @@ use super::{
     accounts::EXAMPLE_PASSWORD,
     qr_code,
     secret_text::SecretText,
-    sessions::{EXAMPLE_MFA, Session},
+    sessions::{EXAMPLE_MFA, NewSession},
 };
 use crate::{
     Identity,
@@ -204,7 +204,7 @@ impl MfaApi {
         identity: Data<&Arc<Identity>>,
         device: Device,
         body: Json<VerifyMfa>,
-    ) -> Result<Json<Session>, Problem<VerifyMfaError>> {
+    ) -> Result<Json<NewSession>, Problem<VerifyMfaError>> {
         let VerifyMfa {
             mfa_token,
             code,
@@ -216,8 +216,8 @@ impl MfaApi {
             recovery_code: recovery_code.map(SecretText::into_secret),
             device,
         };
-        let tokens = verify_mfa(&identity, attempt, identity.clock.now()).await?;
-        Ok(Json(tokens.into()))
+        let opened = verify_mfa(&identity, attempt, identity.clock.now()).await?;
+        Ok(Json(opened.into()))
     }
 
     /// Set up an authenticator app

@@ -18,13 +18,15 @@ use crate::{
     login::{Attempt, LoggedIn, LoginError, login},
     logout::{SessionError, logout},
     mfa_challenge::Challenge,
-    mint::Tokens,
+    mint::{Opened, Tokens},
     refresh::{RefreshError, refresh},
 };
 
 const EXAMPLE_ACCESS: &str =
     "eyJ0eXAiOiJhdCtqd3QiLCJhbGciOiJFZERTQSJ9.eyJpc3MiOiJodHRwOi8vMTI3LjAuMC4xOjgwODEifQ.c2ln";
 pub(super) const EXAMPLE_MFA: &str = "kst_m_4ZbQ0mJt3rC1oVn8yPqXk2uHs6dLgWfAeTiBzRx7NcM";
+const EXAMPLE_DEVICE: &str =
+    "kst_d_AZq08HwAcACAAAAAAAAAAQAAAABlYvqA4ZbQ0mJt3rC1oVn8yPqXk2uHs6dLgWfAeTiBzRx7NcM";
 const EXAMPLE_REFRESH: &str =
     "kst_r_AZq08HwAcACAAAAAAAAAAQAAAAAAAAAA4ZbQ0mJt3rC1oVn8yPqXk2uHs6dLgWfAeTiBzRx7NcM";
 
@@ -35,6 +37,9 @@ struct Login {
     /// In any spelling of upper and lower case.
     email: String,
     password: SecretText,
+    /// What the last login on this device answered. With it, failures of strangers do not lock this device out; one
+    /// that is void counts as none.
+    device_token: Option<SecretText>,
 }
 
 impl Example for Login {
@@ -42,6 +47,7 @@ impl Example for Login {
         Self {
             email: EXAMPLE_EMAIL.to_owned(),
             password: SecretText::example(EXAMPLE_PASSWORD),
+            device_token: Some(SecretText::example(EXAMPLE_DEVICE)),
         }
     }
 }
@@ -100,6 +106,35 @@ impl Example for Session {
             expires_in: 900,
             refresh_token: EXAMPLE_REFRESH.to_owned(),
             refresh_expires_in: 604_800,
+        }
+    }
+}
+
+/// The tokens of a new session.
+#[derive(Object)]
+#[oai(example)]
+pub(super) struct NewSession {
+    #[oai(flatten)]
+    session: Session,
+    /// For the next login on this device: keep it when the session ends. It opens nothing. Good for 180 days, and
+    /// until every session of the account is ended at once.
+    device_token: String,
+}
+
+impl Example for NewSession {
+    fn example() -> Self {
+        Self {
+            session: Session::example(),
+            device_token: EXAMPLE_DEVICE.to_owned(),
+        }
+    }
+}
+
+impl From<Opened> for NewSession {
+    fn from(opened: Opened) -> Self {
+        Self {
+            session: opened.tokens.into(),
+            device_token: opened.device_token.expose_secret().to_owned(),
         }
     }
 }
@@ -163,14 +198,14 @@ impl From<Challenge> for MfaRequired {
 #[derive(Union)]
 #[oai(one_of, discriminator_name = "status", rename_all = "snake_case")]
 enum LoginAnswer {
-    Authenticated(Session),
+    Authenticated(NewSession),
     MfaRequired(MfaRequired),
 }
 
 impl From<LoggedIn> for LoginAnswer {
     fn from(logged_in: LoggedIn) -> Self {
         match logged_in {
-            LoggedIn::Authenticated(tokens) => Self::Authenticated(tokens.into()),
+            LoggedIn::Authenticated(opened) => Self::Authenticated(opened.into()),
             LoggedIn::MfaRequired(challenge) => Self::MfaRequired(challenge.into()),
         }
     }
@@ -190,8 +225,9 @@ pub(super) struct SessionsApi;
 impl SessionsApi {
     /// Log in
     ///
-    /// A wrong password, an unknown address, an unconfirmed and a disabled account are one answer. An account with a
-    /// second factor gets a token for `verify-mfa` instead of a session.
+    /// A wrong password, an unknown address, an unconfirmed and a disabled account are one answer. So are, after too
+    /// many failures, a right and a wrong password for any address, until the time in `Retry-After` is up. An account
+    /// with a second factor gets a token for `verify-mfa` instead of a session.
     #[oai(path = "/login", method = "post", operation_id = "login")]
     async fn login(
         &self,
@@ -203,6 +239,7 @@ impl SessionsApi {
             email: body.0.email,
             password: body.0.password.into_secret(),
             device,
+            device_token: body.0.device_token.map(SecretText::into_secret),
         };
         Ok(Json(
             login(&identity, attempt, identity.clock.now())

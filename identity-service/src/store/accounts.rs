@@ -13,6 +13,7 @@ pub(crate) struct Credentials {
     pub(crate) epoch: i64,
     /// Logging in takes more than the password.
     pub(crate) second_factor: bool,
+    pub(crate) disabled: bool,
 }
 
 /// A password as it is kept.
@@ -45,7 +46,8 @@ pub(crate) struct NewAccount<'a> {
     pub(crate) password: &'a StoredPassword,
 }
 
-const CREDENTIALS: &str = "SELECT user_id, password_hash, pepper_version, session_epoch";
+const CREDENTIALS: &str = "SELECT user_id, password_hash, pepper_version, session_epoch,
+        disabled_at IS NOT NULL AS disabled";
 /// Whether an account needs a second factor.
 const SECOND_FACTOR: &str = "EXISTS (SELECT 1 FROM totp_factors factor
         WHERE factor.user_id = accounts.user_id AND factor.confirmed_at IS NOT NULL) AS second_factor";
@@ -226,6 +228,7 @@ impl Credentials {
             password: StoredPassword::read(row)?,
             epoch: row.try_get("session_epoch")?,
             second_factor: row.try_get("second_factor")?,
+            disabled: row.try_get("disabled")?,
         })
     }
 }

@@ -2,6 +2,7 @@
 
 pub(crate) mod accounts;
 pub(crate) mod counters;
+pub(crate) mod lockouts;
 pub(crate) mod mail_allowances;
 pub(crate) mod mfa_challenges;
 pub(crate) mod outbox;
@@ -27,6 +28,10 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
     Migration {
         name: "0003_signing_keys.sql",
         sql: include_str!("../../migrations/0003_signing_keys.sql"),
+    },
+    Migration {
+        name: "0004_lockout.sql",
+        sql: include_str!("../../migrations/0004_lockout.sql"),
     },
     Migration {
         name: "0005_second_factors.sql",

@@ -1,5 +1,6 @@
-//! Forgets what is over: unconfirmed sign-ups after a day, sessions at their end, security events after half a year,
-//! counts of mail that no longer limit any, second factors that were not shown or not confirmed in time.
+//! Forgets what is over: unconfirmed sign-ups after a day, sessions at their end, failed attempts after minutes,
+//! security events after half a year, counts of mail that no longer limit any, second factors that were not shown or
+//! not confirmed in time.
 
 use std::{sync::Arc, time::Duration};
 
@@ -11,7 +12,8 @@ use crate::{
     Identity,
     confirm_totp::OFFERED,
     store::{
-        mail_allowances, mfa_challenges, pending_signups, second_factors, security_events, sessions,
+        lockouts, mail_allowances, mfa_challenges, pending_signups, second_factors,
+        security_events, sessions,
     },
 };
 
@@ -36,14 +38,16 @@ async fn forget(identity: &Identity, now: OffsetDateTime) -> Result<(), Unexpect
     let db = identity.pool.get().await?;
     let signups = pending_signups::discard_expired(&*db, now).await?;
     let sessions = sessions::discard_expired(&*db, now).await?;
+    let lockouts = lockouts::discard_expired(&*db, now).await?;
     let events = security_events::discard_before(&*db, now - TRAIL).await?;
     let allowances = mail_allowances::discard_refilled(&*db, now).await?;
     let challenges = mfa_challenges::discard_expired(&*db, now).await?;
     let offers = second_factors::discard_unconfirmed_before(&*db, now - OFFERED).await?;
-    if signups + sessions + events + allowances + challenges + offers > 0 {
+    if signups + sessions + lockouts + events + allowances + challenges + offers > 0 {
         tracing::info!(
             signups,
             sessions,
+            lockouts,
             events,
             allowances,
             challenges,

@@ -119,9 +119,9 @@ fn part(token: &str, number: usize) -> Value {
 }
 
 /// Does something to the account of a token, as an operator would: `$1` is its id.
-pub(crate) async fn befall(tokens: &Tokens, statement: &str) {
+pub(crate) async fn befall(identity: &Service, tokens: &Tokens, statement: &str) {
     let sub = claims(&tokens.access)["sub"].as_str().map(str::to_owned);
-    let database = Service::of_the_test_run().database().await;
+    let database = identity.database().await;
     let changed = database.execute(statement, &[&sub]).await;
     assert_eq!(changed.expect("an update"), 1);
 }

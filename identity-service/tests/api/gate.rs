@@ -22,7 +22,7 @@ async fn a_session_of_a_disabled_renewed_or_erased_account_is_worth_nothing() {
     for fate in FATES {
         let current = identity.logged_in(&identity.person().await).await;
         let next = identity.refresh(&current.refresh).await.tokens();
-        befall(&next, fate).await;
+        befall(&identity, &next, fate).await;
         for answer in [
             // The current token, and its predecessor within the time of grace.
             identity.refresh(&next.refresh).await,
@@ -41,7 +41,7 @@ async fn a_disabled_or_erased_account_opens_no_session() {
     for fate in [FATES[0], FATES[2]] {
         let ada = identity.person().await;
         let tokens = identity.logged_in(&ada).await;
-        befall(&tokens, fate).await;
+        befall(&identity, &tokens, fate).await;
         for answer in [
             identity.login(&ada.email, &ada.password).await,
             identity.mistyped(&ada).await,
@@ -87,7 +87,7 @@ async fn an_account_of_a_newer_epoch_opens_new_sessions() {
     let identity = Service::of_the_test_run();
     let ada = identity.person().await;
     let before = identity.logged_in(&ada).await;
-    befall(&before, FATES[1]).await;
+    befall(&identity, &before, FATES[1]).await;
     let after = identity.logged_in(&ada).await;
     assert_eq!(identity.me(&after.access).await.status, 200);
     assert_eq!(identity.refresh(&after.refresh).await.status, 200);

@@ -27,11 +27,12 @@ async fn a_burst_is_turned_away_at_once_and_nobody_else_notices() {
     let mut burst = JoinSet::new();
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     for number in 0..BURST_OF_A_CORE * cores {
-        let (identity, email) = (identity.clone(), ada.email.clone());
+        let identity = identity.clone();
         burst.spawn(async move {
             let begun = Instant::now();
             let answer = if number % 2 == 0 {
-                identity.login(&email, PASSWORD).await
+                // Each for another address, so that none is locked out.
+                identity.login(&somebody(), PASSWORD).await
             } else {
                 identity.sign_up(&somebody(), PASSWORD).await
             };
@@ -79,7 +80,7 @@ async fn a_burst_is_turned_away_at_once_and_nobody_else_notices() {
 }
 
 fn was_served(answer: &Answer) -> bool {
-    matches!(answer.status, 200 | 202)
+    matches!(answer.status, 401 | 202)
 }
 
 fn median(mut times: Vec<Duration>) -> Duration {

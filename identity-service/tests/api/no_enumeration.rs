@@ -1,51 +1,110 @@
 //! Nothing that a stranger sees tells whether an address is known.
 
-use serde_json::Value;
-
 use crate::{
     accounts::{OTHER_PASSWORD, PASSWORD, somebody},
+    device::befall,
     service::{Answer, Service},
 };
 
-/// Everything that a stranger sees, less what names or dates this one answer.
-fn seen(answer: &Answer) -> (u16, Vec<(String, String)>, Value) {
-    let mut headers: Vec<_> = answer
-        .headers
-        .iter()
-        .map(|(name, value)| {
-            let value = match name.as_str() {
-                "date" | "x-request-id" => "…",
-                _ => value.to_str().expect("headers are text"),
-            };
-            (name.to_string(), value.to_owned())
-        })
-        .collect();
-    headers.sort();
-    (answer.status, headers, answer.json())
+/// What is known of an address, and must not be told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// It has an account.
+    Known,
+    Unknown,
+    /// Its sign-up waits to be confirmed.
+    Unverified,
+    /// It has an account that may not log in.
+    Disabled,
+}
+
+impl Standing {
+    pub(crate) const ALL: [Self; 4] =
+        [Self::Known, Self::Unknown, Self::Unverified, Self::Disabled];
+
+    /// An address of that standing, whose password, if it has one, is `PASSWORD`.
+    pub(crate) async fn address(self, identity: &Service) -> String {
+        let email = somebody();
+        match self {
+            Self::Unknown => {}
+            Self::Unverified => {
+                identity.mailed_sign_up(&email, PASSWORD).await;
+            }
+            Self::Known => identity.account(&email, PASSWORD).await,
+            Self::Disabled => {
+                identity.account(&email, PASSWORD).await;
+                let tokens = identity.login(&email, PASSWORD).await.tokens();
+                let disabling =
+                    "UPDATE accounts SET disabled_at = now() WHERE user_id = $1::text::uuid";
+                befall(identity, &tokens, disabling).await;
+            }
+        }
+        email
+    }
+}
+
+/// What an outsider can ask about an address.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Question {
+    SignUp,
+    Resend,
+    Login,
+}
+
+impl Question {
+    pub(crate) const ALL: [Self; 3] = [Self::SignUp, Self::Resend, Self::Login];
+
+    /// Asks. A login names the right password, where that is of no use, and otherwise a wrong one.
+    pub(crate) async fn ask(self, identity: &Service, email: &str, standing: Standing) -> Answer {
+        match (self, standing) {
+            (Self::SignUp, _) => identity.sign_up(email, OTHER_PASSWORD).await,
+            (Self::Resend, _) => identity.resend(email).await,
+            (Self::Login, Standing::Known) => identity.login(email, OTHER_PASSWORD).await,
+            (Self::Login, _) => identity.login(email, PASSWORD).await,
+        }
+    }
+
+    fn status(self) -> u16 {
+        match self {
+            Self::SignUp | Self::Resend => 202,
+            Self::Login => 401,
+        }
+    }
 }
 
 #[tokio::test]
-async fn signing_up_and_asking_again_answer_the_same_for_known_pending_and_unknown_addresses() {
+async fn no_answer_tells_known_unknown_unverified_and_disabled_addresses_apart() {
     let identity = Service::of_the_test_run();
-    let (known, pending, unknown) = (somebody(), somebody(), somebody());
-    identity.account(&known, PASSWORD).await;
-    identity.mailed_sign_up(&pending, PASSWORD).await;
+    for question in Question::ALL {
+        let mut seen = Vec::new();
+        for standing in Standing::ALL {
+            let email = standing.address(&identity).await;
+            let answer = question.ask(&identity, &email, standing).await;
+            assert_eq!(
+                answer.status,
+                question.status(),
+                "{question:?} {standing:?}"
+            );
+            seen.push(answer.seen());
+        }
+        assert!(
+            seen.iter().all(|one| *one == seen[0]),
+            "{question:?}: {seen:#?}"
+        );
+    }
+}
 
-    let asked = seen(&identity.resend(&unknown).await);
-    assert_eq!(asked.0, 202);
-    assert_eq!(seen(&identity.resend(&known).await), asked);
-    assert_eq!(seen(&identity.resend(&pending).await), asked);
-
-    let signed_up = seen(&identity.sign_up(&unknown, OTHER_PASSWORD).await);
-    assert_eq!(signed_up.0, 202);
-    assert_eq!(
-        seen(&identity.sign_up(&known, OTHER_PASSWORD).await),
-        signed_up
-    );
-    assert_eq!(
-        seen(&identity.sign_up(&pending, OTHER_PASSWORD).await),
-        signed_up
-    );
+#[tokio::test]
+async fn a_text_that_is_no_address_logs_in_like_an_unknown_one() {
+    let identity = Service::of_the_test_run();
+    let unknown = identity.login(&somebody(), PASSWORD).await.seen();
+    for text in ["", "no address", "a@b@c", "ada@example.com\u{0}"] {
+        assert_eq!(
+            identity.login(text, PASSWORD).await.seen(),
+            unknown,
+            "{text:?}"
+        );
+    }
 }
 
 #[tokio::test]

@@ -1,6 +1,12 @@
 //! Identity services inside the test: on a database of their own, with a clock that the test moves.
 
-use std::{fs, path::PathBuf, sync::OnceLock};
+use std::{
+    cell::RefCell,
+    fs,
+    path::PathBuf,
+    process::{Command, Output},
+    sync::OnceLock,
+};
 
 use identity_service::{Application, Settings};
 use reqwest::Method;
@@ -18,6 +24,8 @@ use stack::{
 };
 
 use crate::service::{PATIENCE, Service, connected, sent};
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_identity-service");
 
 /// A database, a folder for mail, a secret and a clock, for any number of services that share them.
 pub(crate) struct Region {
@@ -106,6 +114,25 @@ impl Region {
             ops: Service::at(ops_url, self.mail_dir.clone(), String::new()),
             _trigger: trigger,
         }
+    }
+
+    /// Runs the program itself with the settings of this region.
+    pub(crate) fn run(&self, arguments: &[&str]) -> Output {
+        let environment = RefCell::new(Vec::new());
+        let told = |name: &str| {
+            let value = self.setting(name)?;
+            environment
+                .borrow_mut()
+                .push((name.to_owned(), value.clone()));
+            Some(value)
+        };
+        assert!(Settings::read(&told).is_ok());
+        Command::new(PROGRAM)
+            .args(arguments)
+            .env_clear()
+            .envs(environment.take())
+            .output()
+            .expect("the program runs")
     }
 
     fn setting(&self, name: &str) -> Option<String> {

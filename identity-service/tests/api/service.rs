@@ -25,6 +25,14 @@ pub(crate) struct Answer {
     pub(crate) text: String,
 }
 
+/// An answer as a stranger can compare it with another.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Seen {
+    status: u16,
+    headers: Vec<(String, String)>,
+    body: String,
+}
+
 impl Service {
     /// The one that all tests share.
     pub(crate) fn of_the_test_run() -> Self {
@@ -58,6 +66,12 @@ impl Service {
 
     pub(crate) async fn login(&self, email: &str, password: &str) -> Answer {
         let body = json!({ "email": email, "password": password });
+        self.post("login", &body).await
+    }
+
+    /// A login from a device that was given a token.
+    pub(crate) async fn login_from(&self, device: &str, email: &str, password: &str) -> Answer {
+        let body = json!({ "email": email, "password": password, "device_token": device });
         self.post("login", &body).await
     }
 
@@ -108,6 +122,23 @@ impl Answer {
             .collect();
         headers.sort();
         headers
+    }
+
+    /// Everything that a stranger sees, byte for byte, less what names or dates this one answer and what counts the
+    /// requests before it.
+    pub(crate) fn seen(&self) -> Seen {
+        let id = self.header("x-request-id").expect("every answer has an id");
+        let mut headers = self.lasting_headers();
+        for (name, value) in &mut headers {
+            if name.starts_with("ratelimit") {
+                "…".clone_into(value);
+            }
+        }
+        Seen {
+            status: self.status,
+            headers,
+            body: self.text.replace(id, "…"),
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod launcher;
+mod lockout;
 
 mod another_user;
 mod clean_shutdown;

@@ -1,0 +1,209 @@
+//! Nothing that a stranger measures tells whether an address is known.
+//!
+//! Each round asks one question about an address of every standing, in an order of its own, so that what slows the
+//! machine slows all of them. A difference is *usable* when the rank test says that it is no accident (|z| ≥ 4, one
+//! pair of equal distributions in 16,000) **and** the medians lie further apart than a bound. The bound of the short run
+//! is a quarter: a compare that is missing or made twice shows, and a busy machine does not. That of the long run, at
+//! the cost of production, is 1 ms: below it an outsider, who gets five answers per address and quarter of an hour,
+//! would need weeks of them.
+//!
+//!     cargo stack test -p identity-service --run-ignored only timing
+
+use std::{
+    fmt,
+    time::{Duration, Instant},
+};
+
+use shared::random;
+use time::Duration as Advance;
+
+use crate::{
+    no_enumeration::{Question, Standing},
+    rank_test::{mann_whitney, median},
+    replica::{Region, Replica},
+    service::Service,
+};
+
+const Z: f64 = 4.0;
+
+/// How far the medians of two standings may lie apart.
+#[derive(Clone, Copy)]
+enum Bound {
+    Part(f64),
+    Time(Duration),
+}
+
+impl Bound {
+    fn exceeded(self, one: Duration, other: Duration) -> bool {
+        let apart = one.abs_diff(other);
+        match self {
+            Self::Part(part) => apart.div_duration_f64(one.min(other)) > part,
+            Self::Time(time) => apart > time,
+        }
+    }
+}
+
+/// What answering about addresses of one standing took.
+struct Measured {
+    label: &'static str,
+    email: String,
+    standing: Standing,
+    times: Vec<Duration>,
+}
+
+impl Measured {
+    fn none((label, standing, email): (&'static str, Standing, String)) -> Self {
+        Self {
+            label,
+            email,
+            standing,
+            times: Vec::new(),
+        }
+    }
+}
+
+impl fmt::Display for Measured {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {:?}", self.label, median(&self.times))
+    }
+}
+
+/// A service that hashes at the cost the test is about, and an address of every standing.
+struct Bench {
+    region: Region,
+    replica: Replica,
+    addresses: Vec<(&'static str, Standing, String)>,
+}
+
+impl Bench {
+    async fn at_cost(cost: &str) -> Self {
+        let mut region = Region::new().await;
+        let cheap = region.start().await;
+        let old = Standing::Known.address(&cheap.service).await;
+        region.set("BCRYPT_COST", cost);
+        let replica = region.start().await;
+        // Nobody has used it since the cost was raised.
+        let mut addresses = vec![("of an older cost", Standing::Known, old)];
+        for (label, standing) in [
+            ("known", Standing::Known),
+            ("unknown", Standing::Unknown),
+            ("unverified", Standing::Unverified),
+            ("disabled", Standing::Disabled),
+        ] {
+            let email = standing.address(&replica.service).await;
+            addresses.push((label, standing, email));
+        }
+        Self {
+            region,
+            replica,
+            addresses,
+        }
+    }
+
+    /// Asks so many rounds. A clock that is moved comes last: the vault takes no token from the future.
+    async fn ask(&self, question: Question, rounds: usize) -> Vec<Measured> {
+        self.measure(question, rounds, false).await
+    }
+
+    /// Logs in so many rounds after every address was locked out.
+    async fn ask_locked(&self, rounds: usize) -> Vec<Measured> {
+        self.region.clock.advance(Advance::minutes(15));
+        for (_, _, email) in &self.addresses {
+            self.replica.service.lock_out(email).await;
+        }
+        self.measure(Question::Login, rounds, true).await
+    }
+
+    async fn measure(&self, question: Question, rounds: usize, locked: bool) -> Vec<Measured> {
+        let mut measured: Vec<_> = self.addresses.iter().cloned().map(Measured::none).collect();
+        for round in 0..rounds {
+            // Before the fifth failure; what was counted is forgotten then.
+            if matches!(question, Question::Login) && !locked && round % 4 == 0 {
+                self.region.clock.advance(Advance::minutes(15));
+            }
+            for at in shuffled(measured.len()) {
+                let one = &mut measured[at];
+                let took = time(&self.replica.service, question, one, locked).await;
+                one.times.push(took);
+            }
+        }
+        measured
+    }
+}
+
+/// Fails when wrong logins for two addresses can be told apart by their time. Moves the region's clock.
+pub(crate) async fn take_the_same_time(
+    region: Region,
+    replica: Replica,
+    known: &str,
+    unknown: &str,
+) {
+    let bench = Bench {
+        region,
+        replica,
+        addresses: vec![
+            ("known", Standing::Known, known.to_owned()),
+            ("unknown", Standing::Known, unknown.to_owned()),
+        ],
+    };
+    let measured = bench.ask(Question::Login, 100).await;
+    judge("login", &measured, Bound::Part(0.1));
+}
+
+async fn time(identity: &Service, question: Question, of: &Measured, locked: bool) -> Duration {
+    let begun = Instant::now();
+    let answer = question.ask(identity, &of.email, of.standing).await;
+    let took = begun.elapsed();
+    assert_eq!(
+        answer.status == 429,
+        locked,
+        "{}: {}",
+        of.label,
+        answer.text
+    );
+    assert!(answer.status < 500, "{}", answer.text);
+    took
+}
+
+fn shuffled(number: usize) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..number).collect();
+    order.sort_by_cached_key(|_| random::bytes::<8>());
+    order
+}
+
+/// Fails with all differences that could be used.
+fn judge(what: &str, measured: &[Measured], bound: Bound) {
+    let mut usable = Vec::new();
+    for (at, one) in measured.iter().enumerate() {
+        for other in &measured[at + 1..] {
+            let z = mann_whitney(&one.times, &other.times);
+            let apart = bound.exceeded(median(&one.times), median(&other.times));
+            eprintln!("{what}: {one}, {other}, z {z:.1}");
+            if z.abs() >= Z && apart {
+                usable.push(format!("{one}, {other}, z {z:.1}"));
+            }
+        }
+    }
+    assert!(usable.is_empty(), "{what}: {usable:#?}");
+}
+
+/// What an outsider can measure, in so many rounds.
+async fn judge_all(cost: &str, rounds: usize, bound: Bound) {
+    let bench = Bench::at_cost(cost).await;
+    judge("sign-up", &bench.ask(Question::SignUp, rounds).await, bound);
+    judge("resend", &bench.ask(Question::Resend, rounds).await, bound);
+    judge("login", &bench.ask(Question::Login, rounds).await, bound);
+    judge("locked", &bench.ask_locked(rounds).await, bound);
+}
+
+#[tokio::test]
+async fn no_time_tells_the_standing_of_an_address() {
+    judge_all("8", 50, Bound::Part(0.25)).await;
+}
+
+/// At the cost of production, and to the millisecond.
+#[tokio::test]
+#[ignore = "takes a quarter of an hour on a machine that does nothing else"]
+async fn in_the_long_run_no_time_tells_the_standing_of_an_address() {
+    judge_all("12", 200, Bound::Time(Duration::from_millis(1))).await;
+}
