@@ -175,6 +175,15 @@ mod tests {
     }
 
     #[test]
+    fn a_password_of_1024_bytes_is_the_longest() {
+        let numbers = (1..400_u32).map(|number| (number * 7919).to_string());
+        let text: String = numbers.collect();
+        assert!(chosen(&text[..1024]).is_ok());
+        let error = chosen(&text[..1025]).err().expect("refused");
+        assert_eq!(error.message, "is longer than 1024 bytes");
+    }
+
+    #[test]
     fn what_bcrypt_alone_would_confuse_stays_distinct() {
         let long = "a".repeat(72);
         let pairs = [

@@ -2,7 +2,7 @@
 
 use tokio::task::JoinSet;
 
-use crate::{device::unauthorized, service::Service};
+use crate::{device::unauthorized, replica::Region, service::Service};
 
 #[tokio::test]
 async fn a_logout_ends_this_session_at_once_and_no_other() {
@@ -39,13 +39,24 @@ async fn a_logout_also_voids_the_token_that_a_refresh_gave_a_moment_ago() {
 
 #[tokio::test]
 async fn of_many_logouts_at_once_one_ends_the_session() {
-    let identity = Service::of_the_test_run();
+    let region = Region::new().await;
+    let replica = region.start().await;
+    let identity = &replica.service;
     let tokens = identity.logged_in(&identity.person().await).await;
+    // All of them look at the session before the first may end it.
+    let mut db = region.database().await;
+    let holding = db.transaction().await.expect("a transaction");
+    let held = holding
+        .execute("SELECT FROM sessions FOR UPDATE", &[])
+        .await;
+    assert_eq!(held.expect("the session"), 1);
     let mut leaving = JoinSet::new();
-    for _ in 0..20 {
+    for _ in 0..5 {
         let (identity, token) = (identity.clone(), tokens.access.clone());
         leaving.spawn(async move { identity.logout(&token).await });
     }
+    region.waiting(5).await;
+    drop(holding);
     let (ended, late): (Vec<_>, Vec<_>) = leaving
         .join_all()
         .await

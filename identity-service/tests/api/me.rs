@@ -77,3 +77,28 @@ async fn an_access_token_is_over_after_fifteen_minutes() {
     }
     assert_eq!(identity.refresh(&tokens.refresh).await.status, 200);
 }
+
+#[tokio::test]
+async fn an_access_token_is_worth_nothing_after_the_end_of_its_session() {
+    let region = Region::new().await;
+    let running = region.start().await;
+    let identity = &running.service;
+    let mut held = identity.logged_in(&identity.person().await).await;
+    for _ in 0..4 {
+        region.clock.advance(Duration::days(6));
+        held = identity.refresh(&held.refresh).await.tokens();
+    }
+    // Ten minutes of its month are left to the session, and fifteen to the access token.
+    region
+        .clock
+        .advance(Duration::days(6) - Duration::minutes(10));
+    held = identity.refresh(&held.refresh).await.tokens();
+    region.clock.advance(Duration::minutes(10));
+    for answer in [
+        identity.me(&held.access).await,
+        identity.logout(&held.access).await,
+        identity.refresh(&held.refresh).await,
+    ] {
+        assert_eq!(answer.problem(), unauthorized("session_ended"));
+    }
+}

@@ -43,6 +43,24 @@ async fn a_hundred_refreshes_at_once_give_one_and_the_same_new_token() {
 }
 
 #[tokio::test]
+async fn a_refresh_that_meets_the_end_of_its_session_waits_for_it_and_gives_nothing() {
+    let region = Region::new().await;
+    let running = region.start().await;
+    let identity = &running.service;
+    let tokens = identity.logged_in(&identity.person().await).await;
+    let mut db = region.database().await;
+    let ending = db.transaction().await.expect("a transaction");
+    let sql = "UPDATE sessions SET ended_at = now(), end_reason = 'logout'";
+    assert_eq!(ending.execute(sql, &[]).await.expect("an update"), 1);
+    let (service, token) = (identity.clone(), tokens.refresh.clone());
+    let refreshing = tokio::spawn(async move { service.refresh(&token).await });
+    region.waiting(1).await;
+    ending.commit().await.expect("committed");
+    let answer = refreshing.await.expect("no panic");
+    assert_eq!(answer.problem(), unauthorized("session_ended"));
+}
+
+#[tokio::test]
 async fn an_old_refresh_token_ends_the_session_for_thief_and_owner() {
     let identity = Service::of_the_test_run();
     let stolen = identity.logged_in(&identity.person().await).await;

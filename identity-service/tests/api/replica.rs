@@ -89,6 +89,19 @@ impl Region {
         connected(self.database.url()).await
     }
 
+    /// Waits until so many requests wait for rows that others hold.
+    pub(crate) async fn waiting(&self, requests: i64) {
+        let db = self.database().await;
+        let counted = async || {
+            let sql = "SELECT count(*) FROM pg_stat_activity
+                        WHERE datname = current_database() AND wait_event_type = 'Lock'";
+            let waiting: i64 = db.query_one(sql, &[]).await.expect("a count").get(0);
+            (waiting == requests).then_some(()).ok_or(waiting)
+        };
+        let waiting = until("waiting requests", PATIENCE, counted).await;
+        waiting.expect("they come as far as the lock");
+    }
+
     /// Starts a service and waits until it can sign.
     pub(crate) async fn start(&self) -> Replica {
         let replica = self.launch().await;

@@ -170,3 +170,21 @@ async fn keys_in_each_others_place_are_both_replaced() {
     let tokens = second.service.logged_in(&ada).await;
     assert_eq!(second.service.me(&tokens.access).await.status, 200);
 }
+
+#[tokio::test]
+async fn a_key_under_a_name_that_is_not_its_own_is_replaced() {
+    let region = Region::new().await;
+    let first = region.start().await;
+    let ada = first.service.person().await;
+    let renamed = kid(&first.service.logged_in(&ada).await.access);
+    let rename = "UPDATE signing_keys SET kid = 'another' WHERE state = 'active'";
+    let db = first.service.database().await;
+    assert_eq!(db.execute(rename, &[]).await.expect("an update"), 1);
+    drop(first);
+
+    let second = region.start().await;
+    let signs = kid(&second.service.logged_in(&ada).await.access);
+    let after = published(&second.service).await;
+    assert!(after.contains(&signs));
+    assert!(!after.contains(&renamed) && !after.contains("another"));
+}
