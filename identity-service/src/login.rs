@@ -3,7 +3,10 @@
 use std::{hint::black_box, sync::Arc};
 
 use secrecy::{ExposeSecret, SecretString};
-use shared::problem::{Case, Failure, INTERNAL, UNAVAILABLE, Unexpected};
+use shared::{
+    access_token::CROSS_SITE,
+    problem::{Case, Failure, INTERNAL, UNAVAILABLE, Unexpected},
+};
 use thiserror::Error;
 use time::OffsetDateTime;
 
@@ -12,6 +15,7 @@ use crate::{
     device::Device,
     domain::{
         amr::Amr,
+        carrier::Carrier,
         device_token::{self, Holder},
         email_address::EmailAddress,
         lockout::Bucket,
@@ -32,6 +36,7 @@ pub(crate) struct Attempt {
     pub(crate) device: Device,
     /// What an earlier login gave this device.
     pub(crate) device_token: Option<SecretString>,
+    pub(crate) carrier: Carrier,
 }
 
 /// What a right password leads to.
@@ -50,6 +55,9 @@ pub(crate) enum LoginError {
     /// The same for a right password, and for an address that nobody has.
     #[error(transparent)]
     TooManyAttempts(#[from] Locked),
+    /// A page of another site asks for cookies.
+    #[error("This page may not log anybody in.")]
+    CrossSite,
     #[error(transparent)]
     Overloaded(#[from] Overloaded),
     #[error(transparent)]
@@ -66,6 +74,7 @@ impl Failure for LoginError {
     const CASES: &'static [Case] = &[
         INVALID_CREDENTIALS,
         TOO_MANY_ATTEMPTS,
+        CROSS_SITE,
         OVERLOADED,
         INTERNAL,
         UNAVAILABLE,
@@ -75,6 +84,7 @@ impl Failure for LoginError {
         match self {
             Self::InvalidCredentials => &INVALID_CREDENTIALS,
             Self::TooManyAttempts(locked) => locked.case(),
+            Self::CrossSite => &CROSS_SITE,
             Self::Overloaded(overloaded) => overloaded.case(),
             Self::Unexpected(unexpected) => unexpected.case(),
         }
@@ -139,7 +149,7 @@ pub(crate) async fn login(
         lockout::take_back(identity, &bucket).await;
     }
     let (credentials, password) = compared?.ok_or(LoginError::InvalidCredentials)?;
-    let logged_in = proceed(identity, &credentials, attempt.device, now).await?;
+    let logged_in = proceed(identity, &credentials, attempt.device, attempt.carrier, now).await?;
     lockout::clear(identity, &bucket).await;
     if let Some(address) = address {
         keep_up_to_date(identity, credentials, &address, password).await;
@@ -152,6 +162,7 @@ async fn proceed(
     identity: &Identity,
     credentials: &Credentials,
     device: Device,
+    carrier: Carrier,
     now: OffsetDateTime,
 ) -> Result<LoggedIn, Withheld> {
     let Credentials { user_id, epoch, .. } = *credentials;
@@ -164,7 +175,7 @@ async fn proceed(
         epoch,
         amr: Amr::Password,
     };
-    let opened = mint::open_session(identity, proven, device, now).await?;
+    let opened = mint::open_session(identity, proven, device, carrier, now).await?;
     Ok(LoggedIn::Authenticated(opened))
 }
 

@@ -4,7 +4,7 @@
 use jsonwebtoken::{Algorithm, Header, encode};
 use secrecy::SecretString;
 use shared::{
-    access_token::{self, Claims},
+    access_token::{self, Claims, csrf_claim},
     problem::Unexpected,
     random,
     user_id::UserId,
@@ -19,6 +19,7 @@ use crate::{
     device::{Device, Sighting},
     domain::{
         amr::Amr,
+        carrier::Carrier,
         device_token::{self, Holder},
         event::Event,
         refresh_token::{Presented, State, remaining},
@@ -40,6 +41,8 @@ pub(crate) struct Tokens {
     pub(crate) access_expires_in: Duration,
     pub(crate) refresh_token: SecretString,
     pub(crate) refresh_expires_in: Duration,
+    /// For the page, when the tokens go into cookies.
+    pub(crate) csrf_token: Option<String>,
 }
 
 /// What a login gives.
@@ -76,6 +79,7 @@ pub(crate) async fn open_session(
     identity: &Identity,
     proven: Proven,
     device: Device,
+    carrier: Carrier,
     now: OffsetDateTime,
 ) -> Result<Opened, Withheld> {
     let Proven {
@@ -97,6 +101,7 @@ pub(crate) async fn open_session(
         auth_time: now,
         amr: amr.values().iter().map(ToString::to_string).collect(),
         epoch,
+        carrier,
     };
     let passed = gate(&transaction, &session, Some(amr)).await?;
     let device = sighting.sealed(Column::SessionDevice, session.id);
@@ -154,6 +159,10 @@ fn mint(
     now: OffsetDateTime,
 ) -> Result<Tokens, Unexpected> {
     let signing = identity.signing.active()?;
+    let csrf_token = match session.carrier {
+        Carrier::Body => None,
+        Carrier::Cookies => identity.secrets.csrf_tokens(session.id).next(),
+    };
     let claims = Claims {
         iss: identity.issuer.clone(),
         aud: identity.audience.clone(),
@@ -165,7 +174,7 @@ fn mint(
         auth_time: session.auth_time.unix_timestamp(),
         amr: session.amr.clone(),
         nbf: None,
-        csrf: None,
+        csrf: csrf_token.as_deref().map(csrf_claim),
     };
     let header = Header {
         typ: Some(access_token::TYPE.to_owned()),
@@ -183,5 +192,6 @@ fn mint(
         access_expires_in: ACCESS_LIFETIME,
         refresh_token: presented.seal(&identity.secrets),
         refresh_expires_in: remaining(&session.state, now, identity.sessions.idle),
+        csrf_token,
     })
 }

@@ -1,7 +1,10 @@
 //! A device exchanges its refresh token for a new pair.
 
 use secrecy::{ExposeSecret, SecretString};
-use shared::problem::{Case, Failure, INTERNAL, UNAVAILABLE, Unexpected};
+use shared::{
+    access_token::CROSS_SITE,
+    problem::{Case, Failure, INTERNAL, UNAVAILABLE, Unexpected},
+};
 use thiserror::Error;
 use time::OffsetDateTime;
 use tokio_postgres::GenericClient;
@@ -10,6 +13,7 @@ use crate::{
     Identity,
     device::{Device, Sighting},
     domain::{
+        carrier::Carrier,
         event::Event,
         notice::Notice,
         refresh_token::{Decision, Presented, State, decide},
@@ -27,6 +31,8 @@ pub(crate) enum RefreshError {
     InvalidToken,
     #[error("A refresh token is needed here.")]
     WrongTokenType,
+    #[error("This page may not act for the person.")]
+    CrossSite,
     #[error("Log in again.")]
     SessionEnded,
     #[error(transparent)]
@@ -49,6 +55,7 @@ impl Failure for RefreshError {
     const CASES: &'static [Case] = &[
         INVALID_TOKEN,
         WRONG_TYPE,
+        CROSS_SITE,
         SESSION_ENDED,
         INTERNAL,
         UNAVAILABLE,
@@ -58,6 +65,7 @@ impl Failure for RefreshError {
         match self {
             Self::InvalidToken => &INVALID_TOKEN,
             Self::WrongTokenType => &WRONG_TYPE,
+            Self::CrossSite => &CROSS_SITE,
             Self::SessionEnded => &SESSION_ENDED,
             Self::Unexpected(unexpected) => unexpected.case(),
         }
@@ -94,6 +102,7 @@ impl From<Withheld> for RefreshError {
 pub(crate) async fn refresh(
     identity: &Identity,
     token: &SecretString,
+    carrier: Carrier,
     device: Device,
     now: OffsetDateTime,
 ) -> Result<Tokens, RefreshError> {
@@ -102,6 +111,10 @@ pub(crate) async fn refresh(
     let transaction = db.transaction().await.map_err(Unexpected::from)?;
     let session = sessions::find_and_lock(&transaction, presented.session_id).await?;
     let session = session.ok_or(RefreshError::SessionEnded)?;
+    // What lives in a cookie stays there: read out by whatever means, it is worth nothing in a body.
+    if session.carrier != carrier {
+        return Err(RefreshError::WrongTokenType);
+    }
     let tokens = match decide(
         &session.state,
         presented.counter,

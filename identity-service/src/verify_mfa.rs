@@ -1,8 +1,9 @@
 //! A person whose password was right shows their second factor, and is logged in.
 
 use secrecy::SecretString;
-use shared::problem::{
-    Case, Failure, FieldError, INTERNAL, INVALID_REQUEST, UNAVAILABLE, Unexpected,
+use shared::{
+    access_token::CROSS_SITE,
+    problem::{Case, Failure, FieldError, INTERNAL, INVALID_REQUEST, UNAVAILABLE, Unexpected},
 };
 use thiserror::Error;
 use time::OffsetDateTime;
@@ -10,7 +11,7 @@ use time::OffsetDateTime;
 use crate::{
     Identity,
     device::{Device, Sighting},
-    domain::{mfa_token::MfaToken, token_type::NotOurs},
+    domain::{carrier::Carrier, mfa_token::MfaToken, token_type::NotOurs},
     lockout::TOO_MANY_ATTEMPTS,
     mint::{self, Opened, Proven, Withheld},
     refresh::WRONG_TYPE,
@@ -24,6 +25,7 @@ pub(crate) struct Attempt {
     pub(crate) code: Option<SecretString>,
     pub(crate) recovery_code: Option<SecretString>,
     pub(crate) device: Device,
+    pub(crate) carrier: Carrier,
 }
 
 #[derive(Debug, Error)]
@@ -35,6 +37,9 @@ pub(crate) enum VerifyMfaError {
     InvalidToken,
     #[error("The mfa_token of a login is needed here.")]
     WrongTokenType,
+    /// A page of another site asks for cookies.
+    #[error("This page may not log anybody in.")]
+    CrossSite,
     #[error("The code is wrong, or it was used before.")]
     InvalidCode,
     #[error("There were too many wrong codes for this account. Try again later.")]
@@ -53,6 +58,7 @@ impl Failure for VerifyMfaError {
         INVALID_REQUEST,
         INVALID_TOKEN,
         WRONG_TYPE,
+        CROSS_SITE,
         INVALID_CODE,
         UNREADABLE,
         TOO_MANY_ATTEMPTS,
@@ -65,6 +71,7 @@ impl Failure for VerifyMfaError {
             Self::Invalid(_) => &INVALID_REQUEST,
             Self::InvalidToken => &INVALID_TOKEN,
             Self::WrongTokenType => &WRONG_TYPE,
+            Self::CrossSite => &CROSS_SITE,
             Self::InvalidCode => &INVALID_CODE,
             Self::TooManyAttempts(_) => &TOO_MANY_ATTEMPTS,
             Self::Unreadable => &UNREADABLE,
@@ -163,5 +170,5 @@ pub(crate) async fn verify_mfa(
         epoch: challenge.epoch,
         amr,
     };
-    Ok(mint::open_session(identity, proven, attempt.device, now).await?)
+    Ok(mint::open_session(identity, proven, attempt.device, attempt.carrier, now).await?)
 }

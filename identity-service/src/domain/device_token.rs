@@ -15,7 +15,7 @@ use super::secret_keys::SecretKeys;
 const PREFIX: &str = "kst_d_";
 const DOMAIN: &[u8] = b"identity/v1/device-token";
 /// Every login gives a new one, so that only a device that is left alone for so long is forgotten.
-const LIFETIME: Duration = Duration::days(180);
+pub(crate) const LIFETIME: Duration = Duration::days(180);
 
 /// Whose device it is, and since which revocation.
 #[derive(Clone, Copy, Debug)]

@@ -1,6 +1,7 @@
 //! The pure rules: no `async`, no pool, no clock, no environment.
 
 pub(crate) mod amr;
+pub(crate) mod carrier;
 pub(crate) mod code_guessing;
 pub(crate) mod debtors;
 pub(crate) mod device_token;

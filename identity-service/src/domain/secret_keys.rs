@@ -1,9 +1,11 @@
 //! Everything that identity derives from its one secret: a key per use and version (HKDF, RFC 5869).
 
+use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use hkdf::Hkdf;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use shared::{serve::Network, settings::Key256, user_id::UserId};
+use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use super::{email_address::EmailAddress, recovery_code::RecoveryCode};
@@ -19,6 +21,7 @@ struct Version {
     email_index: Key256,
     refresh: Key256,
     throttle: Key256,
+    csrf: Key256,
     recovery: Key256,
     device: Key256,
     lockout: Key256,
@@ -105,6 +108,15 @@ impl SecretKeys {
         mac(&self.first().lockout, message)
     }
 
+    /// The CSRF token of a session, one for each version, newest first: a page whose session lives in cookies shows it
+    /// with everything that changes something (OWASP CSRF Prevention, signed token bound to the session).
+    pub(crate) fn csrf_tokens(&self, session: Uuid) -> impl Iterator<Item = String> {
+        self.0.iter().map(move |version| {
+            let mac = mac(&version.csrf, &[session.as_bytes()]);
+            format!("kst_c_{}", BASE64_URL_SAFE_NO_PAD.encode(mac))
+        })
+    }
+
     fn first(&self) -> &Version {
         self.0
             .first()
@@ -128,6 +140,7 @@ impl Version {
             email_index: derived(b"identity/v1/email-index"),
             refresh: derived(b"identity/v1/refresh"),
             throttle: derived(b"identity/v1/throttle"),
+            csrf: derived(b"identity/v1/csrf"),
             recovery: derived(b"identity/v1/recovery-code"),
             device: derived(b"identity/v1/device"),
             lockout: derived(b"identity/v1/lockout"),
@@ -189,8 +202,8 @@ pub(crate) mod tests {
     #[test]
     fn a_recovery_code_is_of_one_person_and_survives_a_new_version() {
         let (ada, eve) = (
-            UserId::new(uuid::Uuid::from_u128(1)),
-            UserId::new(uuid::Uuid::from_u128(2)),
+            UserId::new(Uuid::from_u128(1)),
+            UserId::new(Uuid::from_u128(2)),
         );
         let code = RecoveryCode::generate();
         let stored = keys(&[1]).recovery_hash(ada, &code);
@@ -209,8 +222,9 @@ pub(crate) mod tests {
             &version.pepper,
             &version.email_index,
             &version.refresh,
-            &version.recovery,
             &version.throttle,
+            &version.csrf,
+            &version.recovery,
             &version.device,
             &version.lockout,
         ];

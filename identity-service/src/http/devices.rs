@@ -12,7 +12,7 @@ use shared::{access_token::Caller, problem::Problem, serve::Json};
 use time::{OffsetDateTime, macros::datetime};
 use uuid::Uuid;
 
-use super::Tag;
+use super::{Tag, cookies};
 use crate::{
     Identity,
     device::Device,
@@ -237,6 +237,7 @@ impl DevicesApi {
         device: Device,
     ) -> Result<Ended, Problem<SessionError>> {
         logout_all(&identity, &caller, device, identity.clock.now()).await?;
+        cookies::clear_if_used_by(&caller);
         Ok(Ended::NoContent)
     }
 

@@ -10,6 +10,7 @@ use shared::{access_token::Caller, problem::Problem, serve::Json};
 use super::{
     Tag,
     accounts::EXAMPLE_PASSWORD,
+    cookies::{Page, SessionKind},
     qr_code,
     secret_text::SecretText,
     sessions::{EXAMPLE_MFA, NewSession},
@@ -37,6 +38,9 @@ struct VerifyMfa {
     code: Option<SecretText>,
     /// Instead of `code`. Good once; hyphens and case make no difference.
     recovery_code: Option<SecretText>,
+    /// Where the tokens go.
+    #[oai(default)]
+    session: SessionKind,
 }
 
 impl Example for VerifyMfa {
@@ -45,6 +49,7 @@ impl Example for VerifyMfa {
             mfa_token: SecretText::example(EXAMPLE_MFA),
             code: Some(SecretText::example(EXAMPLE_CODE)),
             recovery_code: None,
+            session: SessionKind::Token,
         }
     }
 }
@@ -203,21 +208,26 @@ impl MfaApi {
         &self,
         identity: Data<&Arc<Identity>>,
         device: Device,
+        page: Page,
         body: Json<VerifyMfa>,
     ) -> Result<Json<NewSession>, Problem<VerifyMfaError>> {
         let VerifyMfa {
             mfa_token,
             code,
             recovery_code,
+            session,
         } = body.0;
+        let carrier = session.into();
+        page.admit(carrier).map_err(|_| VerifyMfaError::CrossSite)?;
         let attempt = Attempt {
             mfa_token: mfa_token.into_secret(),
             code: code.map(SecretText::into_secret),
             recovery_code: recovery_code.map(SecretText::into_secret),
             device,
+            carrier,
         };
         let opened = verify_mfa(&identity, attempt, identity.clock.now()).await?;
-        Ok(Json(opened.into()))
+        Ok(Json(NewSession::carrying(opened)))
     }
 
     /// Set up an authenticator app

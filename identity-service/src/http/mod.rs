@@ -1,6 +1,8 @@
 //! The API port and the ops port of identity.
 
 mod accounts;
+mod cookies;
+mod csrf_token;
 mod device;
 mod devices;
 mod keys;
@@ -24,6 +26,7 @@ use shared::{
 
 use crate::{Identity, throttle::limited_operations};
 use accounts::AccountsApi;
+use csrf_token::CsrfTokenApi;
 use devices::DevicesApi;
 use keys::KeysApi;
 use mfa::MfaApi;
@@ -93,10 +96,24 @@ async fn readiness(identity: Arc<Identity>, prepared: bool) -> Readiness {
     }
 }
 
-type Apis = (AccountsApi, SessionsApi, DevicesApi, MfaApi, KeysApi);
+type Apis = (
+    AccountsApi,
+    SessionsApi,
+    CsrfTokenApi,
+    DevicesApi,
+    MfaApi,
+    KeysApi,
+);
 
 fn service() -> OpenApiService<Apis, ()> {
-    let apis = (AccountsApi, SessionsApi, DevicesApi, MfaApi, KeysApi);
+    let apis = (
+        AccountsApi,
+        SessionsApi,
+        CsrfTokenApi,
+        DevicesApi,
+        MfaApi,
+        KeysApi,
+    );
     OpenApiService::new(apis, TITLE, env!("CARGO_PKG_VERSION")).description(DESCRIPTION)
 }
 

@@ -10,11 +10,13 @@ use shared::{access_token::Caller, problem::Problem, serve::Json};
 use super::{
     Tag,
     accounts::{EXAMPLE_EMAIL, EXAMPLE_PASSWORD},
+    cookies::{self, Page, SessionKind},
     secret_text::SecretText,
 };
 use crate::{
     Identity,
     device::Device,
+    domain::carrier::Carrier,
     login::{Attempt, LoggedIn, LoginError, login},
     logout::{SessionError, logout},
     mfa_challenge::Challenge,
@@ -40,6 +42,9 @@ struct Login {
     /// What the last login on this device answered. With it, failures of strangers do not lock this device out; one
     /// that is void counts as none.
     device_token: Option<SecretText>,
+    /// Where the tokens go.
+    #[oai(default)]
+    session: SessionKind,
 }
 
 impl Example for Login {
@@ -48,21 +53,22 @@ impl Example for Login {
             email: EXAMPLE_EMAIL.to_owned(),
             password: SecretText::example(EXAMPLE_PASSWORD),
             device_token: Some(SecretText::example(EXAMPLE_DEVICE)),
+            session: SessionKind::Token,
         }
     }
 }
 
-/// The refresh token of the session.
+/// The refresh token of the session; an empty object when it is in its cookie.
 #[derive(Object)]
 #[oai(example)]
 struct Refresh {
-    refresh_token: SecretText,
+    refresh_token: Option<SecretText>,
 }
 
 impl Example for Refresh {
     fn example() -> Self {
         Self {
-            refresh_token: SecretText::example(EXAMPLE_REFRESH),
+            refresh_token: Some(SecretText::example(EXAMPLE_REFRESH)),
         }
     }
 }
@@ -80,32 +86,40 @@ enum TokenType {
     Bearer,
 }
 
-/// The tokens of a session.
+/// The tokens of a session, or, when they went into cookies, what its page needs.
 #[derive(Object)]
 #[oai(example)]
 pub(super) struct Session {
     status: LoginStatus,
-    /// A JWT for `Authorization: Bearer`, here and at every service of the platform.
-    access_token: String,
-    token_type: TokenType,
+    /// A JWT for `Authorization: Bearer`, here and at every service of the platform. Not for a cookie session.
+    #[oai(skip_serializing_if_is_none)]
+    access_token: Option<String>,
+    /// Not for a cookie session.
+    #[oai(skip_serializing_if_is_none)]
+    token_type: Option<TokenType>,
     /// Seconds for which the access token is good.
     expires_in: i64,
     /// Opaque; for `refresh` alone. Every use answers with the next one, and the one before is void after
-    /// 30 seconds. Using an older one ends the session.
-    refresh_token: String,
+    /// 30 seconds. Using an older one ends the session. Not for a cookie session.
+    #[oai(skip_serializing_if_is_none)]
+    refresh_token: Option<String>,
     /// Seconds for which the refresh token is good when it is not used.
     refresh_expires_in: i64,
+    /// For `X-CSRF-Token` with everything that changes something. For a cookie session only.
+    #[oai(skip_serializing_if_is_none)]
+    csrf_token: Option<String>,
 }
 
 impl Example for Session {
     fn example() -> Self {
         Self {
             status: LoginStatus::Authenticated,
-            access_token: EXAMPLE_ACCESS.to_owned(),
-            token_type: TokenType::Bearer,
+            access_token: Some(EXAMPLE_ACCESS.to_owned()),
+            token_type: Some(TokenType::Bearer),
             expires_in: 900,
-            refresh_token: EXAMPLE_REFRESH.to_owned(),
+            refresh_token: Some(EXAMPLE_REFRESH.to_owned()),
             refresh_expires_in: 604_800,
+            csrf_token: None,
         }
     }
 }
@@ -117,38 +131,50 @@ pub(super) struct NewSession {
     #[oai(flatten)]
     session: Session,
     /// For the next login on this device: keep it when the session ends. It opens nothing. Good for 180 days, and
-    /// until every session of the account is ended at once.
-    device_token: String,
+    /// until every session of the account is ended at once. Not for a cookie session.
+    #[oai(skip_serializing_if_is_none)]
+    device_token: Option<String>,
 }
 
 impl Example for NewSession {
     fn example() -> Self {
         Self {
             session: Session::example(),
-            device_token: EXAMPLE_DEVICE.to_owned(),
+            device_token: Some(EXAMPLE_DEVICE.to_owned()),
         }
     }
 }
 
-impl From<Opened> for NewSession {
-    fn from(opened: Opened) -> Self {
+impl NewSession {
+    /// The answer to a login, with its tokens in the body or in cookies.
+    pub(super) fn carrying(opened: Opened) -> Self {
+        let in_body = opened.tokens.csrf_token.is_none();
+        if !in_body {
+            cookies::set_device(&opened.device_token);
+        }
         Self {
-            session: opened.tokens.into(),
-            device_token: opened.device_token.expose_secret().to_owned(),
+            session: Session::carrying(opened.tokens),
+            device_token: in_body.then(|| opened.device_token.expose_secret().to_owned()),
         }
     }
 }
 
-impl From<Tokens> for Session {
-    fn from(tokens: Tokens) -> Self {
-        let exposed = |secret: &SecretString| secret.expose_secret().to_owned();
+impl Session {
+    /// The answer with these tokens, in its body or in its cookies.
+    pub(super) fn carrying(tokens: Tokens) -> Self {
+        let in_body = tokens.csrf_token.is_none();
+        if !in_body {
+            cookies::set(&tokens);
+        }
+        let exposed = |secret: &SecretString| in_body.then(|| secret.expose_secret().to_owned());
         Self {
             status: LoginStatus::Authenticated,
             access_token: exposed(&tokens.access_token),
-            token_type: TokenType::Bearer,
+            token_type: in_body.then_some(TokenType::Bearer),
             expires_in: tokens.access_expires_in.whole_seconds(),
             refresh_token: exposed(&tokens.refresh_token),
             refresh_expires_in: tokens.refresh_expires_in.whole_seconds(),
+            csrf_token: tokens.csrf_token,
         }
     }
 }
@@ -205,7 +231,7 @@ enum LoginAnswer {
 impl From<LoggedIn> for LoginAnswer {
     fn from(logged_in: LoggedIn) -> Self {
         match logged_in {
-            LoggedIn::Authenticated(opened) => Self::Authenticated(opened.into()),
+            LoggedIn::Authenticated(opened) => Self::Authenticated(NewSession::carrying(opened)),
             LoggedIn::MfaRequired(challenge) => Self::MfaRequired(challenge.into()),
         }
     }
@@ -227,19 +253,27 @@ impl SessionsApi {
     ///
     /// A wrong password, an unknown address, an unconfirmed and a disabled account are one answer. So are, after too
     /// many failures, a right and a wrong password for any address, until the time in `Retry-After` is up. An account
-    /// with a second factor gets a token for `verify-mfa` instead of a session.
+    /// with a second factor gets a token for `verify-mfa` instead of a session. With `"session": "cookie"` the
+    /// tokens go into the cookies `__Host-ks_access` and `__Secure-ks_refresh`, for pages of this origin or of an
+    /// allowed one.
     #[oai(path = "/login", method = "post", operation_id = "login")]
     async fn login(
         &self,
         identity: Data<&Arc<Identity>>,
         device: Device,
+        page: Page,
         body: Json<Login>,
     ) -> Result<Json<LoginAnswer>, Problem<LoginError>> {
+        let carrier = body.0.session.into();
+        page.admit(carrier).map_err(|_| LoginError::CrossSite)?;
+        let device_token = body.0.device_token.map(SecretText::into_secret);
+        let device_token = device_token.or_else(|| page.into_device_token());
         let attempt = Attempt {
             email: body.0.email,
             password: body.0.password.into_secret(),
             device,
-            device_token: body.0.device_token.map(SecretText::into_secret),
+            device_token,
+            carrier,
         };
         Ok(Json(
             login(&identity, attempt, identity.clock.now())
@@ -251,20 +285,28 @@ impl SessionsApi {
     /// Get the next pair of tokens
     ///
     /// Safe to repeat for 30 seconds: the same token again gets the same next one, for two tabs that refresh
-    /// at once and for a client whose answer was lost.
+    /// at once and for a client whose answer was lost. A page whose session lives in cookies sends `{}`, and gets new
+    /// cookies and its CSRF token: also after it was loaded anew.
     #[oai(path = "/refresh", method = "post", operation_id = "refresh")]
     async fn refresh(
         &self,
         identity: Data<&Arc<Identity>>,
         device: Device,
+        page: Page,
         body: Json<Refresh>,
     ) -> Result<Json<Session>, Problem<RefreshError>> {
-        let token = body.0.refresh_token.into_secret();
-        Ok(Json(
-            refresh(&identity, &token, device, identity.clock.now())
-                .await?
-                .into(),
-        ))
+        let in_body = body.0.refresh_token.map(SecretText::into_secret);
+        let carrier = if in_body.is_some() {
+            Carrier::Body
+        } else {
+            Carrier::Cookies
+        };
+        page.admit(carrier).map_err(|_| RefreshError::CrossSite)?;
+        let token = in_body.or_else(|| page.into_refresh_token());
+        let token = token.ok_or(RefreshError::InvalidToken)?;
+        let now = identity.clock.now();
+        let tokens = refresh(&identity, &token, carrier, device, now).await?;
+        Ok(Json(Session::carrying(tokens)))
     }
 
     /// Log out
@@ -279,6 +321,7 @@ impl SessionsApi {
         device: Device,
     ) -> Result<LoggedOut, Problem<SessionError>> {
         logout(&identity, &caller, device, identity.clock.now()).await?;
+        cookies::clear_if_used_by(&caller);
         Ok(LoggedOut::NoContent)
     }
 }

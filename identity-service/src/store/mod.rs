@@ -45,4 +45,8 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
         name: "0007_password_resets.sql",
         sql: include_str!("../../migrations/0007_password_resets.sql"),
     },
+    Migration {
+        name: "0010_browser_sessions.sql",
+        sql: include_str!("../../migrations/0010_browser_sessions.sql"),
+    },
 ];

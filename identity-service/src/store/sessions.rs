@@ -5,7 +5,7 @@ use time::OffsetDateTime;
 use tokio_postgres::{GenericClient, Row, types::Type};
 use uuid::Uuid;
 
-use crate::domain::refresh_token::State;
+use crate::domain::{carrier::Carrier, refresh_token::State};
 
 /// Sessions in a list at most: nobody reads more, and whoever logs in ten thousand times fills no memory.
 const LISTED: i64 = 200;
@@ -19,6 +19,7 @@ pub(crate) struct Session {
     pub(crate) auth_time: OffsetDateTime,
     pub(crate) amr: Vec<String>,
     pub(crate) epoch: i64,
+    pub(crate) carrier: Carrier,
 }
 
 /// A session as its person sees it in a list, its device still sealed.
@@ -60,8 +61,8 @@ pub(crate) async fn insert(
 ) -> Result<(), Unexpected> {
     db.execute_typed(
         "INSERT INTO sessions (session_id, user_id, counter, advanced_at, created_at, expires_at,
-                               auth_time, amr, epoch, device_sealed)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+                               auth_time, amr, epoch, device_sealed, in_cookies)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
         &[
             (&session.id, Type::UUID),
             (&session.user_id.uuid(), Type::UUID),
@@ -73,6 +74,7 @@ pub(crate) async fn insert(
             (&session.amr, Type::TEXT_ARRAY),
             (&session.epoch, Type::INT8),
             (&device_sealed, Type::BYTEA),
+            (&(session.carrier == Carrier::Cookies), Type::BOOL),
         ],
     )
     .await?;
@@ -242,5 +244,10 @@ fn read(row: &Row) -> Result<Session, Unexpected> {
         auth_time: row.try_get("auth_time")?,
         amr: row.try_get("amr")?,
         epoch: row.try_get("epoch")?,
+        carrier: if row.try_get("in_cookies")? {
+            Carrier::Cookies
+        } else {
+            Carrier::Body
+        },
     })
 }

@@ -70,10 +70,6 @@ async fn mails_are_written_in_the_language_that_is_set() {
     let email = somebody();
     let token = running.service.mailed_sign_up(&email, PASSWORD).await;
     let mails = running.service.mails(&email);
-    assert!(
-        mails[0].text.contains("bestätigen Sie das"),
-        "{}",
-        mails[0].text
-    );
+    assert!(mails[0].text.contains("bestätigen"), "{}", mails[0].text);
     assert_eq!(running.service.verify(&token).await.status, 200);
 }

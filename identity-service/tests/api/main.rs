@@ -8,6 +8,7 @@
 
 mod accounts;
 mod authenticator;
+mod browser_session;
 mod device;
 mod devices;
 mod expiry;

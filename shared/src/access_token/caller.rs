@@ -88,7 +88,8 @@ const WRONG_TYPE: Case = Case::new(
     "wrong_token_type",
     "Another type of token is needed here",
 );
-const CROSS_SITE: Case = Case::new(403, "cross_site_request", "Another site made this request");
+/// A browser sent the request for a page that is none of ours.
+pub const CROSS_SITE: Case = Case::new(403, "cross_site_request", "Another site made this request");
 const CSRF: Case = Case::new(
     403,
     "csrf_token_invalid",

@@ -21,7 +21,9 @@ use crate::{
     user_id::UserId,
 };
 
-pub use caller::{ACCESS_COOKIE, CSRF_HEADER, Caller, CallerRejected, SCHEMES, cookie, csrf_claim};
+pub use caller::{
+    ACCESS_COOKIE, CROSS_SITE, CSRF_HEADER, Caller, CallerRejected, SCHEMES, cookie, csrf_claim,
+};
 use keys::Keys;
 pub use keys::{KeySet, UnusableSet};
 

@@ -47,7 +47,7 @@ impl AllowedOrigins {
     /// Whether a browser sent this request on behalf of a page that may act for the person: one of the
     /// service's own origin, or of a frontend that was named. What is no browser sends none of the headers
     /// (Fetch Metadata; RFC 6454 §7).
-    pub(crate) fn vouch_for(&self, headers: &HeaderMap) -> bool {
+    pub fn vouch_for(&self, headers: &HeaderMap) -> bool {
         let own = headers
             .get(header::HOST)
             .and_then(|host| host.to_str().ok());

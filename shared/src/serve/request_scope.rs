@@ -5,7 +5,7 @@ use std::fmt::Display;
 use std::future::Future;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use poem::http::{HeaderMap, HeaderName, HeaderValue};
+use poem::http::{HeaderMap, HeaderName, HeaderValue, header};
 
 use crate::random;
 
@@ -77,10 +77,14 @@ impl RequestScope {
     }
 
     /// Puts a header on the answer, whatever answer it becomes: a problem is written after the handler has
-    /// returned, and keeps nothing else of what a layer set.
+    /// returned, and keeps nothing else of what a layer set. Of one name the last counts, except of cookies.
     pub fn answer_with(&self, name: HeaderName, value: HeaderValue) {
         let mut headers = self.headers.lock().unwrap_or_else(PoisonError::into_inner);
-        headers.insert(name, value);
+        if name == header::SET_COOKIE {
+            headers.append(name, value);
+        } else {
+            headers.insert(name, value);
+        }
     }
 
     pub(super) fn take_headers(&self) -> HeaderMap {

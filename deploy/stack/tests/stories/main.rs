@@ -6,6 +6,7 @@ mod launcher;
 mod lockout;
 
 mod another_user;
+mod browser_session;
 mod clean_shutdown;
 mod first_entry;
 mod private_servers;

@@ -1,0 +1,120 @@
+//! The cookies of a browser session. No script reads them, and no other site makes a browser send them.
+
+use poem::{
+    FromRequest, Request, RequestBody,
+    http::{HeaderValue, header::SET_COOKIE},
+};
+use poem_openapi::Enum;
+use secrecy::{ExposeSecret, SecretString};
+use shared::{
+    access_token::{ACCESS_COOKIE, Caller, Verification, cookie},
+    serve::RequestScope,
+};
+use time::Duration;
+
+use crate::{
+    domain::{carrier::Carrier, device_token},
+    mint::Tokens,
+};
+
+/// How the tokens of a session travel.
+#[derive(Clone, Copy, Default, Enum)]
+#[oai(rename_all = "snake_case")]
+pub(super) enum SessionKind {
+    /// In bodies: for apps, and for pages that keep tokens themselves.
+    #[default]
+    Token,
+    /// In cookies that no script can read.
+    Cookie,
+}
+
+impl From<SessionKind> for Carrier {
+    fn from(kind: SessionKind) -> Self {
+        match kind {
+            SessionKind::Token => Self::Body,
+            SessionKind::Cookie => Self::Cookies,
+        }
+    }
+}
+
+/// Goes to one path alone, so that it is seen as seldom as possible.
+const REFRESH_COOKIE: &str = "__Secure-ks_refresh";
+const REFRESH_PATH: &str = "/api/auth/refresh";
+
+/// What makes a login count apart from strangers' goes to the login alone, and outlasts the session.
+const DEVICE_COOKIE: &str = "__Secure-ks_device";
+const DEVICE_PATH: &str = "/api/auth/login";
+
+/// Both tokens, for as long as the session lasts without a refresh: an access token that ran out still shows which
+/// cookies to renew.
+pub(super) fn set(tokens: &Tokens) {
+    let lasts = tokens.refresh_expires_in;
+    put(ACCESS_COOKIE, &tokens.access_token, "/", lasts);
+    put(REFRESH_COOKIE, &tokens.refresh_token, REFRESH_PATH, lasts);
+}
+
+/// Remembers the device for its next login.
+pub(super) fn set_device(token: &SecretString) {
+    put(DEVICE_COOKIE, token, DEVICE_PATH, device_token::LIFETIME);
+}
+
+/// Takes the cookies back from a browser whose session has ended.
+pub(super) fn clear_if_used_by(caller: &Caller) {
+    if caller.claims().csrf.is_some() {
+        let nothing = SecretString::default();
+        put(ACCESS_COOKIE, &nothing, "/", Duration::ZERO);
+        put(REFRESH_COOKIE, &nothing, REFRESH_PATH, Duration::ZERO);
+    }
+}
+
+fn put(name: &str, value: &SecretString, path: &str, lasts: Duration) {
+    let value = format!(
+        "{name}={}; Path={path}; Max-Age={}; HttpOnly; Secure; SameSite=Strict",
+        value.expose_secret(),
+        lasts.whole_seconds()
+    );
+    let mut value: HeaderValue = value.parse().expect("tokens and paths are ASCII");
+    value.set_sensitive(true);
+    let scope = RequestScope::current().expect("handlers run within a request");
+    scope.answer_with(SET_COOKIE, value);
+}
+
+/// The page behind a request, when there is one.
+pub(super) struct Page {
+    refresh_token: Option<SecretString>,
+    device_token: Option<SecretString>,
+    vouched: bool,
+}
+
+/// Another site's page, which may neither log somebody in here nor use their cookies.
+pub(super) struct CrossSite;
+
+impl Page {
+    /// Whether tokens may go into the cookies of this browser: a stranger's page must not log a person in either, as
+    /// themselves or as somebody else (login CSRF).
+    pub(super) fn admit(&self, carrier: Carrier) -> Result<(), CrossSite> {
+        let may = self.vouched || carrier == Carrier::Body;
+        may.then_some(()).ok_or(CrossSite)
+    }
+
+    /// The refresh token in its cookie.
+    pub(super) fn into_refresh_token(self) -> Option<SecretString> {
+        self.refresh_token
+    }
+
+    /// The device token in its cookie.
+    pub(super) fn into_device_token(self) -> Option<SecretString> {
+        self.device_token
+    }
+}
+
+impl<'a> FromRequest<'a> for Page {
+    async fn from_request(request: &'a Request, _: &mut RequestBody) -> poem::Result<Self> {
+        let verification: &Verification = request.data().expect("installed with the API");
+        Ok(Self {
+            refresh_token: cookie(request, REFRESH_COOKIE).map(SecretString::from),
+            device_token: cookie(request, DEVICE_COOKIE).map(SecretString::from),
+            vouched: verification.origins.vouch_for(request.headers()),
+        })
+    }
+}

@@ -1,0 +1,275 @@
+//! Sessions whose tokens live in cookies, and pages that would like to use them.
+
+use reqwest::{Method, RequestBuilder};
+use serde_json::{Value, json};
+
+use crate::{
+    device::{Person, claims, unauthorized},
+    service::{Answer, Service, sent},
+};
+
+const ACCESS: &str = "__Host-ks_access";
+const REFRESH: &str = "__Secure-ks_refresh";
+const DEVICE: &str = "__Secure-ks_device";
+const EVIL: &str = "https://evil.example";
+
+/// What a browser keeps of one session, and what its page knows.
+#[derive(Clone)]
+struct Browser {
+    access: String,
+    refresh: String,
+    csrf: String,
+}
+
+impl Browser {
+    fn of(answer: &Answer) -> Self {
+        assert_eq!(answer.status, 200, "{}", answer.text);
+        let csrf = answer.json()["csrf_token"].as_str().map(str::to_owned);
+        Self {
+            access: cookie(answer, ACCESS).0,
+            refresh: cookie(answer, REFRESH).0,
+            csrf: csrf.expect("a CSRF token"),
+        }
+    }
+
+    /// A request with the cookies that a browser would send there.
+    fn request(&self, identity: &Service, method: Method, path: &str) -> RequestBuilder {
+        let mut cookies = format!("{ACCESS}={}", self.access);
+        if path == "/api/auth/refresh" {
+            cookies = format!("{cookies}; {REFRESH}={}", self.refresh);
+        }
+        identity.request(method, path).header("Cookie", cookies)
+    }
+
+    async fn refreshed(&self, identity: &Service) -> Answer {
+        let request = self.request(identity, Method::POST, "/api/auth/refresh");
+        sent(request.json(&json!({}))).await
+    }
+
+    fn post(&self, identity: &Service, path: &str) -> RequestBuilder {
+        self.request(identity, Method::POST, path)
+            .header("X-CSRF-Token", &self.csrf)
+    }
+}
+
+/// Value and attributes of a cookie that an answer sets once.
+fn cookie(answer: &Answer, name: &str) -> (String, Vec<String>) {
+    let lines = answer.headers.get_all("set-cookie").iter();
+    let mut found = lines.filter_map(|line| {
+        let line = line.to_str().expect("cookies are text");
+        let value = line.strip_prefix(name)?.strip_prefix('=')?;
+        let mut parts = value.split("; ").map(str::to_owned);
+        Some((parts.next().unwrap_or_default(), parts.collect()))
+    });
+    let first = found.next().unwrap_or_else(|| panic!("no cookie {name}"));
+    assert!(found.next().is_none(), "{name} is set twice");
+    first
+}
+
+impl Service {
+    fn cookie_login(&self, person: &Person) -> RequestBuilder {
+        let body = json!({
+            "email": person.email, "password": person.password, "session": "cookie",
+        });
+        self.request(Method::POST, "/api/auth/login").json(&body)
+    }
+
+    async fn browser(&self, person: &Person) -> Browser {
+        Browser::of(&sent(self.cookie_login(person)).await)
+    }
+}
+
+#[tokio::test]
+async fn tokens_go_into_cookies_that_no_script_reads_and_into_nothing_else() {
+    let identity = Service::of_the_test_run();
+    let ada = identity.person().await;
+    let answer = sent(identity.cookie_login(&ada)).await;
+    let browser = Browser::of(&answer);
+    for (name, path) in [(ACCESS, "/"), (REFRESH, "/api/auth/refresh")] {
+        let (value, attributes) = cookie(&answer, name);
+        assert!(!answer.text.contains(&value), "{name} is in the body");
+        for wanted in [
+            "HttpOnly",
+            "Secure",
+            "SameSite=Strict",
+            &format!("Path={path}"),
+        ] {
+            assert!(attributes.iter().any(|it| it == wanted), "{name}: {wanted}");
+        }
+        assert!(
+            !attributes.iter().any(|it| it.starts_with("Domain")),
+            "{name}"
+        );
+        assert!(
+            attributes.contains(&"Max-Age=604800".to_owned()),
+            "{attributes:?}"
+        );
+    }
+    for absent in ["access_token", "refresh_token", "token_type"] {
+        assert_eq!(answer.json().get(absent), None);
+    }
+    assert_eq!(answer.header("cache-control"), Some("no-store"));
+    let me = sent(browser.request(&identity, Method::GET, "/api/auth/me")).await;
+    assert_eq!(me.json()["email"], ada.email);
+    let plain = identity.login(&ada.email, &ada.password).await;
+    assert!(plain.header("set-cookie").is_none());
+    assert_eq!(plain.json().get("csrf_token"), None);
+}
+
+#[tokio::test]
+async fn changing_anything_takes_the_csrf_token_of_this_very_session() {
+    let identity = Service::of_the_test_run();
+    let ada = identity.person().await;
+    let (browser, other) = (identity.browser(&ada).await, identity.browser(&ada).await);
+    let logout = || browser.request(&identity, Method::POST, "/api/auth/logout");
+    let csrf = |token: &str| logout().header("X-CSRF-Token", token);
+    let claim = claims(&browser.access)["csrf"].as_str().map(str::to_owned);
+    for refused in [
+        logout(),
+        csrf(""),
+        csrf(&other.csrf),
+        csrf(&claim.expect("a claim")),
+    ] {
+        let answer = sent(refused).await;
+        assert_eq!(answer.problem(), (403, "csrf_token_invalid".to_owned()));
+    }
+    let evil = sent(csrf(&browser.csrf).header("Origin", EVIL)).await;
+    assert_eq!(evil.problem(), (403, "cross_site_request".to_owned()));
+    let told = sent(browser.request(&identity, Method::GET, "/api/csrf-token")).await;
+    assert_eq!(told.json()["csrf_token"], browser.csrf);
+
+    let answer = sent(browser.post(&identity, "/api/auth/logout")).await;
+    assert_eq!(answer.status, 204);
+    for name in [ACCESS, REFRESH] {
+        let (value, attributes) = cookie(&answer, name);
+        assert_eq!(value, "");
+        assert!(
+            attributes.contains(&"Max-Age=0".to_owned()),
+            "{attributes:?}"
+        );
+    }
+    let over = browser.refreshed(&identity).await;
+    assert_eq!(over.problem(), unauthorized("session_ended"));
+    let gone = sent(other.post(&identity, "/api/auth/logout-all")).await;
+    assert_eq!(gone.status, 204);
+    assert_eq!(cookie(&gone, ACCESS).0, "");
+}
+
+#[tokio::test]
+async fn another_sites_page_neither_logs_in_nor_refreshes() {
+    let identity = Service::of_the_test_run();
+    let ada = identity.person().await;
+    let browser = identity.browser(&ada).await;
+    let refresh = || {
+        let request = browser.request(&identity, Method::POST, "/api/auth/refresh");
+        request.json(&json!({}))
+    };
+    for (name, value) in [
+        ("Origin", EVIL),
+        ("Origin", "null"),
+        ("Sec-Fetch-Site", "cross-site"),
+        ("Sec-Fetch-Site", "same-site"),
+    ] {
+        for request in [identity.cookie_login(&ada), refresh()] {
+            let answer = sent(request.header(name, value)).await;
+            assert_eq!(answer.problem(), (403, "cross_site_request".to_owned()));
+            assert!(answer.header("set-cookie").is_none());
+        }
+    }
+    // What a form of another site could send is no JSON.
+    let form = browser.request(&identity, Method::POST, "/api/auth/refresh");
+    let answer = sent(form.header("Content-Type", "text/plain").body("{}")).await;
+    assert_eq!(answer.status, 415);
+    assert_eq!(browser.refreshed(&identity).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_refresh_renews_the_cookies_and_tells_a_reloaded_page_its_csrf_token() {
+    let identity = Service::of_the_test_run();
+    let ada = identity.person().await;
+    let first = identity.browser(&ada).await;
+    let answer = first.refreshed(&identity).await;
+    let second = Browser::of(&answer);
+    assert_ne!(first.refresh, second.refresh);
+    assert_eq!(first.csrf, second.csrf);
+    assert_eq!(answer.json().get("refresh_token"), None);
+    // Two tabs at once: the same next cookie.
+    assert_eq!(
+        Browser::of(&first.refreshed(&identity).await).refresh,
+        second.refresh
+    );
+    let third = Browser::of(&second.refreshed(&identity).await);
+    // A thief with the first one ends it for everybody.
+    assert_eq!(first.refreshed(&identity).await.status, 401);
+    let over = third.refreshed(&identity).await;
+    assert_eq!(over.problem(), unauthorized("session_ended"));
+}
+
+#[tokio::test]
+async fn a_token_that_left_its_carrier_is_worth_nothing() {
+    let identity = Service::of_the_test_run();
+    let ada = identity.person().await;
+    let browser = identity.browser(&ada).await;
+    let app = identity.logged_in(&ada).await;
+    let read_out = identity.refresh(&browser.refresh).await;
+    assert_eq!(read_out.problem(), unauthorized("wrong_token_type"));
+    let planted = Browser {
+        access: app.access.clone(),
+        refresh: app.refresh.clone(),
+        csrf: browser.csrf.clone(),
+    };
+    let answer = planted.refreshed(&identity).await;
+    assert_eq!(answer.problem(), unauthorized("wrong_token_type"));
+    let me = sent(planted.request(&identity, Method::GET, "/api/auth/me")).await;
+    assert_eq!(me.problem(), unauthorized("wrong_token_type"));
+    let request = identity.request(Method::GET, "/api/csrf-token");
+    let needless = sent(request.bearer_auth(&app.access)).await;
+    assert_eq!(needless.problem(), (409, "no_cookie_session".to_owned()));
+    let nobody = identity.post("refresh", &json!({})).await;
+    assert_eq!(nobody.problem(), unauthorized("invalid_refresh_token"));
+    // Neither was harmed.
+    assert_eq!(browser.refreshed(&identity).await.status, 200);
+    assert_eq!(identity.refresh(&app.refresh).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_browser_that_logged_in_before_gets_in_while_a_stranger_hammers_the_address() {
+    let identity = Service::of_the_test_run();
+    let ada = identity.person().await;
+    let first = sent(identity.cookie_login(&ada)).await;
+    assert_eq!(first.json().get("device_token"), None);
+    let (device, attributes) = cookie(&first, DEVICE);
+    for wanted in [
+        "HttpOnly",
+        "Secure",
+        "SameSite=Strict",
+        "Path=/api/auth/login",
+    ] {
+        assert!(attributes.iter().any(|it| it == wanted), "{wanted}");
+    }
+    for _ in 0..5 {
+        assert_eq!(identity.mistyped(&ada).await.status, 401);
+    }
+    assert_eq!(sent(identity.cookie_login(&ada)).await.status, 429);
+    let known = |device: &str| {
+        let cookie = format!("{DEVICE}={device}");
+        identity.cookie_login(&ada).header("Cookie", cookie)
+    };
+    assert_eq!(sent(known("kst_d_made-up")).await.status, 429);
+    Browser::of(&sent(known(&device)).await);
+}
+
+#[tokio::test]
+async fn no_table_holds_a_csrf_token() {
+    let identity = Service::of_the_test_run();
+    let browser = identity.browser(&identity.person().await).await;
+    let db = identity.database().await;
+    let row = db
+        .query_one("SELECT string_agg(t::text, ' ') FROM sessions t", &[])
+        .await;
+    let dump: String = row.expect("a dump").get(0);
+    let claim: Value = claims(&browser.access)["csrf"].clone();
+    for secret in [&browser.csrf, claim.as_str().expect("a claim")] {
+        assert!(!dump.contains(secret) && !dump.contains(&hex::encode(secret)));
+    }
+}
