@@ -8,6 +8,7 @@ mod lockout;
 mod another_user;
 mod browser_session;
 mod clean_shutdown;
+mod descriptors;
 mod first_entry;
 mod private_servers;
 mod refused_settings;
