@@ -20,6 +20,7 @@ use uuid::Uuid;
 use crate::{
     jwk::{Jwk, JwkSet},
     jws::{Misfit, key_name, signature_only},
+    problem::Case,
     random,
 };
 
@@ -103,6 +104,25 @@ impl fmt::Debug for Signer {
     }
 }
 
+/// What a service answers to a token that is not good.
+pub const INVALID: Case = Case::new(
+    401,
+    "invalid_service_token",
+    "The service token is not valid",
+);
+/// What it answers to one that was good.
+pub const EXPIRED: Case = Case::new(
+    401,
+    "service_token_expired",
+    "The service token has expired",
+);
+/// What it answers to a token of another kind.
+pub const WRONG_TYPE: Case = Case::new(
+    401,
+    "wrong_token_type",
+    "Another type of token is needed here",
+);
+
 /// Why a service token was refused. Callers learn nothing more than that it was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum Refused {
@@ -130,6 +150,7 @@ impl From<Misfit> for Refused {
 }
 
 /// The services whose tokens count, by the keys they sign with.
+#[derive(Default)]
 pub struct TrustedServices {
     keys: HashMap<String, (String, DecodingKey)>,
     verified: Mutex<HashMap<[u8; 32], Claims>>,

@@ -159,6 +159,18 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// The same for a file that may be left out: `Some(None)` when it is.
+    pub fn optional_file<T>(
+        &mut self,
+        name: &str,
+        parse: impl FnOnce(&str) -> Result<T, String>,
+    ) -> Option<Option<T>> {
+        match self.text(name) {
+            Some(_) => self.file(name, parse).map(Some),
+            None => Some(None),
+        }
+    }
+
     /// The settings, or everything that was wrong. `build` gives `None` only after a problem.
     ///
     /// # Panics

@@ -24,6 +24,7 @@ pub mod database;
 pub mod env_file;
 pub mod environment;
 mod failure;
+pub mod forgery;
 pub mod install;
 pub mod mail;
 mod migration;
@@ -40,6 +41,7 @@ mod running_service;
 mod secrets;
 mod service;
 mod stack;
+mod subcommand;
 mod until;
 mod wiring;
 

@@ -55,6 +55,11 @@ impl Caller {
         &self.claims
     }
 
+    /// Everything the token says.
+    pub fn claims(&self) -> &Claims {
+        &self.0.claims
+    }
+
     /// The token, which the vault wants to see before it opens this person's keys.
     pub fn proof(&self) -> &SecretString {
         &self.token

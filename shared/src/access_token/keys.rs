@@ -17,8 +17,11 @@ use crate::{
     problem::Unexpected,
 };
 
-/// A fetched set is looked at again after this time, so that a withdrawn key stops counting.
-const FRESH: Duration = Duration::minutes(5);
+/// A fetched set is looked at again after this time, behind the request that found it so old.
+const FRESH: Duration = Duration::seconds(30);
+/// A set this old is not used before identity was asked again, so that a withdrawn key stops counting everywhere
+/// within a minute: the `max-age` that identity sends with it.
+const STALE: Duration = Duration::minutes(1);
 /// The least time between two fetches, so that tokens with made-up key names cannot make us ask often.
 const PAUSE: Duration = Duration::seconds(10);
 /// Before the first success a failed fetch speaks for this long only, because identity may be starting beside
@@ -77,10 +80,43 @@ pub(super) struct Remote {
     url: String,
     http: reqwest::Client,
     clock: Clock,
-    /// The last set, and when it was asked for.
-    current: RwLock<Option<(KeySet, OffsetDateTime)>>,
+    /// The last set.
+    current: RwLock<Option<Fetched>>,
     /// The last try. Locked while one is under way, so that a burst of unknown names asks once.
     tried: Arc<Mutex<Option<Try>>>,
+}
+
+#[derive(Debug)]
+struct Fetched {
+    keys: KeySet,
+    asked: OffsetDateTime,
+    /// When a try to fetch it again failed.
+    failed: Option<OffsetDateTime>,
+}
+
+/// How good a known key is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Age {
+    Fresh,
+    /// Good for now, and due to be fetched again.
+    Due,
+    /// Not to be used before identity was asked.
+    Stale,
+}
+
+impl Fetched {
+    fn age(&self, now: OffsetDateTime) -> Age {
+        // A clock that was set back says nothing about what is past.
+        let within = |past, time| (Duration::ZERO..time).contains(&(now - past));
+        let away = self.failed.is_some_and(|failed| within(failed, STALE));
+        if within(self.asked, FRESH) {
+            Age::Fresh
+        } else if within(self.asked, STALE) || away {
+            Age::Due
+        } else {
+            Age::Stale
+        }
+    }
 }
 
 /// A fetch that is over.
@@ -123,9 +159,10 @@ impl Keys {
         }
     }
 
-    /// The key of that name. A known key is answered from memory whatever identity is doing; only a name
-    /// never seen waits for a fetch. `None` only when the signer's present keys are known and it is not
-    /// among them: a client takes that for the end of its session.
+    /// The key of that name. A key seen within the last minute, and any known one while identity is away, is
+    /// answered from memory; a name never seen waits for a fetch, and so does whoever comes first after a longer
+    /// silence. `None` only when the signer's present keys are known and it is not among them: a client takes that
+    /// for the end of its session.
     pub(super) async fn find(&self, kid: &str) -> Result<Option<Arc<DecodingKey>>, Unexpected> {
         match self {
             Self::Local(current) => {
@@ -142,31 +179,39 @@ impl Keys {
 
 impl Remote {
     async fn find(self: &Arc<Self>, kid: &str) -> Result<Option<Arc<DecodingKey>>, Unexpected> {
-        if let Some((key, fetched)) = self.known(kid) {
-            if self.clock.now() - fetched >= FRESH {
+        match self.known(kid) {
+            Some((key, Age::Fresh)) => return Ok(Some(key)),
+            Some((key, Age::Due)) => {
                 self.refresh_behind();
+                return Ok(Some(key));
             }
-            return Ok(Some(key));
+            Some((_, Age::Stale)) | None => {}
         }
         let tried = Arc::clone(&self.tried).lock_owned().await;
-        // Somebody else may have fetched it while this one waited for the lock.
-        if let Some((key, _)) = self.known(kid) {
+        // Somebody else may have asked while this one waited for the lock.
+        if let Some((key, Age::Fresh | Age::Due)) = self.known(kid) {
             return Ok(Some(key));
         }
         let outcome = match standing(tried.as_ref(), self.clock.now()) {
             Some(outcome) => outcome,
             None => self.fetch(tried).await,
         };
-        outcome.map_err(|error| {
-            Unexpected::unavailable("fetching identity's signing keys", PATIENCE).caused_by(error)
-        })?;
-        Ok(self.known(kid).map(|(key, _)| key))
+        match (self.known(kid), outcome) {
+            (Some((key, _)), _) => Ok(Some(key)),
+            (None, Ok(())) => Ok(None),
+            (None, Err(error)) => Err(Unexpected::unavailable(
+                "fetching identity's signing keys",
+                PATIENCE,
+            )
+            .caused_by(error)),
+        }
     }
 
-    fn known(&self, kid: &str) -> Option<(Arc<DecodingKey>, OffsetDateTime)> {
+    fn known(&self, kid: &str) -> Option<(Arc<DecodingKey>, Age)> {
         let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
-        let (keys, fetched) = current.as_ref()?;
-        Some((keys.0.get(kid).map(Arc::clone)?, *fetched))
+        let fetched = current.as_ref()?;
+        let key = fetched.keys.0.get(kid).map(Arc::clone)?;
+        Some((key, fetched.age(self.clock.now())))
     }
 
     fn refresh_behind(self: &Arc<Self>) {
@@ -193,7 +238,22 @@ impl Remote {
                 .current
                 .write()
                 .unwrap_or_else(PoisonError::into_inner);
-            let outcome = outcome.map(|keys| *current = Some((keys, asked)));
+            let outcome = match outcome {
+                Ok(keys) => {
+                    *current = Some(Fetched {
+                        keys,
+                        asked,
+                        failed: None,
+                    });
+                    Ok(())
+                }
+                Err(error) => {
+                    if let Some(fetched) = current.as_mut() {
+                        fetched.failed = Some(remote.clock.now());
+                    }
+                    Err(error)
+                }
+            };
             *tried = Some(Try {
                 ended: remote.clock.now(),
                 outcome: outcome.clone(),

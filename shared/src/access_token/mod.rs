@@ -134,7 +134,7 @@ impl Verifier {
     }
 
     /// A verifier that fetches the keys from `url` when it first needs them, when a token names a key it
-    /// does not know (at most every ten seconds), and every five minutes.
+    /// does not know (at most every ten seconds), and every half minute.
     pub fn remote(issuer: &str, audience: &str, url: &str, clock: &Clock) -> Self {
         Self {
             issuer: issuer.to_owned(),

@@ -1,4 +1,4 @@
-//! Requests refuse unknown fields ([`crate::serve::Json`] does); the document says so.
+//! Requests in JSON refuse unknown fields ([`crate::serve::Json`] does); the document says so.
 
 use std::collections::BTreeSet;
 
@@ -6,11 +6,12 @@ use serde_json::{Value, json};
 
 use super::{operations, referred};
 
-/// Closes every object schema that a request body reaches.
+/// Closes every object schema that a request body in JSON reaches.
 pub(super) fn refuse_unknown_fields(document: &mut Value) {
     let mut reached = BTreeSet::new();
     for (_, operation) in operations(document) {
-        collect(&operation["requestBody"], document, &mut reached);
+        let json = &operation["requestBody"]["content"]["application/json"];
+        collect(json, document, &mut reached);
     }
     for name in reached {
         let schema = &mut document["components"]["schemas"][&name];

@@ -12,9 +12,8 @@ use crate::problem::{
     described, read_described,
 };
 
-const WITH_BODY: [Case; 6] = [
+const WITH_BODY: [Case; 5] = [
     INVALID_REQUEST,
-    MALFORMED_JSON,
     REQUEST_TIMEOUT,
     PAYLOAD_TOO_LARGE,
     UNSUPPORTED_MEDIA_TYPE,
@@ -55,8 +54,11 @@ fn framework_cases(operation: &Value, schemes: &[Scheme], limited: &[&str]) -> V
     if is_limited(operation, limited) {
         cases.push(RATE_LIMITED);
     }
-    if operation.get("requestBody").is_some() {
+    if let Some(body) = operation.get("requestBody") {
         cases.extend(WITH_BODY);
+        if body["content"].get("application/json").is_some() {
+            cases.push(MALFORMED_JSON);
+        }
     } else if operation.get("parameters").is_some() {
         cases.push(INVALID_REQUEST);
     }

@@ -148,21 +148,47 @@ async fn a_new_key_is_found_when_a_token_names_it() {
 }
 
 #[tokio::test]
-async fn a_withdrawn_key_stops_counting_after_the_refresh() {
+async fn a_withdrawn_key_stops_counting_behind_the_requests_of_a_busy_service() {
     let (withdrawn, kept) = (Signing::new(), Signing::new());
     let both = set([withdrawn.jwk(None), kept.jwk(None)]);
     let service = Service::start(Answer::Text(both)).await;
     assert!(service.verify(&withdrawn.access_token()).await.is_ok());
     service.identity.answer(Answer::Text(set([kept.jwk(None)])));
-    service
-        .clock
-        .advance(Duration::minutes(5) - Duration::milliseconds(1));
+    service.clock.advance(Duration::milliseconds(29_999));
     assert!(service.verify(&withdrawn.access_token()).await.is_ok());
     assert_eq!(service.identity.asked(), 1);
     service.clock.advance(Duration::milliseconds(1));
     service.until(&withdrawn.access_token(), invalid).await;
     assert!(service.verify(&kept.access_token()).await.is_ok());
     assert_eq!(service.identity.asked(), 2);
+}
+
+#[tokio::test]
+async fn a_withdrawn_key_counts_not_once_more_after_a_silence() {
+    let (withdrawn, kept) = (Signing::new(), Signing::new());
+    let both = set([withdrawn.jwk(None), kept.jwk(None)]);
+    for silence in [Duration::minutes(1), Duration::days(1), -Duration::hours(1)] {
+        let service = Service::start(Answer::Text(both.clone())).await;
+        assert!(service.verify(&withdrawn.access_token()).await.is_ok());
+        service.identity.answer(Answer::Text(set([kept.jwk(None)])));
+        service.clock.advance(silence);
+        let answer = service.verify(&withdrawn.access_token()).await;
+        assert!(invalid(&answer), "{silence}: {answer:?}");
+        assert!(service.verify(&kept.access_token()).await.is_ok());
+        assert_eq!(service.identity.asked(), 2);
+    }
+}
+
+#[tokio::test]
+async fn a_key_withdrawn_while_identity_was_away_counts_not_once_more_after_a_silence() {
+    let (withdrawn, kept) = (Signing::new(), Signing::new());
+    let service = Service::knowing(&withdrawn).await;
+    service.identity.answer(Answer::Status("502 Bad Gateway"));
+    service.clock.advance(Duration::minutes(5));
+    assert!(service.verify(&withdrawn.access_token()).await.is_ok());
+    service.identity.answer(Answer::Text(set([kept.jwk(None)])));
+    service.clock.advance(Duration::minutes(1));
+    assert!(invalid(&service.verify(&withdrawn.access_token()).await));
 }
 
 #[tokio::test]
@@ -186,7 +212,7 @@ async fn known_keys_stay_while_identity_is_away_or_broken() {
         let service = Service::knowing(&key).await;
         service.identity.answer(answer);
         service.clock.advance(Duration::minutes(5));
-        // The refresh behind this request fails.
+        // The fetch fails.
         assert!(service.verify(&key.access_token()).await.is_ok(), "{what}");
         service.until_asked(2).await;
         assert!(service.verify(&key.access_token()).await.is_ok(), "{what}");
@@ -239,7 +265,7 @@ async fn a_hung_identity_does_not_stall_tokens_with_known_keys() {
     let key = Signing::new();
     let service = Service::knowing(&key).await;
     service.identity.answer(Answer::Silence);
-    service.clock.advance(Duration::minutes(5));
+    service.clock.advance(Duration::seconds(45));
     let (verifier, token) = (Arc::clone(&service.verifier), Signing::new().access_token());
     let made_up = tokio::spawn(async move { verifier.verify(&token, NOW).await });
     service.until_asked(2).await;
@@ -250,6 +276,25 @@ async fn a_hung_identity_does_not_stall_tokens_with_known_keys() {
     assert!(start.elapsed() < AT_ONCE, "{:?}", start.elapsed());
     assert!(!made_up.is_finished(), "the fetch hangs all the while");
     made_up.abort();
+}
+
+#[tokio::test]
+async fn a_hung_identity_stalls_tokens_with_known_keys_once_after_a_silence() {
+    let key = Signing::new();
+    let service = Service::knowing(&key).await;
+    service.identity.answer(Answer::Silence);
+    service.clock.advance(Duration::minutes(5));
+    let start = Instant::now();
+    assert!(service.verify(&key.access_token()).await.is_ok());
+    assert!(start.elapsed() < ABOUT_ONE_TIMEOUT, "{:?}", start.elapsed());
+    for _ in 0..2 {
+        service.clock.advance(Duration::seconds(20));
+        let start = Instant::now();
+        for _ in 0..50 {
+            assert!(service.verify(&key.access_token()).await.is_ok());
+        }
+        assert!(start.elapsed() < AT_ONCE, "{:?}", start.elapsed());
+    }
 }
 
 #[tokio::test]

@@ -54,7 +54,7 @@ fn the_signer_is_known_by_its_key() {
     let vault = Vault::new();
     assert_eq!(vault.verify(&vault.honest()), Ok("journal".to_owned()));
     for (service, key) in [("identity", &vault.identity), ("journal", &vault.journal)] {
-        let signer = Signer::from_pem(service, &key.pem).expect("a key");
+        let signer = Signer::from_pem(service, &key.0.pem()).expect("a key");
         let token = signer.token("vault", NOW);
         assert_eq!(vault.verify(&token), Ok(service.to_owned()));
     }
@@ -63,7 +63,7 @@ fn the_signer_is_known_by_its_key() {
 #[test]
 fn no_service_speaks_in_the_name_of_another() {
     let vault = Vault::new();
-    let posing = Signer::from_pem("identity", &vault.journal.pem).expect("a key");
+    let posing = Signer::from_pem("identity", &vault.journal.0.pem()).expect("a key");
     assert_eq!(
         vault.verify(&posing.token("vault", NOW)),
         Err(Refused::Invalid)
@@ -199,7 +199,7 @@ fn a_remembered_token_still_ends() {
 #[test]
 fn a_signer_never_hands_out_a_token_that_is_about_to_end() {
     let vault = Vault::new();
-    let signer = Signer::from_pem("journal", &vault.journal.pem).expect("a key");
+    let signer = Signer::from_pem("journal", &vault.journal.0.pem()).expect("a key");
     let first = signer.token("vault", NOW);
     let soon = NOW + Duration::seconds(29);
     assert_eq!(signer.token("vault", soon), first);

@@ -9,7 +9,7 @@ use shared::{
     access_token,
     problem::{Case, Failure, INTERNAL, Problem, UNAVAILABLE, Unexpected},
     serve::{Peer, PeerCertificate, RequestScope},
-    service_token,
+    service_token::{self, EXPIRED, INVALID, WRONG_TYPE},
 };
 use thiserror::Error;
 use uuid::Uuid;
@@ -49,6 +49,8 @@ pub(super) enum CallerRejected {
     InvalidToken,
     #[error("The service token has expired.")]
     ExpiredToken,
+    #[error("A service token is needed here.")]
+    WrongTypeOfToken,
     #[error("The client certificate and the service token name different services.")]
     CertificateMismatch,
     #[error("This service has no business with the vault.")]
@@ -65,16 +67,6 @@ pub(super) enum CallerRejected {
     Unexpected(#[from] Unexpected),
 }
 
-const INVALID_TOKEN: Case = Case::new(
-    401,
-    "invalid_service_token",
-    "The service token is not valid",
-);
-const EXPIRED_TOKEN: Case = Case::new(
-    401,
-    "service_token_expired",
-    "The service token has expired",
-);
 const CERTIFICATE_MISMATCH: Case = Case::new(
     401,
     "certificate_mismatch",
@@ -90,16 +82,10 @@ const EXPIRED_USER_TOKEN: Case = Case::new(
     "user_token_expired",
     "The access token in X-User-Token has expired",
 );
-const WRONG_TYPE: Case = Case::new(
-    401,
-    "wrong_token_type",
-    "Another type of token is needed here",
-);
-
 impl Failure for CallerRejected {
     const CASES: &'static [Case] = &[
-        INVALID_TOKEN,
-        EXPIRED_TOKEN,
+        INVALID,
+        EXPIRED,
         CERTIFICATE_MISMATCH,
         NOT_ALLOWED,
         INVALID_USER_TOKEN,
@@ -111,8 +97,8 @@ impl Failure for CallerRejected {
 
     fn case(&self) -> &'static Case {
         match self {
-            Self::InvalidToken => &INVALID_TOKEN,
-            Self::ExpiredToken => &EXPIRED_TOKEN,
+            Self::InvalidToken => &INVALID,
+            Self::ExpiredToken => &EXPIRED,
             Self::CertificateMismatch => &CERTIFICATE_MISMATCH,
             Self::UnknownService => &NOT_ALLOWED,
             Self::InvalidUserToken => &INVALID_USER_TOKEN,
