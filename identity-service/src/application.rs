@@ -81,6 +81,7 @@ impl Identity {
             signing: SigningKeys::default(),
             throttle: Throttle::new(settings.throttle),
             verifier: Arc::new(Verifier::local(&settings.issuer, &settings.audience)),
+            services: settings.services,
             outbox_key: OutboxKey::default(),
             outbox_filled: Notify::new(),
             mailer: Mailer::new(settings.mail),

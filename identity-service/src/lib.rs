@@ -10,8 +10,10 @@ mod domain;
 mod end_session;
 mod enrol_totp;
 mod events;
+mod forward_auth;
 mod hashing;
 mod http;
+mod introspect;
 mod list_security_events;
 mod list_sessions;
 mod lockout;
@@ -30,6 +32,7 @@ mod reauthentication;
 mod recovery_codes;
 mod refresh;
 mod resend_verification;
+mod rotate_keys;
 mod second_factor;
 mod settings;
 mod signing_keys;
@@ -42,14 +45,14 @@ mod worker;
 
 pub use application::Application;
 pub use http::print_document;
-pub use operator::UsersCommand;
+pub use operator::{KeysCommand, UsersCommand};
 pub use settings::Settings;
 
 use std::sync::Arc;
 
 use shared::{
     access_token::Verifier, clock::Clock, postgres::Pool, serve::AllowedOrigins,
-    vault_client::VaultClient,
+    service_token::TrustedServices, vault_client::VaultClient,
 };
 use tokio::sync::Notify;
 
@@ -73,6 +76,8 @@ struct Identity {
     throttle: Throttle,
     /// Verifies this service's own access tokens, for `/me` and `/logout`.
     verifier: Arc<Verifier>,
+    /// Who may ask about tokens.
+    services: TrustedServices,
     outbox_key: OutboxKey,
     /// Wakes the worker as soon as there is mail.
     outbox_filled: Notify,

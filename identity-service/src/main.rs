@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use identity_service::{Application, Settings, UsersCommand, print_document};
+use identity_service::{Application, KeysCommand, Settings, UsersCommand, print_document};
 use shared::{
     clock::Clock,
     hardening::harden,
@@ -27,6 +27,9 @@ enum Subcommands {
     /// Help people with their accounts.
     #[command(subcommand)]
     Users(UsersCommand),
+    /// Look at the keys that sign access tokens, and change them.
+    #[command(subcommand)]
+    Keys(KeysCommand),
 }
 
 fn main() -> ExitCode {
@@ -47,6 +50,7 @@ async fn run(command: Subcommands, settings: Settings) -> ExitCode {
     match command {
         Subcommands::Service(command) => exit_code(run_service(command, settings).await),
         Subcommands::Users(command) => command.run(settings, Clock::system()).await,
+        Subcommands::Keys(command) => command.run(settings, Clock::system().now()).await,
     }
 }
 

@@ -4,6 +4,7 @@ use poem::http::Uri;
 use shared::{
     serve::AllowedOrigins,
     service::{ServiceSettings, StartError},
+    service_token::TrustedServices,
     settings::{Problems, Reader, duration, http_url, text, versioned_keys},
     telemetry::Metrics,
     vault_client::VaultSettings,
@@ -30,6 +31,7 @@ pub struct Settings {
     pub(crate) secrets: SecretKeys,
     pub(crate) vault: VaultSettings,
     pub(crate) origins: AllowedOrigins,
+    pub(crate) services: TrustedServices,
     pub(crate) issuer: String,
     pub(crate) audience: String,
     pub(crate) mail: MailSettings,
@@ -69,6 +71,8 @@ impl Settings {
         });
         let vault = VaultSettings::read(&mut env, "identity");
         let origins = AllowedOrigins::read(&mut env);
+        // Without the file nobody is trusted, which is right where nobody asks.
+        let services = env.optional_file("SERVICE_JWKS_FILE", TrustedServices::from_jwks);
         let issuer = env.required("ISSUER", http_url);
         let audience = env.or("AUDIENCE", "keystead", text);
         let mail = MailSettings::read(&mut env, issuer.as_deref());
@@ -83,6 +87,7 @@ impl Settings {
                 secrets: secrets?,
                 vault: vault?,
                 origins: origins?,
+                services: services?.unwrap_or_default(),
                 issuer: issuer?,
                 audience: audience?,
                 mail: mail?,

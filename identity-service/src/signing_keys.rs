@@ -2,6 +2,7 @@
 //! requests.
 
 use std::{
+    mem,
     sync::{Arc, PoisonError, RwLock},
     time::Duration,
 };
@@ -9,23 +10,21 @@ use std::{
 use aws_lc_rs::signature::Ed25519KeyPair;
 use jsonwebtoken::EncodingKey;
 use shared::{
-    access_token::KeySet,
+    access_token::{KeySet, UnusableSet},
     jwk::{Jwk, JwkSet},
     problem::Unexpected,
-    random,
     vault_client::KeyOf,
 };
 use time::OffsetDateTime;
-use tokio_postgres::GenericClient;
 use uuid::Uuid;
-use zeroize::Zeroizing;
 
 use crate::{
     Identity,
     domain::{
         sealed::Column,
-        signing_key::{KeyState, forgotten_before, is_due},
+        signing_key::{KeyState, is_due, is_over},
     },
+    rotate_keys::{Move, move_on},
     store::signing_keys::{self as store, StoredKey},
 };
 
@@ -48,6 +47,15 @@ struct Loaded {
 pub(crate) struct SigningKey {
     pub(crate) key: EncodingKey,
     pub(crate) public: Jwk,
+}
+
+impl Loaded {
+    fn add(&mut self, state: KeyState, key: Arc<SigningKey>) {
+        if state == KeyState::Active {
+            self.active = Some(Arc::clone(&key));
+        }
+        self.all.push(key);
+    }
 }
 
 impl SigningKeys {
@@ -81,102 +89,71 @@ impl SigningKeys {
             .unwrap_or_else(PoisonError::into_inner)
             .clone()
     }
+
+    /// What was loaded before.
+    fn replace(&self, loaded: Loaded) -> Loaded {
+        let mut current = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        mem::replace(&mut current, loaded)
+    }
 }
 
-/// Makes missing keys, moves due ones, replaces those that do not open, and takes over what opens then.
+/// Follows the database: what was withdrawn there stops counting, what is missing is made, what is due moves on, and
+/// what does not open is replaced.
 pub(crate) async fn refresh(identity: &Identity, now: OffsetDateTime) -> Result<(), Unexpected> {
-    let known = {
-        let db = identity.pool.get().await?;
-        store::discard_retired(&*db, forgotten_before(now)).await?;
-        store::all(&*db).await?
-    };
+    let known = stored(identity, now).await?;
+    forget_withdrawn(identity, &known)?;
     let (mut opened, broken) = open_all(identity, &known, now).await?;
     if needs_work(&known, now) || !broken.is_empty() {
-        let keys = rotate(identity, &broken, now).await?;
+        let how = Move::Due { broken };
+        let keys = move_on(&identity.pool, &identity.vault, &how, now).await?;
         (opened, _) = open_all(identity, &keys, now).await?;
+    }
+    if opened.active.is_none() {
+        // What is signed with now is better than nothing.
+        return Err(Unexpected::bug("no active signing key opens"));
     }
     take_over(identity, opened)
 }
 
+/// What the table holds, less what has been retired for long enough.
+async fn stored(identity: &Identity, now: OffsetDateTime) -> Result<Vec<StoredKey>, Unexpected> {
+    let db = identity.pool.get().await?;
+    let (over, known): (Vec<_>, Vec<_>) = store::all(&*db)
+        .await?
+        .into_iter()
+        .partition(|key| key.retired_at.is_some_and(|at| is_over(at, now)));
+    for key in over {
+        store::remove(&*db, &key.kid).await?;
+    }
+    Ok(known)
+}
+
 fn needs_work(keys: &[StoredKey], now: OffsetDateTime) -> bool {
     let has = |state| keys.iter().any(|key| key.state == state);
-    let due = active(keys).is_some_and(|key| key.activated_at.is_some_and(|at| is_due(at, now)));
-    due || !has(KeyState::Active) || !has(KeyState::Next)
+    active_is_due(keys, now) || !has(KeyState::Active) || !has(KeyState::Next)
 }
 
-fn active(keys: &[StoredKey]) -> Option<&StoredKey> {
-    keys.iter().find(|key| key.state == KeyState::Active)
+pub(crate) fn active_is_due(keys: &[StoredKey], now: OffsetDateTime) -> bool {
+    let due = |key: &StoredKey| key.activated_at.is_some_and(|at| is_due(at, now));
+    keys.iter()
+        .any(|key| key.state == KeyState::Active && due(key))
 }
 
-/// The vault is asked before the lock is taken; a key that turns out to be one too many is forgotten. It never
-/// hurts to sign with another key, so one that does not open retires at once, and the next takes its place.
-async fn rotate(
-    identity: &Identity,
-    broken: &[Uuid],
-    now: OffsetDateTime,
-) -> Result<Vec<StoredKey>, Unexpected> {
-    let candidates = [
-        generate(identity, now).await?,
-        generate(identity, now).await?,
-    ];
-    let mut db = identity.pool.get().await?;
-    let transaction = db.transaction().await?;
-    store::lock(&transaction).await?;
-    store::retire(&transaction, broken, now).await?;
-    let known = store::all(&transaction).await?;
-    let waits = known.iter().any(|key| key.state == KeyState::Next);
-    if waits && active(&known).is_none_or(|key| key.activated_at.is_some_and(|at| is_due(at, now)))
-    {
-        store::promote_next(&transaction, now).await?;
-        tracing::info!("signing keys rotated");
+/// Goes on with those of the loaded keys that are still stored, without the vault: a key that was withdrawn must not
+/// go on counting because the vault is away.
+fn forget_withdrawn(identity: &Identity, stored: &[StoredKey]) -> Result<(), Unexpected> {
+    let known = identity.signing.loaded().all;
+    // Before anything was ever opened nothing can be said about tokens, not even that they do not count.
+    if known.is_empty() {
+        return Ok(());
     }
-    fill_up(&transaction, candidates, now).await?;
-    let keys = store::all(&transaction).await?;
-    transaction.commit().await?;
-    Ok(keys)
-}
-
-/// One key signs and one waits, always.
-async fn fill_up(
-    db: &impl GenericClient,
-    candidates: [StoredKey; 2],
-    now: OffsetDateTime,
-) -> Result<(), Unexpected> {
-    let [first, second] = candidates;
-    let known = store::all(db).await?;
-    let has = |state| known.iter().any(|key| key.state == state);
-    if !has(KeyState::Active) {
-        let key = StoredKey {
-            state: KeyState::Active,
-            activated_at: Some(now),
-            ..first
-        };
-        store::insert(db, &key, now).await?;
+    let mut loaded = Loaded::default();
+    for key in stored {
+        if let Some(known) = known.iter().find(|known| known.public.kid == key.kid) {
+            loaded.add(key.state, Arc::clone(known));
+        }
     }
-    if !has(KeyState::Next) {
-        store::insert(db, &second, now).await?;
-    }
-    Ok(())
-}
-
-/// A new key, sealed under a data key of its own.
-async fn generate(identity: &Identity, now: OffsetDateTime) -> Result<StoredKey, Unexpected> {
-    let key_id = random::uuid_v7(now);
-    let (wrapped_key, data_key) = identity.vault.create(key_of(key_id), None, now).await?;
-    let mut seed = Zeroizing::new([0; 32]);
-    random::fill(seed.as_mut_slice());
-    let pair = pair(seed.as_slice())?;
-    let place = Column::SigningSeed.of(key_id, key_id);
-    Ok(StoredKey {
-        kid: Jwk::of(&pair).kid,
-        key_id,
-        state: KeyState::Next,
-        sealed_seed: data_key
-            .seal(&place, seed.as_slice())
-            .expect("32 bytes fit"),
-        wrapped_key,
-        activated_at: None,
-    })
+    take_over(identity, loaded)
 }
 
 /// The stored keys that open, and the ids of those still in use that do not. The vault is asked only for those not
@@ -193,8 +170,8 @@ async fn open_all(
             Some(known) => Ok(Arc::clone(known)),
             None => open(identity, key, now).await.map(Arc::new),
         };
-        let opened = match opened {
-            Ok(opened) => opened,
+        match opened {
+            Ok(opened) => loaded.add(key.state, opened),
             Err(error) if error.is_unavailable() => return Err(error),
             Err(error) => {
                 let (id, state) = (key.key_id, key.state.name());
@@ -202,31 +179,30 @@ async fn open_all(
                 if key.state != KeyState::Retired {
                     broken.push(id);
                 }
-                continue;
             }
-        };
-        if key.state == KeyState::Active {
-            loaded.active = Some(Arc::clone(&opened));
         }
-        loaded.all.push(opened);
     }
     Ok((loaded, broken))
 }
 
+/// Signs, publishes and verifies with these from now on.
 fn take_over(identity: &Identity, loaded: Loaded) -> Result<(), Unexpected> {
-    if loaded.active.is_none() {
-        // What is signed with now is better than nothing.
-        return Err(Unexpected::bug("no active signing key opens"));
+    let active = kid(&loaded);
+    let before = kid(&identity.signing.replace(loaded));
+    if before != active {
+        tracing::info!(before, kid = active, "the signing key is another one");
     }
-    *identity
-        .signing
-        .0
-        .write()
-        .unwrap_or_else(PoisonError::into_inner) = loaded;
-    let verifying = KeySet::from_jwks(&identity.signing.published())
-        .map_err(|error| Unexpected::bug("a public key of our own").caused_by(error))?;
-    identity.verifier.replace_keys(verifying);
+    match KeySet::from_jwks(&identity.signing.published()) {
+        Ok(keys) => identity.verifier.replace_keys(keys),
+        // All were withdrawn.
+        Err(UnusableSet::Empty) => identity.verifier.forget_keys(),
+        Err(error) => return Err(Unexpected::bug("a public key of our own").caused_by(error)),
+    }
     Ok(())
+}
+
+fn kid(loaded: &Loaded) -> Option<String> {
+    loaded.active.as_ref().map(|key| key.public.kid.clone())
 }
 
 /// The public key is made from the seed, never read: whoever can write to the table cannot have a key of
@@ -257,12 +233,12 @@ async fn open(
     })
 }
 
-fn pair(seed: &[u8]) -> Result<Ed25519KeyPair, Unexpected> {
+pub(crate) fn pair(seed: &[u8]) -> Result<Ed25519KeyPair, Unexpected> {
     Ed25519KeyPair::from_seed_unchecked(seed)
         .map_err(|_| Unexpected::bug("a signing key's seed has another length"))
 }
 
-fn key_of(key_id: Uuid) -> KeyOf {
+pub(crate) fn key_of(key_id: Uuid) -> KeyOf {
     KeyOf {
         subject: key_id,
         purpose: PURPOSE,

@@ -4,9 +4,10 @@ use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use rcgen::{KeyPair, PKCS_ED25519, PublicKeyData as _};
+use rcgen::{KeyPair, PublicKeyData as _};
 use serde_json::json;
 
+use crate::forgery::Key;
 use crate::{Failure, Service, private_file};
 
 const ADMINISTRATOR_URL: &str = "administrator_url";
@@ -64,13 +65,7 @@ impl Secrets {
     /// The Ed25519 key that a service signs its service tokens with (PKCS#8 PEM).
     pub(crate) fn service_key(&self, service: Service) -> Result<PathBuf, Failure> {
         let name = service_key_name(service);
-        self.kept(&name, || {
-            let key = KeyPair::generate_for(&PKCS_ED25519).map_err(Failure::when(format!(
-                "make the service key of {}",
-                service.name()
-            )))?;
-            Ok(key.serialize_pem())
-        })?;
+        self.kept(&name, || Ok(Key::new().pem()))?;
         Ok(self.file(&name))
     }
 

@@ -97,6 +97,11 @@ impl Wiring {
             "TLS_CLIENT_CA_FILE",
             self.certificates.authority(),
         );
+        self.trusted_services(settings)
+    }
+
+    /// The services whose tokens the vault and identity take.
+    fn trusted_services(&self, settings: &mut Settings) -> Result<(), Failure> {
         let callers = [Service::Identity, Service::Journal];
         for caller in callers {
             self.secrets.service_key(caller)?;
@@ -122,6 +127,7 @@ impl Wiring {
         );
         path(settings, "MAIL_DIR", self.addresses.mail_dir.clone());
         text(settings, "MAIL_FROM", "Keystead <no-reply@localhost>");
+        self.trusted_services(settings)?;
         self.vault_client(Service::Identity, settings)
     }
 

@@ -40,9 +40,14 @@ pub(crate) fn is_due(activated_at: OffsetDateTime, now: OffsetDateTime) -> bool 
     now - activated_at >= PERIOD
 }
 
-/// Keys that retired before this moment sign nothing that still counts.
-pub(crate) fn forgotten_before(now: OffsetDateTime) -> OffsetDateTime {
-    now - RETIREMENT
+/// Until when a key that retired then stays published.
+pub(crate) fn published_until(retired_at: OffsetDateTime) -> OffsetDateTime {
+    retired_at + RETIREMENT
+}
+
+/// Whether a key that retired then signed nothing that still counts.
+pub(crate) fn is_over(retired_at: OffsetDateTime, now: OffsetDateTime) -> bool {
+    now >= published_until(retired_at)
 }
 
 #[cfg(test)]
@@ -56,7 +61,8 @@ mod tests {
         assert!(!is_due(start, start + PERIOD - Duration::SECOND));
         assert!(is_due(start, start + PERIOD));
         assert!(RETIREMENT > crate::mint::ACCESS_LIFETIME);
-        assert_eq!(forgotten_before(start), start - Duration::HOUR);
+        assert!(!is_over(start, start + RETIREMENT - Duration::SECOND));
+        assert!(is_over(start, start + RETIREMENT));
     }
 
     #[test]

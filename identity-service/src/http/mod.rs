@@ -5,12 +5,15 @@ mod cookies;
 mod csrf_token;
 mod device;
 mod devices;
+mod introspect_form;
 mod keys;
 mod mfa;
 mod qr_code;
 mod secret_text;
+mod service_caller;
 mod sessions;
 mod throttle;
+mod validation;
 
 use std::{process::ExitCode, sync::Arc};
 
@@ -31,6 +34,7 @@ use devices::DevicesApi;
 use keys::KeysApi;
 use mfa::MfaApi;
 use sessions::SessionsApi;
+use validation::ValidationApi;
 
 const TITLE: &str = "Keystead identity";
 const DESCRIPTION: &str = "Sign-up, login and sessions. Access tokens are JWTs (RFC 9068) signed with Ed25519 and \
@@ -38,7 +42,10 @@ const DESCRIPTION: &str = "Sign-up, login and sessions. Access tokens are JWTs (
     address is known: its owner learns it by mail.";
 
 /// What the security scheme's checker answers.
-const SCHEMES: &[openapi::Scheme] = access_token::SCHEMES;
+const SCHEMES: &[openapi::Scheme] = &{
+    let [bearer, cookie] = *access_token::SCHEMES;
+    [bearer, cookie, service_caller::SCHEME]
+};
 
 #[derive(Tags)]
 enum Tag {
@@ -48,7 +55,7 @@ enum Tag {
     Sessions,
     /// Codes of an authenticator app beside the password.
     SecondFactor,
-    /// What others need to verify access tokens.
+    /// What others need to judge access tokens.
     Keys,
 }
 
@@ -103,6 +110,7 @@ type Apis = (
     DevicesApi,
     MfaApi,
     KeysApi,
+    ValidationApi,
 );
 
 fn service() -> OpenApiService<Apis, ()> {
@@ -113,6 +121,7 @@ fn service() -> OpenApiService<Apis, ()> {
         DevicesApi,
         MfaApi,
         KeysApi,
+        ValidationApi,
     );
     OpenApiService::new(apis, TITLE, env!("CARGO_PKG_VERSION")).description(DESCRIPTION)
 }

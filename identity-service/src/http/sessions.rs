@@ -24,7 +24,7 @@ use crate::{
     refresh::{RefreshError, refresh},
 };
 
-const EXAMPLE_ACCESS: &str =
+pub(super) const EXAMPLE_ACCESS: &str =
     "eyJ0eXAiOiJhdCtqd3QiLCJhbGciOiJFZERTQSJ9.eyJpc3MiOiJodHRwOi8vMTI3LjAuMC4xOjgwODEifQ.c2ln";
 pub(super) const EXAMPLE_MFA: &str = "kst_m_4ZbQ0mJt3rC1oVn8yPqXk2uHs6dLgWfAeTiBzRx7NcM";
 const EXAMPLE_DEVICE: &str =
@@ -81,7 +81,7 @@ enum LoginStatus {
 }
 
 #[derive(Clone, Copy, Enum)]
-enum TokenType {
+pub(super) enum TokenType {
     /// RFC 6750.
     Bearer,
 }

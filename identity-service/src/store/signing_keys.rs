@@ -18,7 +18,9 @@ pub(crate) struct StoredKey {
     pub(crate) state: KeyState,
     pub(crate) sealed_seed: Vec<u8>,
     pub(crate) wrapped_key: WrappedKey,
+    pub(crate) created_at: OffsetDateTime,
     pub(crate) activated_at: Option<OffsetDateTime>,
+    pub(crate) retired_at: Option<OffsetDateTime>,
 }
 
 /// Waits until no other replica makes or moves keys; held until the transaction ends.
@@ -28,19 +30,15 @@ pub(crate) async fn lock(db: &impl GenericClient) -> Result<(), Unexpected> {
     Ok(())
 }
 
-/// Every key that is still published.
+/// Every key that is still published, in the same order for all replicas.
 pub(crate) async fn all(db: &impl GenericClient) -> Result<Vec<StoredKey>, Unexpected> {
     let rows = db
-        .query_typed("SELECT * FROM signing_keys ORDER BY created_at", &[])
+        .query_typed("SELECT * FROM signing_keys ORDER BY created_at, kid", &[])
         .await?;
     rows.iter().map(read).collect()
 }
 
-pub(crate) async fn insert(
-    db: &impl GenericClient,
-    key: &StoredKey,
-    now: OffsetDateTime,
-) -> Result<(), Unexpected> {
+pub(crate) async fn insert(db: &impl GenericClient, key: &StoredKey) -> Result<(), Unexpected> {
     db.execute_typed(
         "INSERT INTO signing_keys (kid, key_id, state, sealed_seed, wrapped_key, created_at,
                                    activated_at)
@@ -51,7 +49,7 @@ pub(crate) async fn insert(
             (&key.state.name(), Type::TEXT),
             (&key.sealed_seed, Type::BYTEA),
             (&key.wrapped_key.bytes(), Type::BYTEA),
-            (&now, Type::TIMESTAMPTZ),
+            (&key.created_at, Type::TIMESTAMPTZ),
             (&key.activated_at, Type::TIMESTAMPTZ),
         ],
     )
@@ -88,14 +86,10 @@ pub(crate) async fn retire(
     Ok(())
 }
 
-/// Removes keys that retired before `moment`.
-pub(crate) async fn discard_retired(
-    db: &impl GenericClient,
-    moment: OffsetDateTime,
-) -> Result<(), Unexpected> {
-    let sql = "DELETE FROM signing_keys WHERE state = 'retired' AND retired_at < $1";
-    db.execute_typed(sql, &[(&moment, Type::TIMESTAMPTZ)])
-        .await?;
+/// Forgets a key: from the next look of each replica on nothing it signed counts.
+pub(crate) async fn remove(db: &impl GenericClient, kid: &str) -> Result<(), Unexpected> {
+    let sql = "DELETE FROM signing_keys WHERE kid = $1";
+    db.execute_typed(sql, &[(&kid, Type::TEXT)]).await?;
     Ok(())
 }
 
@@ -110,6 +104,8 @@ fn read(row: &Row) -> Result<StoredKey, Unexpected> {
         state,
         sealed_seed: row.try_get("sealed_seed")?,
         wrapped_key: WrappedKey::from_bytes(row.try_get("wrapped_key")?),
+        created_at: row.try_get("created_at")?,
         activated_at: row.try_get("activated_at")?,
+        retired_at: row.try_get("retired_at")?,
     })
 }

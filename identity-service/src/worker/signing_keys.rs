@@ -7,9 +7,9 @@ use tokio::time::sleep;
 
 use crate::{Identity, signing_keys};
 
-/// Between two looks, once there is a key: what another replica rotated shows here after a minute, which is
-/// far below the hour for which retired keys stay published.
-const EVERY: Duration = Duration::from_mins(1);
+/// Between two looks, once there is a key. What an operator or another replica did to the keys shows here after
+/// this time: short, because a key that leaked must stop counting; one small query all the same.
+const EVERY: Duration = Duration::from_secs(5);
 /// Between two tries, until there is one.
 const AGAIN: Duration = Duration::from_millis(200);
 

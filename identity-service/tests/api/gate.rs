@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// What happens to an account between two requests of its owner.
-const FATES: [&str; 3] = [
+pub(crate) const FATES: [&str; 3] = [
     "UPDATE accounts SET disabled_at = now() WHERE user_id = $1::text::uuid",
     "UPDATE accounts SET session_epoch = session_epoch + 1 WHERE user_id = $1::text::uuid",
     "DELETE FROM accounts WHERE user_id = $1::text::uuid",

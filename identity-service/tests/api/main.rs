@@ -36,6 +36,7 @@ mod throttle_outages;
 mod timing;
 mod totp;
 mod users;
+mod validation;
 mod vault_away;
 mod verify_email;
 mod verify_mfa;

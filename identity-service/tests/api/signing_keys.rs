@@ -2,14 +2,20 @@
 
 use std::collections::BTreeSet;
 
+use reqwest::Method;
 use serde_json::Value;
+use stack::until;
 
-use crate::{device::header, replica::Region, service::Service};
+use crate::{
+    device::header,
+    replica::Region,
+    service::{PATIENCE, Service, sent},
+};
 
 async fn published(identity: &Service) -> BTreeSet<String> {
     let answer = identity.jwks().await;
     assert_eq!(answer.status, 200, "{}", answer.text);
-    assert_eq!(answer.header("cache-control"), Some("public, max-age=300"));
+    assert_eq!(answer.header("cache-control"), Some("public, max-age=60"));
     let keys = answer.json()["keys"].as_array().cloned();
     let kid = |key: &Value| key["kid"].as_str().expect("a kid").to_owned();
     keys.expect("a set").iter().map(kid).collect()
@@ -187,4 +193,36 @@ async fn a_key_under_a_name_that_is_not_its_own_is_replaced() {
     let after = published(&second.service).await;
     assert!(after.contains(&signs));
     assert!(!after.contains(&renamed) && !after.contains("another"));
+}
+
+#[tokio::test]
+async fn the_set_is_fetched_again_only_when_it_changed() {
+    let region = Region::new().await;
+    let (one, other) = tokio::join!(region.start(), region.start());
+    let ask = async |service: &Service, known: &str| {
+        let request = service.request(Method::GET, "/.well-known/jwks.json");
+        sent(request.header("if-none-match", known)).await
+    };
+    let first = one.service.jwks().await;
+    let tag = first.header("etag").expect("a tag").to_owned();
+    assert!(tag.starts_with('"') && tag.len() > 20, "{tag}");
+    for service in [&one.service, &other.service] {
+        let again = ask(service, &tag).await;
+        assert_eq!((again.status, again.text.as_str()), (304, ""));
+        assert_eq!(again.header("etag"), Some(tag.as_str()));
+        assert_eq!(again.header("cache-control"), Some("public, max-age=60"));
+        let other = ask(service, "\"another\"").await;
+        assert_eq!((other.status, &other.text), (200, &first.text));
+    }
+    // Another set has another tag.
+    let sql = "DELETE FROM signing_keys WHERE state = 'next'";
+    let changed = one.service.database().await.execute(sql, &[]).await;
+    assert_eq!(changed.expect("a delete"), 1);
+    let changed = async || match ask(&one.service, &tag).await.status {
+        200 => Ok(()),
+        status => Err(status),
+    };
+    until("another set", PATIENCE, changed)
+        .await
+        .expect("it is looked for");
 }

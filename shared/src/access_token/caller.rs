@@ -55,11 +55,6 @@ impl Caller {
         &self.claims
     }
 
-    /// Everything the token says.
-    pub fn claims(&self) -> &Claims {
-        &self.0.claims
-    }
-
     /// The token, which the vault wants to see before it opens this person's keys.
     pub fn proof(&self) -> &SecretString {
         &self.token
@@ -67,7 +62,7 @@ impl Caller {
 }
 
 /// What operations with a [`Caller`] answer besides their own, for [`crate::openapi::document`].
-pub const SCHEMES: &[Scheme] = &[
+pub const SCHEMES: &[Scheme; 2] = &[
     (BEARER, &[INVALID, EXPIRED, WRONG_TYPE, UNAVAILABLE]),
     (COOKIE, &[CROSS_SITE, CSRF]),
 ];

@@ -153,9 +153,9 @@ impl Keys {
         }))
     }
 
-    pub(super) fn replace(&self, keys: KeySet) {
+    pub(super) fn replace(&self, keys: Option<KeySet>) {
         if let Self::Local(current) = self {
-            *current.write().unwrap_or_else(PoisonError::into_inner) = Some(keys);
+            *current.write().unwrap_or_else(PoisonError::into_inner) = keys;
         }
     }
 

@@ -145,7 +145,12 @@ impl Verifier {
 
     /// Sets the keys of a local verifier.
     pub fn replace_keys(&self, keys: KeySet) {
-        self.keys.replace(keys);
+        self.keys.replace(Some(keys));
+    }
+
+    /// Takes all keys from a local verifier: it can say nothing about any token until it has others.
+    pub fn forget_keys(&self) {
+        self.keys.replace(None);
     }
 
     /// The claims of a token that is genuine, ours, for us and current at `now`.

@@ -49,8 +49,6 @@ pub(super) enum CallerRejected {
     InvalidToken,
     #[error("The service token has expired.")]
     ExpiredToken,
-    #[error("A service token is needed here.")]
-    WrongTypeOfToken,
     #[error("The client certificate and the service token name different services.")]
     CertificateMismatch,
     #[error("This service has no business with the vault.")]
@@ -82,6 +80,7 @@ const EXPIRED_USER_TOKEN: Case = Case::new(
     "user_token_expired",
     "The access token in X-User-Token has expired",
 );
+
 impl Failure for CallerRejected {
     const CASES: &'static [Case] = &[
         INVALID,

@@ -6,6 +6,7 @@ mod authenticator;
 mod browser;
 mod explorer;
 mod footprint;
+mod forward_auth;
 mod openapi_documents;
 mod python;
 mod summary;
@@ -43,6 +44,10 @@ pub(crate) async fn all(summary: &mut Summary, progress: Progress) -> Result<(),
     let started = Instant::now();
     let outcome = authenticator::judge(stack.addresses(), progress).await;
     summary.add("oathtool's codes log in", started.elapsed(), outcome);
+
+    let started = Instant::now();
+    let outcome = forward_auth::judge(&mut stack, progress).await;
+    summary.add("forward auth in nginx", started.elapsed(), outcome);
 
     // Last, so that what the other judges asked for counts as use.
     let started = Instant::now();

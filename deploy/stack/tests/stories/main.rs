@@ -10,6 +10,8 @@ mod browser_session;
 mod clean_shutdown;
 mod descriptors;
 mod first_entry;
+mod forged_tokens;
+mod key_rotation;
 mod private_servers;
 mod refused_settings;
 mod restart;

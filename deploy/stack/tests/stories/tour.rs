@@ -15,7 +15,9 @@ async fn the_five_minute_tour_works_when_pasted() {
     let data = folder.path().join(".stack");
     let stack = Stack::for_a_test().data_dir(&data).start().await.unwrap();
     let script = shell_blocks("Five-minute tour");
-    let shown = pasted(&script, &stack, folder.path());
+    let path = path_with_cargo_stack(folder.path());
+    let paste = |script: &str| pasted(script, &stack, folder.path(), &path);
+    let shown = paste(&script);
 
     let (answers, rows) = shown.split_once("-[ RECORD 1 ]").unwrap();
     let listed: Value = serde_json::from_str(answers.lines().last().unwrap()).unwrap();
@@ -26,6 +28,15 @@ async fn the_five_minute_tour_works_when_pasted() {
     }
     assert!(rows.contains("-[ RECORD 1 ]"), "one row only: {shown}");
     assert!(!rows.contains("ada@"), "{shown}");
+
+    // With what the tour left behind. The first way wants a library that is not on every machine.
+    let trust = shell_blocks("Let another service trust the tokens");
+    let (_, asking) = trust.split_once("\nEOF\n").unwrap();
+    let login = script.split("# Log in.").nth(1).unwrap();
+    let login = login.split("# Write").next().unwrap();
+    let asked = format!("source .stack/env\n{login}\n{asking}");
+    let told = paste(&asked);
+    assert!(told.starts_with(r#"{"active":true,"#), "{told}");
 }
 
 /// The code that a section of the README tells its reader to paste.
@@ -39,7 +50,7 @@ fn shell_blocks(section: &str) -> String {
 }
 
 /// What bash prints when it is fed `script` in `folder`, where the stack's `.stack/env` is.
-fn pasted(script: &str, stack: &Stack, folder: &Path) -> String {
+fn pasted(script: &str, stack: &Stack, folder: &Path, path: &str) -> String {
     install::program("curl", "curl", Progress::silent()).unwrap();
     let mut bash = Command::new("bash");
     for (name, _) in stack.variables() {
@@ -49,7 +60,7 @@ fn pasted(script: &str, stack: &Stack, folder: &Path) -> String {
     let output = bash
         .args(["-c", &format!("set -euo pipefail\n{script}")])
         .current_dir(folder)
-        .env("PATH", path_with_cargo_stack(folder))
+        .env("PATH", path)
         .stdin(Stdio::null())
         .output()
         .unwrap();

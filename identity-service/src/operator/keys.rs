@@ -1,0 +1,124 @@
+//! `identity-service keys …`: looking at the signing keys and changing them by hand.
+//!
+//! Only the database is changed. Running services look there every five seconds and follow by themselves.
+
+use std::{
+    fmt::Write as _,
+    io::{self, Write as _},
+    process::ExitCode,
+};
+
+use clap::Subcommand;
+use shared::{postgres::Pool, problem::Unexpected, settings::Problems, vault_client::VaultClient};
+use thiserror::Error;
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+
+use crate::{
+    Settings,
+    domain::signing_key::published_until,
+    rotate_keys::{Move, MoveError, move_on},
+    store::signing_keys::{self as store, StoredKey},
+};
+
+/// Look at the keys that sign access tokens, and change them.
+#[derive(Debug, Subcommand)]
+pub enum KeysCommand {
+    /// List the keys, their states, and how long each is published.
+    List,
+    /// Let the next key sign from now on; tokens of the present one stay good until they end.
+    Rotate {
+        /// Withdraw this key as well: all its tokens are void within seconds here, within a minute elsewhere.
+        #[arg(long, value_name = "KID", conflicts_with = "now")]
+        revoke: Option<String>,
+        /// Withdraw every key there is and make new ones: for when the service itself was broken into.
+        #[arg(long)]
+        now: bool,
+    },
+}
+
+/// Why a subcommand failed.
+#[derive(Debug, Error)]
+enum KeysError {
+    #[error(transparent)]
+    Settings(#[from] Problems),
+    #[error("nothing was changed: no signing key has this kid (see `keys list`)")]
+    UnknownKey,
+    #[error("nothing was changed: {}", .0.chain())]
+    Unexpected(#[from] Unexpected),
+    #[error("cannot write the list: {0}")]
+    Output(#[from] io::Error),
+}
+
+impl From<MoveError> for KeysError {
+    fn from(error: MoveError) -> Self {
+        match error {
+            MoveError::UnknownKey => Self::UnknownKey,
+            MoveError::Unexpected(unexpected) => Self::Unexpected(unexpected),
+        }
+    }
+}
+
+impl KeysCommand {
+    /// Does it, and prints the keys as they are then. 0 when all is well, 78 for settings, 1 for anything else.
+    pub async fn run(self, settings: Settings, now: OffsetDateTime) -> ExitCode {
+        match self.outcome(settings, now).await {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(KeysError::Settings(problems)) => problems.report(),
+            Err(error) => {
+                eprintln!("{error}");
+                ExitCode::FAILURE
+            }
+        }
+    }
+
+    async fn outcome(self, settings: Settings, now: OffsetDateTime) -> Result<(), KeysError> {
+        let pool = settings.service.pool()?;
+        let how = match self {
+            Self::List => return print(&stored(&pool).await?),
+            Self::Rotate { now: true, .. } => Move::WithdrawAll,
+            Self::Rotate {
+                revoke: Some(kid), ..
+            } => Move::Withdraw(kid),
+            Self::Rotate { .. } => Move::Early,
+        };
+        let vault = VaultClient::new(settings.vault)?;
+        print(&move_on(&pool, &vault, &how, now).await?)
+    }
+}
+
+async fn stored(pool: &Pool) -> Result<Vec<StoredKey>, Unexpected> {
+    store::all(&*pool.get().await?).await
+}
+
+fn print(keys: &[StoredKey]) -> Result<(), KeysError> {
+    Ok(io::stdout().write_all(table(keys).as_bytes())?)
+}
+
+/// One line for each key.
+fn table(keys: &[StoredKey]) -> String {
+    let mut table = format!(
+        "{:<43}  {:<7}  {:<20}  {:<20}  {}\n",
+        "KID", "STATE", "CREATED", "SIGNS SINCE", "PUBLISHED UNTIL"
+    );
+    for key in keys {
+        let until = key.retired_at.map(published_until);
+        writeln!(
+            table,
+            "{:<43}  {:<7}  {:<20}  {:<20}  {}",
+            key.kid,
+            key.state.name(),
+            when(Some(key.created_at)),
+            when(key.activated_at),
+            when(until)
+        )
+        .expect("a string takes everything");
+    }
+    table
+}
+
+fn when(moment: Option<OffsetDateTime>) -> String {
+    let whole = moment.and_then(|moment| moment.replace_nanosecond(0).ok());
+    whole
+        .and_then(|moment| moment.format(&Rfc3339).ok())
+        .unwrap_or_else(|| "-".to_owned())
+}
