@@ -148,8 +148,13 @@ async fn no_code_works_twice_and_none_from_before_a_used_one() {
     assert_eq!(identity.verify_code(&token, &after).await.status, 200);
 }
 
-/// Shows something fifty times at once, each time to a challenge of its own; how often it logged in.
-async fn fifty_logins(identity: &Service, ada: &Protected, shown: &str, value: &str) -> usize {
+/// Shows something fifty times at once, each time to a challenge of its own.
+async fn fifty_answers(
+    identity: &Service,
+    ada: &Protected,
+    shown: &str,
+    value: &str,
+) -> Vec<Answer> {
     let mut tokens = Vec::new();
     for _ in 0..50 {
         tokens.push(identity.challenge(&ada.person).await);
@@ -160,7 +165,12 @@ async fn fifty_logins(identity: &Service, ada: &Protected, shown: &str, value: &
         let identity = identity.clone();
         requests.spawn(async move { identity.post("verify-mfa", &body).await });
     }
-    let answers = requests.join_all().await;
+    requests.join_all().await
+}
+
+/// How often it logged in.
+async fn fifty_logins(identity: &Service, ada: &Protected, shown: &str, value: &str) -> usize {
+    let answers = fifty_answers(identity, ada, shown, value).await;
     let refused = answers.iter().filter(|it| it.status != 200);
     for answer in refused {
         assert!(matches!(answer.status, 401 | 429), "{}", answer.text);
@@ -246,6 +256,20 @@ async fn fifty_guesses_at_once_at_one_challenge_are_three() {
     let answers = requests.join_all().await;
     assert_eq!(answers.iter().filter(|it| **it == wrong()).count(), 3);
     assert_eq!(answers.iter().filter(|it| **it == over()).count(), 47);
+}
+
+#[tokio::test]
+async fn fifty_guesses_at_once_through_fifty_challenges_are_five() {
+    let region = Region::new().await;
+    let running = region.start().await;
+    let identity = &running.service;
+    let ada = region.protected(identity).await;
+    let code = ada.authenticator.wrong_code(region.clock.now());
+    let answers = fifty_answers(identity, &ada, "code", &code).await;
+    let counted =
+        |refusal: (u16, String)| answers.iter().filter(|it| it.problem() == refusal).count();
+    assert_eq!(counted(wrong()), 5);
+    assert_eq!(counted((429, "too_many_attempts".to_owned())), 45);
 }
 
 #[tokio::test]
