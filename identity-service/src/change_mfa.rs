@@ -14,7 +14,7 @@ use crate::{
     domain::{event::Event, notice::Notice},
     events,
     hashing::{OVERLOADED, Overloaded},
-    lockout::TOO_MANY_ATTEMPTS,
+    lockout::{Locked, TOO_MANY_ATTEMPTS},
     notices,
     reauthentication::{NotProven, WRONG_PASSWORD, reauthenticate},
     recovery_codes,
@@ -43,8 +43,8 @@ pub(crate) enum ChangeError {
     NotEnabled,
     #[error("The code is wrong, or it was used before.")]
     WrongCode,
-    #[error("There were too many wrong codes for this account. Try again later.")]
-    TooManyAttempts(std::time::Duration),
+    #[error(transparent)]
+    TooManyAttempts(#[from] Locked),
     #[error("Use a recovery code.")]
     Unreadable,
     #[error(transparent)]
@@ -76,7 +76,7 @@ impl Failure for ChangeError {
             Self::WrongPassword => &WRONG_PASSWORD,
             Self::NotEnabled => &NOT_ENABLED,
             Self::WrongCode => &WRONG_CODE,
-            Self::TooManyAttempts(_) => &TOO_MANY_ATTEMPTS,
+            Self::TooManyAttempts(locked) => locked.case(),
             Self::Unreadable => &UNREADABLE,
             Self::Overloaded(overloaded) => overloaded.case(),
             Self::Unexpected(unexpected) => unexpected.case(),
@@ -85,7 +85,7 @@ impl Failure for ChangeError {
 
     fn retry_after(&self) -> Option<std::time::Duration> {
         match self {
-            Self::TooManyAttempts(rest) => Some(*rest),
+            Self::TooManyAttempts(locked) => locked.retry_after(),
             Self::Overloaded(overloaded) => overloaded.retry_after(),
             _ => self.unexpected().and_then(Unexpected::retry_after),
         }
@@ -111,6 +111,7 @@ impl From<NotProven> for ChangeError {
         match why {
             NotProven::Ended => Self::Ended,
             NotProven::WrongPassword => Self::WrongPassword,
+            NotProven::TooManyAttempts(locked) => Self::TooManyAttempts(locked),
             NotProven::Overloaded(overloaded) => Self::Overloaded(overloaded),
             NotProven::Unexpected(unexpected) => Self::Unexpected(unexpected),
         }
@@ -192,7 +193,7 @@ async fn change(
     match shown {
         Shown::Right => Ok(codes),
         Shown::Wrong => Err(ChangeError::WrongCode),
-        Shown::Locked(rest) => Err(ChangeError::TooManyAttempts(rest.unsigned_abs())),
+        Shown::Locked(locked) => Err(ChangeError::TooManyAttempts(locked)),
         Shown::Gone => Err(ChangeError::NotEnabled),
     }
 }

@@ -13,7 +13,7 @@ use crate::{
     device::{Device, Sighting},
     domain::{event::Event, notice::Notice},
     events,
-    lockout::TOO_MANY_ATTEMPTS,
+    lockout::{Locked, TOO_MANY_ATTEMPTS},
     notices, recovery_codes,
     refresh::SESSION_ENDED,
     second_factor::{self, NotReady, Proof, Shown, UNREADABLE, WRONG_CODE, Wanted},
@@ -34,8 +34,8 @@ pub(crate) enum ConfirmError {
     NotOffered,
     #[error("The code is wrong, or it was used before.")]
     WrongCode,
-    #[error("There were too many wrong codes for this account. Try again later.")]
-    TooManyAttempts(std::time::Duration),
+    #[error(transparent)]
+    TooManyAttempts(#[from] Locked),
     #[error("Set up the authenticator again.")]
     Unreadable,
     #[error(transparent)]
@@ -66,7 +66,7 @@ impl Failure for ConfirmError {
             Self::Ended => &SESSION_ENDED,
             Self::NotOffered => &NOT_OFFERED,
             Self::WrongCode => &WRONG_CODE,
-            Self::TooManyAttempts(_) => &TOO_MANY_ATTEMPTS,
+            Self::TooManyAttempts(locked) => locked.case(),
             Self::Unreadable => &UNREADABLE,
             Self::Unexpected(unexpected) => unexpected.case(),
         }
@@ -74,7 +74,7 @@ impl Failure for ConfirmError {
 
     fn retry_after(&self) -> Option<std::time::Duration> {
         match self {
-            Self::TooManyAttempts(rest) => Some(*rest),
+            Self::TooManyAttempts(locked) => locked.retry_after(),
             _ => self.unexpected().and_then(Unexpected::retry_after),
         }
     }
@@ -137,7 +137,7 @@ pub(crate) async fn confirm_totp(
     match shown {
         Shown::Right => Ok(codes),
         Shown::Wrong => Err(ConfirmError::WrongCode),
-        Shown::Locked(rest) => Err(ConfirmError::TooManyAttempts(rest.unsigned_abs())),
+        Shown::Locked(locked) => Err(ConfirmError::TooManyAttempts(locked)),
         Shown::Gone => Err(ConfirmError::NotOffered),
     }
 }

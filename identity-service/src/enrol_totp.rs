@@ -16,6 +16,7 @@ use crate::{
         totp::{Provisioning, TotpSecret},
     },
     hashing::{OVERLOADED, Overloaded},
+    lockout::{Locked, TOO_MANY_ATTEMPTS},
     me,
     reauthentication::{NotProven, WRONG_PASSWORD, reauthenticate},
     refresh::SESSION_ENDED,
@@ -28,6 +29,8 @@ pub(crate) enum EnrolError {
     Ended,
     #[error("The password is wrong.")]
     WrongPassword,
+    #[error(transparent)]
+    TooManyAttempts(#[from] Locked),
     #[error("Remove the authenticator that there is first.")]
     AlreadyEnabled,
     #[error(transparent)]
@@ -47,6 +50,7 @@ impl Failure for EnrolError {
         SESSION_ENDED,
         WRONG_PASSWORD,
         ALREADY_ENABLED,
+        TOO_MANY_ATTEMPTS,
         OVERLOADED,
         INTERNAL,
         UNAVAILABLE,
@@ -56,6 +60,7 @@ impl Failure for EnrolError {
         match self {
             Self::Ended => &SESSION_ENDED,
             Self::WrongPassword => &WRONG_PASSWORD,
+            Self::TooManyAttempts(locked) => locked.case(),
             Self::AlreadyEnabled => &ALREADY_ENABLED,
             Self::Overloaded(overloaded) => overloaded.case(),
             Self::Unexpected(unexpected) => unexpected.case(),
@@ -64,6 +69,7 @@ impl Failure for EnrolError {
 
     fn retry_after(&self) -> Option<std::time::Duration> {
         match self {
+            Self::TooManyAttempts(locked) => locked.retry_after(),
             Self::Overloaded(overloaded) => overloaded.retry_after(),
             _ => self.unexpected().and_then(Unexpected::retry_after),
         }
@@ -82,6 +88,7 @@ impl From<NotProven> for EnrolError {
         match why {
             NotProven::Ended => Self::Ended,
             NotProven::WrongPassword => Self::WrongPassword,
+            NotProven::TooManyAttempts(locked) => Self::TooManyAttempts(locked),
             NotProven::Overloaded(overloaded) => Self::Overloaded(overloaded),
             NotProven::Unexpected(unexpected) => Self::Unexpected(unexpected),
         }

@@ -18,7 +18,8 @@ use crate::{Identity, domain::lockout::Bucket, store::lockouts};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("There were too many failed attempts. Try again later.")]
 pub(crate) struct Locked {
-    remaining: time::Duration,
+    /// How much longer.
+    pub(crate) remaining: time::Duration,
 }
 
 pub(crate) const TOO_MANY_ATTEMPTS: Case = Case::new(

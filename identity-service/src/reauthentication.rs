@@ -9,8 +9,9 @@ use time::OffsetDateTime;
 
 use crate::{
     Identity,
-    domain::password::Password,
+    domain::{lockout::Bucket, password::Password},
     hashing::Overloaded,
+    lockout::{self, Locked, NotAdmitted},
     login::compare,
     store::{accounts, sessions},
 };
@@ -23,29 +24,48 @@ pub(crate) enum NotProven {
     /// The session of the access token has ended.
     Ended,
     WrongPassword,
+    /// The session showed wrong passwords before. Nothing was compared.
+    TooManyAttempts(Locked),
     Overloaded(Overloaded),
     Unexpected(Unexpected),
 }
 
-/// Compares the caller's password.
+/// Compares the caller's password, after counting the attempt.
 pub(crate) async fn reauthenticate(
     identity: &Identity,
     caller: &Caller,
     password: &SecretString,
     now: OffsetDateTime,
 ) -> Result<(), NotProven> {
-    let user = caller.user_id();
+    let (user, session) = (caller.user_id(), caller.session_id());
     let credentials = {
         let db = identity.pool.get().await?;
-        if !sessions::is_alive(&*db, caller.session_id(), user, now).await? {
+        if !sessions::is_alive(&*db, session, user, now).await? {
             return Err(NotProven::Ended);
         }
         accounts::credentials_of(&*db, user).await?
     };
-    let compared = compare(identity, Password::presented(password), credentials).await;
-    match compared.map_err(NotProven::Overloaded)? {
-        Some(_) => Ok(()),
-        None => Err(NotProven::WrongPassword),
+    let bucket = Bucket::session(&identity.secrets, user, session);
+    lockout::admit(identity, &bucket, now).await?;
+    match compare(identity, Password::presented(password), credentials).await {
+        Ok(Some(_)) => {
+            lockout::clear(identity, &bucket).await;
+            Ok(())
+        }
+        Ok(None) => Err(NotProven::WrongPassword),
+        Err(overloaded) => {
+            lockout::take_back(identity, &bucket).await;
+            Err(NotProven::Overloaded(overloaded))
+        }
+    }
+}
+
+impl From<NotAdmitted> for NotProven {
+    fn from(why: NotAdmitted) -> Self {
+        match why {
+            NotAdmitted::Locked(locked) => Self::TooManyAttempts(locked),
+            NotAdmitted::Unexpected(unexpected) => Self::Unexpected(unexpected),
+        }
     }
 }
 

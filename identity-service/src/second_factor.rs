@@ -8,7 +8,7 @@ use shared::{
     problem::{Case, FieldError, Unexpected},
     user_id::UserId,
 };
-use time::{Duration, OffsetDateTime};
+use time::OffsetDateTime;
 use tokio_postgres::GenericClient;
 use uuid::Uuid;
 
@@ -24,7 +24,9 @@ use crate::{
         sealed::Column,
         totp::{TotpCode, TotpSecret},
     },
-    events, notices, person_key,
+    events,
+    lockout::Locked,
+    notices, person_key,
     store::second_factors::{self, Factor},
 };
 
@@ -121,7 +123,7 @@ pub(crate) enum Shown {
     Right,
     Wrong,
     /// Nothing was compared, and nothing will be for so long.
-    Locked(Duration),
+    Locked(Locked),
     /// The authenticator has been replaced, confirmed or removed meanwhile.
     Gone,
 }
@@ -186,8 +188,8 @@ impl Ready {
             return Ok(Shown::Gone);
         };
         let rest = factor.locked_until.map(|until| until - now);
-        if let Some(rest) = rest.filter(|rest| rest.is_positive()) {
-            return Ok(Shown::Locked(rest));
+        if let Some(remaining) = rest.filter(|rest| rest.is_positive()) {
+            return Ok(Shown::Locked(Locked { remaining }));
         }
         if self.is_right(identity, db, now).await? {
             second_factors::count_failures(db, factor.id, 0, None).await?;

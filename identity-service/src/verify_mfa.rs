@@ -12,7 +12,7 @@ use crate::{
     Identity,
     device::{Device, Sighting},
     domain::{carrier::Carrier, mfa_token::MfaToken, token_type::NotOurs},
-    lockout::TOO_MANY_ATTEMPTS,
+    lockout::{Locked, TOO_MANY_ATTEMPTS},
     mint::{self, Opened, Proven, Withheld},
     refresh::WRONG_TYPE,
     second_factor::{self, NotReady, Proof, Shown, UNREADABLE, Wanted},
@@ -42,8 +42,8 @@ pub(crate) enum VerifyMfaError {
     CrossSite,
     #[error("The code is wrong, or it was used before.")]
     InvalidCode,
-    #[error("There were too many wrong codes for this account. Try again later.")]
-    TooManyAttempts(std::time::Duration),
+    #[error(transparent)]
+    TooManyAttempts(#[from] Locked),
     #[error("Use a recovery code, and set up the authenticator again.")]
     Unreadable,
     #[error(transparent)]
@@ -73,7 +73,7 @@ impl Failure for VerifyMfaError {
             Self::WrongTokenType => &WRONG_TYPE,
             Self::CrossSite => &CROSS_SITE,
             Self::InvalidCode => &INVALID_CODE,
-            Self::TooManyAttempts(_) => &TOO_MANY_ATTEMPTS,
+            Self::TooManyAttempts(locked) => locked.case(),
             Self::Unreadable => &UNREADABLE,
             Self::Unexpected(unexpected) => unexpected.case(),
         }
@@ -81,7 +81,7 @@ impl Failure for VerifyMfaError {
 
     fn retry_after(&self) -> Option<std::time::Duration> {
         match self {
-            Self::TooManyAttempts(rest) => Some(*rest),
+            Self::TooManyAttempts(locked) => locked.retry_after(),
             _ => self.unexpected().and_then(Unexpected::retry_after),
         }
     }
@@ -162,7 +162,7 @@ pub(crate) async fn verify_mfa(
             identity.outbox_filled.notify_one();
             return Err(VerifyMfaError::InvalidCode);
         }
-        Shown::Locked(rest) => return Err(VerifyMfaError::TooManyAttempts(rest.unsigned_abs())),
+        Shown::Locked(locked) => return Err(VerifyMfaError::TooManyAttempts(locked)),
         Shown::Gone => return Err(VerifyMfaError::InvalidToken),
     }
     let proven = Proven {

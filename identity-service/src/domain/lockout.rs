@@ -58,6 +58,16 @@ impl Bucket {
             user_id: Some(user_id),
         }
     }
+
+    /// The password of an account, from one of its sessions: whoever stole that has no more guesses at the password
+    /// than a stranger, and takes none from the owner.
+    pub(crate) fn session(keys: &SecretKeys, user_id: UserId, session: Uuid) -> Self {
+        let (user, session) = (user_id.uuid(), session.as_bytes());
+        Self {
+            mac: keys.lockout_mac(&[b"session\0", user.as_bytes(), session]),
+            user_id: Some(user_id),
+        }
+    }
 }
 
 impl Lockout {
@@ -158,6 +168,8 @@ pub(crate) mod tests {
             Bucket::device(&keys, ada, phone),
             Bucket::device(&keys, ada, laptop),
             Bucket::device(&keys, eve, phone),
+            Bucket::session(&keys, ada, phone),
+            Bucket::session(&keys, ada, laptop),
         ]
         .map(|bucket| bucket.mac);
         for (at, mac) in macs.iter().enumerate() {

@@ -14,7 +14,7 @@ use crate::{
     Identity, Settings,
     domain::{email_address::EmailAddress, lockout::Bucket},
     me,
-    store::{accounts, lockouts},
+    store::{accounts, lockouts, second_factors},
 };
 
 /// Help people with their accounts.
@@ -83,6 +83,7 @@ async fn unlock(
     let mut lifted = u64::from(lockouts::clear(&*db, &identifier).await?);
     if let Some(user) = user_id {
         lifted += lockouts::clear_devices(&*db, user).await?;
+        lifted += second_factors::forget_failures(&*db, user).await?;
     }
     let user_id = user_id.map(tracing::field::display);
     tracing::info!(user.id = user_id, lifted, "an operator unlocked a login");

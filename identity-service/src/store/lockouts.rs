@@ -55,7 +55,7 @@ pub(crate) async fn clear(db: &impl GenericClient, bucket: &Bucket) -> Result<bo
     Ok(db.execute_typed(sql, &[(&bucket.mac, Type::BYTEA)]).await? > 0)
 }
 
-/// Forgets what was counted against a person's devices.
+/// Forgets what was counted against a person's devices and sessions.
 pub(crate) async fn clear_devices(
     db: &impl GenericClient,
     user: UserId,

@@ -113,6 +113,16 @@ pub(crate) async fn count_failures(
     Ok(())
 }
 
+/// Lets the person's codes be looked at again; how many waits that ended.
+pub(crate) async fn forget_failures(
+    db: &impl GenericClient,
+    user: UserId,
+) -> Result<u64, Unexpected> {
+    let sql = "UPDATE totp_factors SET failures = 0, locked_until = NULL
+               WHERE user_id = $1 AND failures > 0";
+    Ok(db.execute_typed(sql, &[(&user.uuid(), Type::UUID)]).await?)
+}
+
 /// The person has no second factor any more.
 pub(crate) async fn remove(db: &impl GenericClient, user: UserId) -> Result<(), Unexpected> {
     for sql in [

@@ -160,6 +160,51 @@ async fn setting_up_takes_the_password_and_a_session_that_goes_on() {
 }
 
 #[tokio::test]
+async fn a_stolen_session_guesses_at_the_password_five_times_and_locks_out_nobody_else() {
+    let region = Region::new().await;
+    let running = region.start().await;
+    let identity = &running.service;
+    let ada = region.protected(identity).await;
+    let token = identity.challenge(&ada.person).await;
+    let recovery = identity
+        .verify_recovery(&token, &ada.recovery_codes[0])
+        .await;
+    let (stolen, own) = (&ada.tokens, recovery.tokens());
+    let guess = json!({ "password": OTHER_PASSWORD, "code": "000000" });
+    let mut requests = JoinSet::new();
+    for number in 0..50 {
+        let (identity, stolen, guess) = (identity.clone(), stolen.clone(), guess.clone());
+        requests.spawn(async move {
+            match number % 2 {
+                0 => identity.disable(&stolen, &guess).await.problem(),
+                _ => identity.new_recovery_codes(&stolen, &guess).await.problem(),
+            }
+        });
+    }
+    let answers = requests.join_all().await;
+    let locked = (429, "too_many_attempts".to_owned());
+    let counted = |refusal| answers.iter().filter(|it| **it == refusal).count();
+    assert_eq!(counted(forbidden("wrong_password")), 5);
+    assert_eq!(counted(locked.clone()), 45);
+    let right = json!({ "password": ada.person.password, "code": region.code(&ada.authenticator) });
+    let answer = identity.disable(stolen, &right).await;
+    assert_eq!(answer.problem(), locked);
+    assert_eq!(answer.header("retry-after"), Some("900"));
+    // The owner has a session of their own, and logs in as before.
+    assert_eq!(identity.disable(&own, &right).await.status, 204);
+    identity.logged_in(&ada.person).await;
+    let answer = identity.enrol(stolen, &ada.person.password).await;
+    assert_eq!(answer.problem(), locked);
+    region.clock.advance(Duration::minutes(14));
+    let stolen = identity.refresh(&stolen.refresh).await.tokens();
+    region.clock.advance(Duration::minutes(1));
+    assert_eq!(
+        identity.enrol(&stolen, &ada.person.password).await.status,
+        200
+    );
+}
+
+#[tokio::test]
 async fn a_secret_can_be_confirmed_for_an_hour() {
     let region = Region::new().await;
     let running = region.start().await;

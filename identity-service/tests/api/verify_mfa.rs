@@ -400,6 +400,26 @@ async fn the_wait_doubles_until_a_right_code_and_begins_anew_after_one() {
     assert_eq!(five_wrong().await.as_deref(), Some("900"));
 }
 
+#[tokio::test]
+async fn an_operator_ends_the_wait() {
+    let region = Region::new().await;
+    let running = region.start().await;
+    let identity = &running.service;
+    let ada = region.protected(identity).await;
+    for tries in [3, 2] {
+        let token = identity.challenge(&ada.person).await;
+        for _ in 0..tries {
+            wrongly(&region, identity, &ada, &token).await;
+        }
+    }
+    let token = identity.challenge(&ada.person).await;
+    let code = region.code(&ada.authenticator);
+    assert_eq!(identity.verify_code(&token, &code).await.status, 429);
+    let output = region.run(&["users", "unlock", &ada.person.email]);
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(identity.verify_code(&token, &code).await.status, 200);
+}
+
 /// What happens to an account between password and code.
 const FATES: [&str; 3] = [
     "UPDATE accounts SET disabled_at = now()",
