@@ -115,35 +115,48 @@ pub(crate) async fn refresh(
     if session.carrier != carrier {
         return Err(RefreshError::WrongTokenType);
     }
-    let tokens = match decide(
+    let moved = match decide(
         &session.state,
         presented.counter,
         now,
         identity.sessions.idle,
     ) {
-        Decision::Advance => Some(advance(identity, &transaction, session, now).await?),
-        Decision::Repeat => {
-            Some(mint::continue_session(identity, &transaction, &session, now).await?)
-        }
+        Decision::Advance => advance(identity, &transaction, session, now).await,
+        Decision::Repeat => mint::continue_session(identity, &transaction, &session, now).await,
         Decision::Reuse => {
-            sessions::end(&transaction, session.id, EndReason::Reuse, now).await?;
-            // Once in a session's life, so its row may wait for the vault.
-            let thief_or_owner = Sighting::of(identity, session.user_id, device, now).await;
-            events::record(
-                &transaction,
-                &thief_or_owner,
-                Event::RefreshTokenReused,
-                now,
-            )
-            .await?;
-            notices::queue(&transaction, &thief_or_owner, Notice::TokenReused, now).await?;
-            tracing::warn!(user.id = %session.user_id, session.id = %session.id, "an old refresh token was used");
-            None
+            drop(transaction);
+            drop(db);
+            end_stolen(identity, &session, device, now).await?;
+            return Err(RefreshError::SessionEnded);
         }
-        Decision::Over => None,
+        Decision::Over => return Err(RefreshError::SessionEnded),
     };
+    let tokens = moved?;
     transaction.commit().await.map_err(Unexpected::from)?;
-    tokens.ok_or(RefreshError::SessionEnded)
+    Ok(tokens)
+}
+
+/// Ends a session whose token was used by two parties, and tells its owner: all of it or nothing. The vault is asked
+/// before any row is locked; an old token stays old meanwhile.
+async fn end_stolen(
+    identity: &Identity,
+    session: &Session,
+    device: Device,
+    now: OffsetDateTime,
+) -> Result<(), Unexpected> {
+    let sighting = Sighting::of(identity, session.user_id, device, now).await;
+    let mut db = identity.pool.get().await?;
+    let transaction = db.transaction().await?;
+    // Of many at once, one ends it and tells.
+    if !sessions::end(&transaction, session.id, EndReason::Reuse, now).await? {
+        return Ok(());
+    }
+    events::record(&transaction, &sighting, Event::RefreshTokenReused, now).await?;
+    notices::queue(&transaction, &sighting, Notice::TokenReused, now).await?;
+    transaction.commit().await?;
+    identity.outbox_filled.notify_one();
+    tracing::warn!(user.id = %session.user_id, session.id = %session.id, "an old refresh token was used");
+    Ok(())
 }
 
 async fn advance(
