@@ -13,7 +13,7 @@ use crate::{
     device::{Device, Sighting},
     domain::{event::Event, notice::Notice},
     events,
-    hashing::{OVERLOADED, Overloaded},
+    hashing::OVERLOADED,
     lockout::{Locked, TOO_MANY_ATTEMPTS},
     notices,
     reauthentication::{NotProven, WRONG_PASSWORD, reauthenticate},
@@ -35,10 +35,8 @@ pub(crate) struct Proofs {
 pub(crate) enum ChangeError {
     #[error("See errors for what is wrong and where.")]
     Invalid(FieldError),
-    #[error("Log in again.")]
-    Ended,
-    #[error("The password is wrong.")]
-    WrongPassword,
+    #[error(transparent)]
+    NotProven(#[from] NotProven),
     #[error("There is no second factor.")]
     NotEnabled,
     #[error("The code is wrong, or it was used before.")]
@@ -47,8 +45,6 @@ pub(crate) enum ChangeError {
     TooManyAttempts(#[from] Locked),
     #[error("Use a recovery code.")]
     Unreadable,
-    #[error(transparent)]
-    Overloaded(#[from] Overloaded),
     #[error(transparent)]
     Unexpected(#[from] Unexpected),
 }
@@ -72,21 +68,19 @@ impl Failure for ChangeError {
     fn case(&self) -> &'static Case {
         match self {
             Self::Invalid(_) => &INVALID_REQUEST,
-            Self::Ended => &SESSION_ENDED,
-            Self::WrongPassword => &WRONG_PASSWORD,
+            Self::NotProven(why) => why.case(),
             Self::NotEnabled => &NOT_ENABLED,
             Self::WrongCode => &WRONG_CODE,
             Self::TooManyAttempts(locked) => locked.case(),
             Self::Unreadable => &UNREADABLE,
-            Self::Overloaded(overloaded) => overloaded.case(),
             Self::Unexpected(unexpected) => unexpected.case(),
         }
     }
 
     fn retry_after(&self) -> Option<std::time::Duration> {
         match self {
+            Self::NotProven(why) => why.retry_after(),
             Self::TooManyAttempts(locked) => locked.retry_after(),
-            Self::Overloaded(overloaded) => overloaded.retry_after(),
             _ => self.unexpected().and_then(Unexpected::retry_after),
         }
     }
@@ -100,20 +94,9 @@ impl Failure for ChangeError {
 
     fn unexpected(&self) -> Option<&Unexpected> {
         match self {
+            Self::NotProven(why) => why.unexpected(),
             Self::Unexpected(unexpected) => Some(unexpected),
             _ => None,
-        }
-    }
-}
-
-impl From<NotProven> for ChangeError {
-    fn from(why: NotProven) -> Self {
-        match why {
-            NotProven::Ended => Self::Ended,
-            NotProven::WrongPassword => Self::WrongPassword,
-            NotProven::TooManyAttempts(locked) => Self::TooManyAttempts(locked),
-            NotProven::Overloaded(overloaded) => Self::Overloaded(overloaded),
-            NotProven::Unexpected(unexpected) => Self::Unexpected(unexpected),
         }
     }
 }

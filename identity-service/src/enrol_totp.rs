@@ -15,8 +15,8 @@ use crate::{
         sealed::Column,
         totp::{Provisioning, TotpSecret},
     },
-    hashing::{OVERLOADED, Overloaded},
-    lockout::{Locked, TOO_MANY_ATTEMPTS},
+    hashing::OVERLOADED,
+    lockout::TOO_MANY_ATTEMPTS,
     me,
     reauthentication::{NotProven, WRONG_PASSWORD, reauthenticate},
     refresh::SESSION_ENDED,
@@ -25,16 +25,10 @@ use crate::{
 
 #[derive(Debug, Error)]
 pub(crate) enum EnrolError {
-    #[error("Log in again.")]
-    Ended,
-    #[error("The password is wrong.")]
-    WrongPassword,
     #[error(transparent)]
-    TooManyAttempts(#[from] Locked),
+    NotProven(#[from] NotProven),
     #[error("Remove the authenticator that there is first.")]
     AlreadyEnabled,
-    #[error(transparent)]
-    Overloaded(#[from] Overloaded),
     #[error(transparent)]
     Unexpected(#[from] Unexpected),
 }
@@ -58,39 +52,24 @@ impl Failure for EnrolError {
 
     fn case(&self) -> &'static Case {
         match self {
-            Self::Ended => &SESSION_ENDED,
-            Self::WrongPassword => &WRONG_PASSWORD,
-            Self::TooManyAttempts(locked) => locked.case(),
+            Self::NotProven(why) => why.case(),
             Self::AlreadyEnabled => &ALREADY_ENABLED,
-            Self::Overloaded(overloaded) => overloaded.case(),
             Self::Unexpected(unexpected) => unexpected.case(),
         }
     }
 
     fn retry_after(&self) -> Option<std::time::Duration> {
         match self {
-            Self::TooManyAttempts(locked) => locked.retry_after(),
-            Self::Overloaded(overloaded) => overloaded.retry_after(),
+            Self::NotProven(why) => why.retry_after(),
             _ => self.unexpected().and_then(Unexpected::retry_after),
         }
     }
 
     fn unexpected(&self) -> Option<&Unexpected> {
         match self {
+            Self::NotProven(why) => why.unexpected(),
+            Self::AlreadyEnabled => None,
             Self::Unexpected(unexpected) => Some(unexpected),
-            _ => None,
-        }
-    }
-}
-
-impl From<NotProven> for EnrolError {
-    fn from(why: NotProven) -> Self {
-        match why {
-            NotProven::Ended => Self::Ended,
-            NotProven::WrongPassword => Self::WrongPassword,
-            NotProven::TooManyAttempts(locked) => Self::TooManyAttempts(locked),
-            NotProven::Overloaded(overloaded) => Self::Overloaded(overloaded),
-            NotProven::Unexpected(unexpected) => Self::Unexpected(unexpected),
         }
     }
 }
@@ -105,7 +84,7 @@ pub(crate) async fn enrol_totp(
     reauthenticate(identity, caller, password, now).await?;
     let user = caller.user_id();
     let profile = accounts::profile(&*identity.pool.get().await?, user).await?;
-    let profile = profile.ok_or(EnrolError::Ended)?;
+    let profile = profile.ok_or(NotProven::Ended)?;
     let address = me::address(identity, &profile, now).await?;
     let key = profile.key.open(identity, now).await?;
 

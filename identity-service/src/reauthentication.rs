@@ -3,16 +3,18 @@
 use secrecy::SecretString;
 use shared::{
     access_token::Caller,
-    problem::{Case, Unexpected},
+    problem::{Case, Failure, INTERNAL, UNAVAILABLE, Unexpected},
 };
+use thiserror::Error;
 use time::OffsetDateTime;
 
 use crate::{
     Identity,
     domain::{lockout::Bucket, password::Password},
-    hashing::Overloaded,
-    lockout::{self, Locked, NotAdmitted},
+    hashing::{OVERLOADED, Overloaded},
+    lockout::{self, Locked, NotAdmitted, TOO_MANY_ATTEMPTS},
     login::compare,
+    refresh::SESSION_ENDED,
     store::{accounts, sessions},
 };
 
@@ -20,14 +22,56 @@ use crate::{
 pub(crate) const WRONG_PASSWORD: Case = Case::new(403, "wrong_password", "The password is wrong");
 
 /// Why it is not proven.
+#[derive(Debug, Error)]
 pub(crate) enum NotProven {
     /// The session of the access token has ended.
+    #[error("Log in again.")]
     Ended,
+    #[error("The password is wrong.")]
     WrongPassword,
     /// The session showed wrong passwords before. Nothing was compared.
-    TooManyAttempts(Locked),
-    Overloaded(Overloaded),
-    Unexpected(Unexpected),
+    #[error(transparent)]
+    TooManyAttempts(#[from] Locked),
+    #[error(transparent)]
+    Overloaded(#[from] Overloaded),
+    #[error(transparent)]
+    Unexpected(#[from] Unexpected),
+}
+
+impl Failure for NotProven {
+    const CASES: &'static [Case] = &[
+        SESSION_ENDED,
+        WRONG_PASSWORD,
+        TOO_MANY_ATTEMPTS,
+        OVERLOADED,
+        INTERNAL,
+        UNAVAILABLE,
+    ];
+
+    fn case(&self) -> &'static Case {
+        match self {
+            Self::Ended => &SESSION_ENDED,
+            Self::WrongPassword => &WRONG_PASSWORD,
+            Self::TooManyAttempts(locked) => locked.case(),
+            Self::Overloaded(overloaded) => overloaded.case(),
+            Self::Unexpected(unexpected) => unexpected.case(),
+        }
+    }
+
+    fn retry_after(&self) -> Option<std::time::Duration> {
+        match self {
+            Self::TooManyAttempts(locked) => locked.retry_after(),
+            Self::Overloaded(overloaded) => overloaded.retry_after(),
+            _ => self.unexpected().and_then(Unexpected::retry_after),
+        }
+    }
+
+    fn unexpected(&self) -> Option<&Unexpected> {
+        match self {
+            Self::Unexpected(unexpected) => Some(unexpected),
+            _ => None,
+        }
+    }
 }
 
 /// Compares the caller's password, after counting the attempt.
@@ -66,11 +110,5 @@ impl From<NotAdmitted> for NotProven {
             NotAdmitted::Locked(locked) => Self::TooManyAttempts(locked),
             NotAdmitted::Unexpected(unexpected) => Self::Unexpected(unexpected),
         }
-    }
-}
-
-impl From<Unexpected> for NotProven {
-    fn from(unexpected: Unexpected) -> Self {
-        Self::Unexpected(unexpected)
     }
 }
