@@ -79,15 +79,13 @@ async fn at_identity(person: &Person) -> u16 {
 
 /// A login whose token is of that key: the running service has followed.
 async fn logged_in_with(person: &mut Person, wanted: &str) {
-    let began = Instant::now();
-    loop {
+    until("a token of the wanted key", FOLLOWED, async || {
         person.log_in().await.unwrap();
-        if kid(&person.access_token) == wanted {
-            return;
-        }
-        assert!(began.elapsed() < FOLLOWED, "still another key");
-        tokio::time::sleep(Duration::from_millis(200)).await;
-    }
+        let signer = kid(&person.access_token);
+        (signer == wanted).then_some(()).ok_or(signer)
+    })
+    .await
+    .unwrap();
 }
 
 #[tokio::test]
