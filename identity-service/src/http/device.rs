@@ -1,6 +1,9 @@
 //! The device behind a request, for handlers.
 
-use poem::{FromRequest, Request, RequestBody, http::header::USER_AGENT};
+use poem::{
+    FromRequest, Request, RequestBody,
+    http::{HeaderValue, header::USER_AGENT},
+};
 use shared::serve::ClientAddress;
 
 use crate::device::Device;
@@ -10,9 +13,9 @@ impl<'a> FromRequest<'a> for Device {
         let client: &ClientAddress = request
             .data()
             .expect("serve puts the client into every request");
-        // What is not ASCII is cut out rather than refused: it decides nothing.
-        let user_agent = request.headers().get(USER_AGENT);
-        let user_agent = user_agent.map_or("", |value| value.to_str().unwrap_or_default());
-        Ok(Self::new(user_agent, client.network().to_string()))
+        // Any bytes are taken, since they decide nothing.
+        let user_agent = request.headers().get(USER_AGENT).map(HeaderValue::as_bytes);
+        let user_agent = String::from_utf8_lossy(user_agent.unwrap_or_default());
+        Ok(Self::new(&user_agent, client.network().to_string()))
     }
 }

@@ -17,9 +17,13 @@ impl Service {
     async fn logged_in_on(&self, person: &Person, user_agent: &str) -> Tokens {
         let body = json!({ "email": person.email, "password": person.password });
         let request = self.request(Method::POST, "/api/auth/login");
-        sent(request.header("User-Agent", user_agent).json(&body))
-            .await
-            .tokens()
+        sent(
+            request
+                .header("User-Agent", user_agent.as_bytes())
+                .json(&body),
+        )
+        .await
+        .tokens()
     }
 
     async fn sessions(&self, tokens: &Tokens) -> Vec<Value> {
@@ -216,6 +220,9 @@ async fn a_hostile_user_agent_is_cut_and_shown_as_text() {
     let tokens = identity.logged_in_on(&ada, &long).await;
     let shown = text(&identity.sessions(&tokens).await[0]["user_agent"]);
     assert_eq!(shown, long[..256]);
+    let written = identity.logged_in_on(&ada, "Téléphone/1.0").await;
+    let shown = &identity.sessions(&written).await[0]["user_agent"];
+    assert_eq!(shown, "Téléphone/1.0");
     let nothing = identity.logged_in_on(&ada, "").await;
     assert_eq!(identity.sessions(&nothing).await[0]["user_agent"], "");
 }
