@@ -40,7 +40,7 @@ struct SessionOfMine {
     /// As the browser or app named itself. Left out when it could not be noted.
     #[oai(skip_serializing_if_is_none)]
     user_agent: Option<String>,
-    /// The address it logged in from. Left out when it could not be noted.
+    /// The network it logged in from: an IPv4 address, or the /64 of an IPv6 one. Left out when it could not be noted.
     #[oai(skip_serializing_if_is_none)]
     network: Option<String>,
     /// The session that asks.
@@ -136,7 +136,7 @@ struct SecurityEvent {
     /// As the browser or app named itself. Left out when it could not be noted.
     #[oai(skip_serializing_if_is_none)]
     user_agent: Option<String>,
-    /// The address it came from. Left out when it could not be noted.
+    /// The network it came from: an IPv4 address, or the /64 of an IPv6 one. Left out when it could not be noted.
     #[oai(skip_serializing_if_is_none)]
     network: Option<String>,
 }

@@ -112,7 +112,7 @@ impl<'a> ApiExtractor<'a> for IntrospectForm {
         if !request.content_type().is_some_and(is_form) {
             return Err(Problem(NotTheForm::MediaType).into());
         }
-        // The edge has read the body already, within its limits.
+        // The edge has put its limits around the body; this reads it.
         let form = <Vec<u8> as FromRequest>::from_request(request, body).await?;
         Ok(Self(token(&form).map_err(Problem)?))
     }

@@ -206,7 +206,7 @@ async fn a_refresh_renews_the_cookies_and_tells_a_reloaded_page_its_csrf_token()
 }
 
 #[tokio::test]
-async fn a_token_that_left_its_carrier_is_worth_nothing() {
+async fn a_refresh_token_counts_only_where_its_session_keeps_it_and_an_app_token_in_no_cookie() {
     let identity = Service::of_the_test_run();
     let ada = identity.person().await;
     let browser = identity.browser(&ada).await;

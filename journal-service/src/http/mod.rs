@@ -20,8 +20,8 @@ use entries::EntriesApi;
 
 const TITLE: &str = "Keystead journal";
 const DESCRIPTION: &str = "A person's journal, sealed under a key that only opens while they are here. \
-    Every call needs the person's access token from the identity service as a bearer token. Another \
-    person's entry and one that does not exist are the same 404.";
+    Every call needs the person's access token from the identity service: as a bearer token, or in the \
+    cookie of a browser session. Another person's entry and one that does not exist are the same 404.";
 
 /// Every operation wants a person, and refuses in the same words when there is none.
 const SCHEMES: &[openapi::Scheme] = access_token::SCHEMES;
