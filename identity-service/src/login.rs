@@ -11,7 +11,7 @@ use thiserror::Error;
 use time::OffsetDateTime;
 
 use crate::{
-    Identity,
+    Identity, chosen_password,
     device::Device,
     domain::{
         amr::Amr,
@@ -25,7 +25,7 @@ use crate::{
     lockout::{self, Locked, NotAdmitted, TOO_MANY_ATTEMPTS},
     mfa_challenge::{self, Challenge},
     mint::{self, Opened, Proven, Withheld},
-    store::accounts::{self, Credentials, StoredPassword},
+    store::accounts::{self, Credentials},
 };
 
 /// A login as it came.
@@ -246,13 +246,9 @@ async fn keep_up_to_date(
         return;
     }
     let secrets = Arc::clone(&identity.secrets);
-    let hashed = identity.hashing.run(move || {
-        let pepper = secrets.pepper(newest).expect("the newest version is there");
-        StoredPassword {
-            hash: password.hash(pepper, cost),
-            pepper_version: newest,
-        }
-    });
+    let hashed = identity
+        .hashing
+        .run(move || chosen_password::hash(&secrets, &password, cost));
     let Ok(after) = hashed.await else { return };
     let email_index = identity.secrets.email_index(address);
     let stored = async {

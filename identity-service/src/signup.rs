@@ -14,6 +14,7 @@ use time::{Duration, OffsetDateTime};
 use crate::{
     Identity,
     applicant::Applicant,
+    chosen_password,
     domain::{email_address::EmailAddress, password::Password},
     hashing::{OVERLOADED, Overloaded},
     mail::Errand,
@@ -121,21 +122,10 @@ async fn prepare(
     let Passwords { shortest, cost } = identity.passwords;
     let prepared = identity.hashing.run(move || {
         let address = EmailAddress::parse(&email);
-        let password = Password::chosen(&password, shortest, address.as_ref());
+        let password = Password::chosen("password", &password, shortest, address.as_ref());
         match (address, password) {
             (Some(address), Ok(password)) => {
-                let pepper_version = secrets.newest();
-                let pepper = secrets
-                    .pepper(pepper_version)
-                    .expect("the newest version is there");
-                let hash = password.hash(pepper, cost);
-                Ok((
-                    address,
-                    StoredPassword {
-                        hash,
-                        pepper_version,
-                    },
-                ))
+                Ok((address, chosen_password::hash(&secrets, &password, cost)))
             }
             (address, password) => {
                 let email = FieldError::body("email", "is not an e-mail address");

@@ -17,11 +17,13 @@ use crate::{
 };
 
 /// The routes of identity whose limits are settings.
-const RATE_LIMITED: [&str; 7] = [
+const RATE_LIMITED: [&str; 9] = [
     "SIGNUP",
     "VERIFY_EMAIL",
     "RESEND_VERIFICATION",
     "CANCEL_SIGNUP",
+    "FORGOT_PASSWORD",
+    "RESET_PASSWORD",
     "LOGIN",
     "VERIFY_MFA",
     "REFRESH",

@@ -40,6 +40,7 @@ pub mod repository;
 mod running_service;
 mod secrets;
 mod service;
+pub mod smtp_sink;
 mod stack;
 mod subcommand;
 mod until;

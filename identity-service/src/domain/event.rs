@@ -17,10 +17,12 @@ pub(crate) enum Event {
     MfaEnabled,
     MfaDisabled,
     RecoveryCodesReplaced,
+    /// A forgotten password was replaced by whoever reads the account's mails.
+    PasswordReset,
 }
 
 impl Event {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 11] = [
         Self::LoggedIn,
         Self::LoggedOut,
         Self::LoggedOutEverywhere,
@@ -31,6 +33,7 @@ impl Event {
         Self::MfaEnabled,
         Self::MfaDisabled,
         Self::RecoveryCodesReplaced,
+        Self::PasswordReset,
     ];
 
     /// As the database and the log spell it.
@@ -46,6 +49,7 @@ impl Event {
             Self::MfaEnabled => "mfa_enabled",
             Self::MfaDisabled => "mfa_disabled",
             Self::RecoveryCodesReplaced => "recovery_codes_replaced",
+            Self::PasswordReset => "password_reset",
         }
     }
 

@@ -5,15 +5,31 @@ use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 use shared::random;
 
-const PREFIX: &str = "kst_v_";
-
 /// Proves that its holder reads the mails of an address.
 pub(crate) struct MailToken(SecretString);
 
+/// What a token is mailed for. It is part of the token, so that none is taken for another.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum MailPurpose {
+    /// Confirming an address.
+    Verification,
+    /// Replacing a forgotten password.
+    PasswordReset,
+}
+
+impl MailPurpose {
+    fn prefix(self) -> &'static str {
+        match self {
+            Self::Verification => "kst_v_",
+            Self::PasswordReset => "kst_p_",
+        }
+    }
+}
+
 impl MailToken {
-    pub(crate) fn generate() -> Self {
+    pub(crate) fn generate(purpose: MailPurpose) -> Self {
         let secret = BASE64_URL_SAFE_NO_PAD.encode(random::bytes::<32>());
-        Self(format!("{PREFIX}{secret}").into())
+        Self(format!("{}{secret}", purpose.prefix()).into())
     }
 
     /// What a person sent back; anything is taken, and only the right one is found by its hash.
@@ -38,12 +54,15 @@ mod tests {
 
     #[test]
     fn a_token_is_found_by_its_hash_and_no_two_are_alike() {
-        let token = MailToken::generate();
+        let token = MailToken::generate(MailPurpose::Verification);
         assert_eq!(
             MailToken::presented(token.expose().to_owned()).hash(),
             token.hash()
         );
-        assert_ne!(MailToken::generate().hash(), token.hash());
+        let other = MailToken::generate(MailPurpose::Verification);
+        assert_ne!(other.hash(), token.hash());
         assert!(token.expose().starts_with("kst_v_") && token.expose().len() == 49);
+        let reset = MailToken::generate(MailPurpose::PasswordReset);
+        assert!(reset.expose().starts_with("kst_p_"));
     }
 }

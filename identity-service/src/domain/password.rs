@@ -33,15 +33,16 @@ impl Password {
         Self(text.expose_secret().nfc().collect::<String>().into())
     }
 
-    /// A password to set, or what is wrong with it (NIST SP 800-63B-4 §3.1.1: length, not composition).
+    /// A password to set, or what is wrong with it, said of the field that it came in (NIST SP 800-63B-4 §3.1.1: length, not composition).
     pub(crate) fn chosen(
+        field: &str,
         text: &SecretString,
         shortest: usize,
         address: Option<&EmailAddress>,
     ) -> Result<Self, FieldError> {
         let password = Self::presented(text);
         let secret = password.0.expose_secret();
-        let wrong = |message: String| Err(FieldError::body("password", message));
+        let wrong = |message: String| Err(FieldError::body(field, message));
         if secret.len() < shortest {
             return wrong(format!("is shorter than {shortest} bytes"));
         }
@@ -151,7 +152,7 @@ mod tests {
 
     fn chosen(text: &str) -> Result<Password, FieldError> {
         let ada = EmailAddress::parse("ada.lovelace@example.com").expect("an address");
-        Password::chosen(&text.into(), 15, Some(&ada))
+        Password::chosen("password", &text.into(), 15, Some(&ada))
     }
 
     #[test]

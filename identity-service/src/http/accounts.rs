@@ -19,8 +19,8 @@ use crate::{
     cancel_signup::cancel_signup,
     domain::mail_token::MailToken,
     logout::SessionError,
+    mail_request::{MailRequestError, resend_verification},
     me::{self, me},
-    resend_verification::{ResendError, resend_verification},
     signup::{Attempt, SignupError, signup},
     verify_email::{VerifyError, verify_email},
 };
@@ -54,9 +54,9 @@ impl Example for Signup {
 /// An address.
 #[derive(Object)]
 #[oai(example)]
-struct Address {
+pub(super) struct Address {
     #[oai(validator(max_length = 254))]
-    email: String,
+    pub(super) email: String,
 }
 
 impl Example for Address {
@@ -244,7 +244,7 @@ impl AccountsApi {
         &self,
         identity: Data<&Arc<Identity>>,
         body: Json<Address>,
-    ) -> Result<Accepted, Problem<ResendError>> {
+    ) -> Result<Accepted, Problem<MailRequestError>> {
         resend_verification(&identity, &body.0.email, identity.clock.now()).await?;
         Ok(Accepted::sent())
     }

@@ -107,6 +107,8 @@ enum Kind {
     MfaEnabled,
     MfaDisabled,
     RecoveryCodesReplaced,
+    /// A forgotten password was replaced by whoever reads the mails.
+    PasswordReset,
 }
 
 impl From<Event> for Kind {
@@ -122,6 +124,7 @@ impl From<Event> for Kind {
             Event::MfaEnabled => Self::MfaEnabled,
             Event::MfaDisabled => Self::MfaDisabled,
             Event::RecoveryCodesReplaced => Self::RecoveryCodesReplaced,
+            Event::PasswordReset => Self::PasswordReset,
         }
     }
 }

@@ -8,6 +8,7 @@ mod devices;
 mod introspect_form;
 mod keys;
 mod mfa;
+mod passwords;
 mod qr_code;
 mod secret_text;
 mod service_caller;
@@ -33,6 +34,7 @@ use csrf_token::CsrfTokenApi;
 use devices::DevicesApi;
 use keys::KeysApi;
 use mfa::MfaApi;
+use passwords::PasswordsApi;
 use sessions::SessionsApi;
 use validation::ValidationApi;
 
@@ -51,6 +53,8 @@ const SCHEMES: &[openapi::Scheme] = &{
 enum Tag {
     /// From an address to a confirmed account.
     Accounts,
+    /// Replacing a forgotten password.
+    Passwords,
     /// Logging in, staying logged in, leaving.
     Sessions,
     /// Codes of an authenticator app beside the password.
@@ -105,6 +109,7 @@ async fn readiness(identity: Arc<Identity>, prepared: bool) -> Readiness {
 
 type Apis = (
     AccountsApi,
+    PasswordsApi,
     SessionsApi,
     CsrfTokenApi,
     DevicesApi,
@@ -116,6 +121,7 @@ type Apis = (
 fn service() -> OpenApiService<Apis, ()> {
     let apis = (
         AccountsApi,
+        PasswordsApi,
         SessionsApi,
         CsrfTokenApi,
         DevicesApi,

@@ -20,6 +20,8 @@ pub(crate) enum Errand {
     Signup { pending_id: Uuid },
     /// Somebody asks for the confirmation mail of this address again.
     Resend { email: String },
+    /// Somebody forgot the password of the account of this address.
+    ForgotPassword { email: String, network: String },
 }
 
 impl Errand {

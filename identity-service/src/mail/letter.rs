@@ -11,6 +11,8 @@ pub(crate) enum Letter<'a> {
     ConfirmAddress { token: &'a str },
     /// To the owner of an account whose address somebody signed up with.
     SomebodySignedUp,
+    /// To the owner of an account who forgot its password.
+    ResetPassword { token: &'a str },
     /// To the owner of an account, about what happened to it.
     Notice(Notice),
 }
@@ -21,6 +23,7 @@ impl Letter<'_> {
     pub(crate) fn kind(self) -> &'static str {
         match self {
             Self::ConfirmAddress { .. } | Self::SomebodySignedUp => "sign_up",
+            Self::ResetPassword { .. } => "password_reset",
             Self::Notice(notice) => notice.name(),
         }
     }

@@ -5,12 +5,13 @@ mod files;
 mod letter;
 mod locale;
 mod settings;
+mod smtp;
 
 pub(crate) use errand::Errand;
 pub(crate) use letter::{Letter, Occasion};
 pub(crate) use settings::MailSettings;
 
-use std::time::SystemTime;
+use std::{path::PathBuf, time::SystemTime};
 
 use lettre::{
     Address, Message,
@@ -21,10 +22,21 @@ use thiserror::Error;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+use self::{locale::Locale, settings::RouteSettings, smtp::Smtp};
 use crate::domain::email_address::EmailAddress;
 
 /// Writes mails in words and hands them over.
-pub(crate) struct Mailer(MailSettings);
+pub(crate) struct Mailer {
+    route: Route,
+    from: Mailbox,
+    locale: Locale,
+    app_url: String,
+}
+
+enum Route {
+    Files(PathBuf),
+    Smtp(Box<Smtp>),
+}
 
 /// A mail that is to go to somebody.
 pub(crate) struct Mail<'a> {
@@ -40,7 +52,7 @@ pub(crate) struct Mail<'a> {
 pub(crate) enum Unsendable {
     /// Another try changes nothing.
     #[error("{0}")]
-    Refused(&'static str),
+    Refused(String),
     /// It does not go now.
     #[error(transparent)]
     Unexpected(#[from] Unexpected),
@@ -48,7 +60,15 @@ pub(crate) enum Unsendable {
 
 impl Mailer {
     pub(crate) fn new(settings: MailSettings) -> Self {
-        Self(settings)
+        Self {
+            route: match settings.route {
+                RouteSettings::Files(folder) => Route::Files(folder),
+                RouteSettings::Smtp(server) => Route::Smtp(Box::new(Smtp::new(server))),
+            },
+            from: settings.from,
+            locale: settings.locale,
+            app_url: settings.app_url,
+        }
     }
 
     /// Hands over one mail.
@@ -63,20 +83,21 @@ impl Mailer {
             letter,
             occasion,
         } = *mail;
-        let Self(settings) = self;
-        let text = settings.locale.write(&settings.app_url, letter, occasion);
-        let unfit = || Unsendable::Refused("the address does not fit a mail");
+        let text = self.locale.write(&self.app_url, letter, occasion);
+        let unfit = || Unsendable::Refused("the address does not fit a mail".to_owned());
         let to: Address = to.mailbox().parse().map_err(|_| unfit())?;
         let message = Message::builder()
-            .from(settings.from.clone())
+            .from(self.from.clone())
             .to(Mailbox::new(None, to))
             .subject(text.subject)
             .date(SystemTime::from(now))
-            .message_id(Some(format!("<{id}@{}>", settings.from.email.domain())))
+            .message_id(Some(format!("<{id}@{}>", self.from.email.domain())))
             .header(ContentType::TEXT_PLAIN)
             .body(text.body)
             .map_err(|_| unfit())?;
-        files::write(&settings.folder, id, message.formatted()).await?;
-        Ok(())
+        match &self.route {
+            Route::Files(folder) => Ok(files::write(folder, id, message.formatted()).await?),
+            Route::Smtp(smtp) => smtp.send(&message).await,
+        }
     }
 }

@@ -119,6 +119,33 @@ pub(crate) async fn raise_epoch(db: &impl GenericClient, user: UserId) -> Result
     Ok(())
 }
 
+/// Replaces the password and ends, by the epoch, every session; `false` when the account is disabled or not of that
+/// epoch any more. The index of the address comes along, so that it is of the version that the password is of.
+pub(crate) async fn replace_password(
+    db: &impl GenericClient,
+    user: UserId,
+    epoch: i64,
+    password: &StoredPassword,
+    email_index: &[u8],
+) -> Result<bool, Unexpected> {
+    let rows = db
+        .execute_typed(
+            "UPDATE accounts
+             SET password_hash = $3, pepper_version = $4, email_index = $5,
+                 session_epoch = session_epoch + 1
+             WHERE user_id = $1 AND session_epoch = $2 AND disabled_at IS NULL",
+            &[
+                (&user.uuid(), Type::UUID),
+                (&epoch, Type::INT8),
+                (&password.hash, Type::TEXT),
+                (&i64::from(password.pepper_version), Type::INT8),
+                (&email_index, Type::BYTEA),
+            ],
+        )
+        .await?;
+    Ok(rows == 1)
+}
+
 /// What `/me` shows.
 pub(crate) async fn profile(
     db: &impl GenericClient,

@@ -39,6 +39,8 @@ pub(crate) enum EndReason {
     /// Ended by the person from another session.
     Revoked,
     Reuse,
+    /// The password was replaced by whoever reads the mails.
+    PasswordReset,
 }
 
 impl EndReason {
@@ -48,6 +50,7 @@ impl EndReason {
             Self::LogoutAll => "logout_all",
             Self::Revoked => "revoked",
             Self::Reuse => "reuse",
+            Self::PasswordReset => "password_reset",
         }
     }
 }

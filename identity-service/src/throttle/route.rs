@@ -30,6 +30,8 @@ pub(crate) const ROUTES: &[Route] = &[
         "5/15m",
     ),
     route("cancel_signup", "RATE_LIMIT_CANCEL_SIGNUP", "20/15m"),
+    route("forgot_password", "RATE_LIMIT_FORGOT_PASSWORD", "5/15m"),
+    route("reset_password", "RATE_LIMIT_RESET_PASSWORD", "20/15m"),
     route("login", "RATE_LIMIT_LOGIN", "5/15m"),
     route("verify_mfa", "RATE_LIMIT_VERIFY_MFA", "3/5m"),
     route("refresh", "RATE_LIMIT_REFRESH", "120/1m"),

@@ -1,40 +1,53 @@
 //! Decides what mail follows from what somebody asked for.
 
 use shared::{problem::Unexpected, random};
-use time::OffsetDateTime;
+use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 
-use super::delivery::deliver;
+use super::{delivery::deliver, notice};
 use crate::{
     Identity,
     applicant::Applicant,
-    domain::{email_address::EmailAddress, mail_token::MailToken},
-    mail::{Errand, Letter, Mail, Unsendable},
+    domain::{
+        email_address::EmailAddress,
+        mail_token::{MailPurpose, MailToken},
+    },
+    mail::{Errand, Letter, Mail, Occasion, Unsendable},
     outbox_key::Opened,
     store::{
         accounts,
-        outbox::Sealed,
+        outbox::{Message, Sealed},
+        password_resets,
         pending_signups::{self, Pending},
     },
 };
 
 /// Sign-ups of one address that are mailed again at a time.
 const AGAIN: i64 = 3;
+/// How long a reset waits to be used, from the mail on.
+const RESET: Duration = Duration::minutes(30);
 
 /// What became of it, for the log.
 pub(super) async fn run(
     identity: &Identity,
-    message_id: Uuid,
+    message: &Message,
     sealed: &Sealed,
     key: &Opened,
     now: OffsetDateTime,
 ) -> Result<&'static str, Unsendable> {
     // Tampered with, or of a newer version of this service: never sent, and left for another try.
-    let errand = Errand::open(message_id, sealed, key)
+    let errand = Errand::open(message.id, sealed, key)
         .ok_or_else(|| Unexpected::bug("the message does not open"))?;
     match errand {
         Errand::Signup { pending_id } => signed_up(identity, pending_id, key, now).await,
         Errand::Resend { email } => asked_again(identity, &email, key, now).await,
+        Errand::ForgotPassword { email, network } => {
+            let occasion = Occasion {
+                at: message.created_at,
+                network: Some(&network),
+            };
+            forgot(identity, &email, occasion, now).await
+        }
     }
 }
 
@@ -87,8 +100,7 @@ async fn asked_again(
     key: &Opened,
     now: OffsetDateTime,
 ) -> Result<&'static str, Unsendable> {
-    let address = EmailAddress::parse(email);
-    let address = address.ok_or_else(|| Unexpected::bug("an errand without an address"))?;
+    let address = parsed(email)?;
     if has_account(identity, &address).await? {
         return Ok("asked again for the address of an account: no mail");
     }
@@ -119,7 +131,7 @@ async fn ask_to_confirm(
     applicant: &Applicant,
     now: OffsetDateTime,
 ) -> Result<bool, Unsendable> {
-    let token = MailToken::generate();
+    let token = MailToken::generate(MailPurpose::Verification);
     let known = {
         let db = identity.pool.get().await?;
         pending_signups::add_token(&*db, pending.id, &token.hash()).await?
@@ -136,6 +148,49 @@ async fn ask_to_confirm(
         occasion: applicant.occasion(pending),
     };
     deliver(identity, &mail, now).await
+}
+
+/// A token for the owner of the account, if there is one.
+async fn forgot(
+    identity: &Identity,
+    email: &str,
+    occasion: Occasion<'_>,
+    now: OffsetDateTime,
+) -> Result<&'static str, Unsendable> {
+    let address = parsed(email)?;
+    let token = MailToken::generate(MailPurpose::PasswordReset);
+    let owner = {
+        let indexes = identity.secrets.email_indexes(&address);
+        let db = identity.pool.get().await?;
+        password_resets::insert(&*db, &token.hash(), &indexes, now + RESET, now).await?
+    };
+    let owner = match owner {
+        // As the owner wrote it, and not as whoever asked did.
+        Some(owner) => notice::address_of(identity, owner, now).await?,
+        None => None,
+    };
+    let Some(address) = owner else {
+        return Ok("a reset for an address whose account is unknown or disabled: no mail");
+    };
+    let mail = Mail {
+        id: random::uuid_v7(now),
+        to: &address,
+        letter: Letter::ResetPassword {
+            token: token.expose(),
+        },
+        occasion,
+    };
+    let sent = deliver(identity, &mail, now).await?;
+    Ok(if sent {
+        "a reset: the owner of the account has a token"
+    } else {
+        "a reset, one mail too many: no mail"
+    })
+}
+
+fn parsed(email: &str) -> Result<EmailAddress, Unexpected> {
+    let address = EmailAddress::parse(email);
+    address.ok_or_else(|| Unexpected::bug("an errand without an address"))
 }
 
 async fn has_account(identity: &Identity, address: &EmailAddress) -> Result<bool, Unexpected> {

@@ -1,5 +1,6 @@
 //! Tells the owner of an account what happened to it, at the address it has now.
 
+use shared::user_id::UserId;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -9,7 +10,7 @@ use crate::{
     device::Device,
     domain::{email_address::EmailAddress, sealed::Column},
     mail::{Letter, Mail, Occasion, Unsendable},
-    me,
+    me, person_key,
     store::{accounts, outbox::Waiting},
 };
 
@@ -21,21 +22,14 @@ pub(super) async fn send(
     happened: OffsetDateTime,
     now: OffsetDateTime,
 ) -> Result<&'static str, Unsendable> {
-    let profile = {
-        let db = identity.pool.get().await?;
-        accounts::profile(&*db, waiting.user_id).await?
-    };
-    let Some(profile) = profile else {
+    let Some(address) = address_of(identity, waiting.user_id, now).await? else {
         return Ok("a notice to an account that is gone or disabled: no mail");
     };
-    let address = me::address(identity, &profile, now).await?;
-    let unfit = Unsendable::Refused("the address of the account is none");
-    let address = EmailAddress::parse(&address).ok_or(unfit)?;
-    let key = profile.key.open(identity, now).await?;
+    let key = person_key::opened(identity, waiting.user_id, now).await?;
     let device = waiting.device_sealed.as_deref().and_then(|sealed| {
         Device::open(
             sealed,
-            &key,
+            key.as_deref()?,
             Column::NoticeDevice,
             waiting.user_id,
             message_id,
@@ -57,4 +51,19 @@ pub(super) async fn send(
     } else {
         "a notice, one too many of its kind: no mail"
     })
+}
+
+/// The address of an account as its owner wrote it; `None` when the account is gone or disabled.
+pub(super) async fn address_of(
+    identity: &Identity,
+    user: UserId,
+    now: OffsetDateTime,
+) -> Result<Option<EmailAddress>, Unsendable> {
+    let profile = accounts::profile(&*identity.pool.get().await?, user).await?;
+    let Some(profile) = profile else {
+        return Ok(None);
+    };
+    let address = EmailAddress::parse(&me::address(identity, &profile, now).await?);
+    let unfit = || Unsendable::Refused("the address of the account is none".to_owned());
+    address.map(Some).ok_or_else(unfit)
 }

@@ -16,8 +16,9 @@ use crate::{
 
 /// How often the outbox is looked at when nobody rings: for other replicas' mail, and for further tries.
 const EVERY: Pause = Pause::from_secs(2);
-/// The wait before the second try; it doubles up to about an hour.
-const FIRST_WAIT: Duration = Duration::seconds(30);
+/// The wait before the second try; it doubles up to about four hours. Longer than one try takes, or another replica
+/// would begin the next one meanwhile.
+const FIRST_WAIT: Duration = Duration::minutes(2);
 /// Mail that could not be sent for so long is of no use to anybody.
 const GIVE_UP: Duration = Duration::hours(24);
 
@@ -68,7 +69,7 @@ async fn decide(
     now: OffsetDateTime,
 ) -> Result<&'static str, Unsendable> {
     match &message.content {
-        Content::Errand(sealed) => errand::run(identity, message.id, sealed, key, now).await,
+        Content::Errand(sealed) => errand::run(identity, message, sealed, key, now).await,
         Content::Notice(waiting) => {
             notice::send(identity, message.id, waiting, message.created_at, now).await
         }

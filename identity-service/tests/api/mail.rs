@@ -2,13 +2,17 @@
 
 use reqwest::Method;
 use serde_json::json;
+use stack::{
+    smtp_sink::{Misbehaviour, SmtpSink},
+    until,
+};
 use time::Duration;
 
 use crate::{
     accounts::{OTHER_PASSWORD, PASSWORD, somebody},
     device::unauthorized,
     replica::Region,
-    service::{Service, sent},
+    service::{PATIENCE, Service, sent},
 };
 
 /// Mails of a kind that an address gets at once.
@@ -72,4 +76,57 @@ async fn mails_are_written_in_the_language_that_is_set() {
     let mails = running.service.mails(&email);
     assert!(mails[0].text.contains("bestätigen"), "{}", mails[0].text);
     assert_eq!(running.service.verify(&token).await.status, 200);
+}
+
+#[tokio::test]
+async fn mail_that_a_server_puts_off_goes_later_and_mail_that_it_refuses_goes_never() {
+    let sink = SmtpSink::start().await.expect("a free port");
+    let port = sink.port().to_string();
+    let region = Region::with(&[
+        ("MAIL_DIR", ""),
+        ("SMTP_HOST", "127.0.0.1"),
+        ("SMTP_PORT", &port),
+        ("SMTP_TLS", "none"),
+    ])
+    .await;
+    let running = region.start().await;
+    let identity = &running.service;
+    let refusals = || {
+        let lines = sink.lines();
+        lines
+            .iter()
+            .filter(|it| it.text.starts_with("RCPT"))
+            .count()
+    };
+    let refused_times = async |number| {
+        let enough = async || (refusals() >= number).then_some(()).ok_or_else(refusals);
+        until("a try", PATIENCE, enough)
+            .await
+            .expect("the worker tries");
+    };
+    let db = identity.database().await;
+
+    sink.misbehave("RCPT", Misbehaviour::Say("451 4.7.1 greylisted"));
+    identity.sign_up(&somebody(), PASSWORD).await;
+    // More often than the address may be mailed: what did not go does not count.
+    for number in 1..=BURST + 1 {
+        refused_times(number).await;
+        assert_eq!(identity.count("outbox").await, 1);
+        let due = "UPDATE outbox SET due_at = created_at WHERE due_at > created_at";
+        let later = async || match db.execute(due, &[]).await {
+            Ok(1) => Ok(()),
+            other => Err(format!("{other:?}")),
+        };
+        until("its next try", PATIENCE, later)
+            .await
+            .expect("put off");
+    }
+    sink.behave();
+    identity.outbox_empties().await;
+    assert_eq!(sink.mails().len(), 1);
+
+    sink.misbehave("RCPT", Misbehaviour::Say("550 5.1.1 nobody here"));
+    identity.sign_up(&somebody(), PASSWORD).await;
+    identity.outbox_empties().await;
+    assert_eq!(sink.mails().len(), 1);
 }

@@ -22,6 +22,7 @@ mod mail;
 mod me;
 mod no_enumeration;
 mod outbox;
+mod passwords;
 mod rank_test;
 mod refresh;
 mod replica;

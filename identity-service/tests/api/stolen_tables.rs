@@ -15,6 +15,7 @@ async fn no_table_holds_an_address_a_password_or_a_token() {
         .service
         .mailed_sign_up(&waiting, OTHER_PASSWORD)
         .await;
+    let reset = replica.service.mailed_reset(&confirmed).await;
     let db = replica.service.database().await;
     let mut rows = 0;
     for table in [
@@ -23,12 +24,21 @@ async fn no_table_holds_an_address_a_password_or_a_token() {
         "verification_tokens",
         "outbox",
         "service_keys",
+        "password_resets",
+        "mail_allowances",
     ] {
         let sql = format!("SELECT row_to_json(t)::text FROM {table} t");
         for row in db.query(&sql, &[]).await.expect("a table of identity's") {
             rows += 1;
             let text: String = row.get(0);
-            for secret in [&confirmed, &waiting, PASSWORD, OTHER_PASSWORD, &token] {
+            for secret in [
+                &confirmed,
+                &waiting,
+                PASSWORD,
+                OTHER_PASSWORD,
+                &token,
+                &reset,
+            ] {
                 let hidden = hex::encode(secret);
                 assert!(
                     !text.contains(secret) && !text.contains(&hidden),
@@ -37,7 +47,7 @@ async fn no_table_holds_an_address_a_password_or_a_token() {
             }
         }
     }
-    assert!(rows >= 4, "only {rows} rows were looked at");
+    assert!(rows >= 8, "only {rows} rows were looked at");
 }
 
 #[tokio::test]

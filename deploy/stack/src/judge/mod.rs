@@ -9,6 +9,7 @@ mod footprint;
 mod forward_auth;
 mod openapi_documents;
 mod python;
+mod smtp;
 mod summary;
 
 use std::time::Instant;
@@ -48,6 +49,10 @@ pub(crate) async fn all(summary: &mut Summary, progress: Progress) -> Result<(),
     let started = Instant::now();
     let outcome = forward_auth::judge(&mut stack, progress).await;
     summary.add("forward auth in nginx", started.elapsed(), outcome);
+
+    let started = Instant::now();
+    let outcome = smtp::judge(&mut stack, progress).await;
+    summary.add("mail through an SMTP server", started.elapsed(), outcome);
 
     // Last, so that what the other judges asked for counts as use.
     let started = Instant::now();

@@ -19,6 +19,7 @@ pub(super) fn write(app_url: &str, letter: Letter<'_>, occasion: Occasion<'_>) -
                  If it was not you, there is nothing you need to do.\n"
             ),
         },
+        Letter::ResetPassword { token } => reset_password(app_url, token, &when),
         Letter::Notice(notice) => about(app_url, notice, &when),
     }
 }
@@ -43,6 +44,24 @@ fn confirm_address(app_url: &str, token: &str, when: &str) -> Text {
              \n\
              If this was not you, do nothing, or discard the sign-up at once:\n\
              {app_url}/cancel-signup#token={token}\n\
+             \n\
+             Token:\n\
+             {token}\n"
+        ),
+    }
+}
+
+fn reset_password(app_url: &str, token: &str, when: &str) -> Text {
+    Text {
+        subject: "Choose a new password",
+        body: format!(
+            "Somebody asked for a new password for your account\n\
+             {when}.\n\
+             \n\
+             If it was you, choose one within 30 minutes. That ends every session:\n\
+             {app_url}/reset-password#token={token}\n\
+             \n\
+             If it was not you, there is nothing you need to do: your password stays.\n\
              \n\
              Token:\n\
              {token}\n"

@@ -20,6 +20,7 @@ pub(super) fn write(app_url: &str, letter: Letter<'_>, occasion: Occasion<'_>) -
                  Wenn Sie es nicht waren, müssen Sie nichts tun.\n"
             ),
         },
+        Letter::ResetPassword { token } => reset_password(app_url, token, &when),
         Letter::Notice(notice) => about(app_url, notice, &when),
     }
 }
@@ -45,6 +46,25 @@ fn confirm_address(app_url: &str, token: &str, when: &str) -> Text {
              Wenn Sie es nicht waren, tun Sie nichts, oder verwerfen Sie die\n\
              Registrierung gleich:\n\
              {app_url}/cancel-signup#token={token}\n\
+             \n\
+             Code:\n\
+             {token}\n"
+        ),
+    }
+}
+
+fn reset_password(app_url: &str, token: &str, when: &str) -> Text {
+    Text {
+        subject: "Wählen Sie ein neues Passwort",
+        body: format!(
+            "Jemand hat ein neues Passwort für Ihr Konto angefordert:\n\
+             {when}.\n\
+             \n\
+             Wenn Sie es waren, wählen Sie es innerhalb von 30 Minuten. Das beendet alle\n\
+             Sitzungen:\n\
+             {app_url}/reset-password#token={token}\n\
+             \n\
+             Wenn Sie es nicht waren, müssen Sie nichts tun: Ihr Passwort bleibt.\n\
              \n\
              Code:\n\
              {token}\n"

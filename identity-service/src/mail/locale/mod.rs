@@ -50,7 +50,11 @@ mod tests {
 
     fn every_letter() -> Vec<Letter<'static>> {
         let token = "kst_v_abc";
-        let letters = [Letter::ConfirmAddress { token }, Letter::SomebodySignedUp];
+        let letters = [
+            Letter::ConfirmAddress { token },
+            Letter::SomebodySignedUp,
+            Letter::ResetPassword { token },
+        ];
         let notices = notice::tests::ALL.map(Letter::Notice);
         letters.into_iter().chain(notices).collect()
     }
@@ -86,15 +90,23 @@ mod tests {
 
     #[test]
     fn a_token_stands_in_fragments_and_on_a_line_of_its_own() {
+        let token = "kst_v_abc";
         for locale in LOCALES {
-            let letter = Letter::ConfirmAddress { token: "kst_v_abc" };
-            let body = locale.write(APP, letter, occasion()).body;
-            for link in ["verify-email", "cancel-signup"] {
-                let link = format!("https://app.test/{link}#token=kst_v_abc");
-                assert!(body.lines().any(|line| line == link), "{link}: {body}");
+            for (letter, links) in [
+                (
+                    Letter::ConfirmAddress { token },
+                    &["verify-email", "cancel-signup"][..],
+                ),
+                (Letter::ResetPassword { token }, &["reset-password"]),
+            ] {
+                let body = locale.write(APP, letter, occasion()).body;
+                for link in links {
+                    let link = format!("https://app.test/{link}#token=kst_v_abc");
+                    assert!(body.lines().any(|line| line == link), "{link}: {body}");
+                }
+                assert!(body.lines().any(|line| line == token), "{body}");
+                assert_eq!(body.matches(token).count(), links.len() + 1, "{body}");
             }
-            assert!(body.lines().any(|line| line == "kst_v_abc"));
-            assert_eq!(body.matches("kst_v_abc").count(), 3);
         }
     }
 

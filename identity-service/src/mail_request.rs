@@ -1,4 +1,5 @@
-//! Somebody asks for the confirmation mail again. The answer and the work are the same for every address.
+//! Somebody asks for a mail to an address. The answer and the work are the same for every address: the worker finds
+//! out, behind the answer, what is known of it.
 
 use shared::problem::{
     Case, Failure, FieldError, INTERNAL, INVALID_REQUEST, UNAVAILABLE, Unexpected,
@@ -11,14 +12,14 @@ use crate::{
 };
 
 #[derive(Debug, Error)]
-pub(crate) enum ResendError {
+pub(crate) enum MailRequestError {
     #[error("See errors for what is wrong and where.")]
     NotAnAddress,
     #[error(transparent)]
     Unexpected(#[from] Unexpected),
 }
 
-impl Failure for ResendError {
+impl Failure for MailRequestError {
     const CASES: &'static [Case] = &[INVALID_REQUEST, INTERNAL, UNAVAILABLE];
 
     fn case(&self) -> &'static Case {
@@ -43,16 +44,35 @@ impl Failure for ResendError {
     }
 }
 
-/// Leaves the errand; the worker finds out whether a sign-up is waiting.
+/// The confirmation mail again, for every sign-up of the address that waits.
 pub(crate) async fn resend_verification(
     identity: &Identity,
     email: &str,
     now: OffsetDateTime,
-) -> Result<(), ResendError> {
-    let address = EmailAddress::parse(email).ok_or(ResendError::NotAnAddress)?;
+) -> Result<(), MailRequestError> {
+    leave(identity, email, |email| Errand::Resend { email }, now).await
+}
+
+/// A mail with which the password of the address's account can be replaced, if it has one.
+pub(crate) async fn forgot_password(
+    identity: &Identity,
+    email: &str,
+    network: String,
+    now: OffsetDateTime,
+) -> Result<(), MailRequestError> {
+    let errand = |email| Errand::ForgotPassword { email, network };
+    leave(identity, email, errand, now).await
+}
+
+async fn leave(
+    identity: &Identity,
+    email: &str,
+    errand: impl FnOnce(String) -> Errand,
+    now: OffsetDateTime,
+) -> Result<(), MailRequestError> {
+    let address = EmailAddress::parse(email).ok_or(MailRequestError::NotAnAddress)?;
     let outbox = outbox_key::opened(identity, now).await?;
-    let email = address.typed().to_owned();
-    let message = Errand::Resend { email }.sealed(&outbox, now);
+    let message = errand(address.typed().to_owned()).sealed(&outbox, now);
     outbox::insert(&*identity.pool.get().await?, &message).await?;
     identity.outbox_filled.notify_one();
     Ok(())

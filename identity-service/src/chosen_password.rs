@@ -1,0 +1,105 @@
+//! A password that somebody wants to have from now on: checked and hashed where hashing belongs, since estimating
+//! one takes milliseconds, too.
+
+use std::{sync::Arc, time::Duration};
+
+use secrecy::SecretString;
+use shared::problem::{
+    Case, Failure, FieldError, INTERNAL, INVALID_REQUEST, UNAVAILABLE, Unexpected,
+};
+use thiserror::Error;
+use time::OffsetDateTime;
+
+use crate::{
+    Identity,
+    domain::{email_address::EmailAddress, password::Password, secret_keys::SecretKeys},
+    hashing::{OVERLOADED, Overloaded},
+    me,
+    settings::Passwords,
+    store::accounts::{Profile, StoredPassword},
+};
+
+/// Why it is not taken.
+#[derive(Debug, Error)]
+pub(crate) enum NotChosen {
+    #[error("See errors for what is wrong and where.")]
+    Weak(FieldError),
+    #[error(transparent)]
+    Overloaded(#[from] Overloaded),
+    #[error(transparent)]
+    Unexpected(#[from] Unexpected),
+}
+
+impl Failure for NotChosen {
+    const CASES: &'static [Case] = &[INVALID_REQUEST, OVERLOADED, INTERNAL, UNAVAILABLE];
+
+    fn case(&self) -> &'static Case {
+        match self {
+            Self::Weak(_) => &INVALID_REQUEST,
+            Self::Overloaded(overloaded) => overloaded.case(),
+            Self::Unexpected(unexpected) => unexpected.case(),
+        }
+    }
+
+    fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Overloaded(overloaded) => overloaded.retry_after(),
+            _ => self.unexpected().and_then(Unexpected::retry_after),
+        }
+    }
+
+    fn errors(&self) -> Vec<FieldError> {
+        match self {
+            Self::Weak(error) => vec![error.clone()],
+            _ => Vec::new(),
+        }
+    }
+
+    fn unexpected(&self) -> Option<&Unexpected> {
+        match self {
+            Self::Unexpected(unexpected) => Some(unexpected),
+            _ => None,
+        }
+    }
+}
+
+/// What takes the place of an account's password.
+pub(crate) struct Replacement {
+    pub(crate) password: StoredPassword,
+    pub(crate) email_index: Vec<u8>,
+}
+
+/// The new password of an account, from the field `new_password`. It must not be made of the account's address.
+pub(crate) async fn replacement(
+    identity: &Identity,
+    profile: &Profile,
+    new_password: SecretString,
+    now: OffsetDateTime,
+) -> Result<Replacement, NotChosen> {
+    let address = EmailAddress::parse(&me::address(identity, profile, now).await?);
+    let address = address.ok_or_else(|| Unexpected::bug("the address of an account is none"))?;
+    let email_index = identity.secrets.email_index(&address);
+    let secrets = Arc::clone(&identity.secrets);
+    let Passwords { shortest, cost } = identity.passwords;
+    let hashed = identity.hashing.run(move || {
+        let field = "new_password";
+        Password::chosen(field, &new_password, shortest, Some(&address))
+            .map(|password| hash(&secrets, &password, cost))
+    });
+    let password = hashed.await?.map_err(NotChosen::Weak)?;
+    Ok(Replacement {
+        password,
+        email_index,
+    })
+}
+
+/// What is kept of a password: under the newest pepper. Takes as long as the cost says.
+pub(crate) fn hash(secrets: &SecretKeys, password: &Password, cost: u32) -> StoredPassword {
+    let pepper_version = secrets.newest();
+    let pepper = secrets.pepper(pepper_version);
+    let pepper = pepper.expect("the newest version is there");
+    StoredPassword {
+        hash: password.hash(pepper, cost),
+        pepper_version,
+    }
+}

@@ -1,0 +1,128 @@
+//! `/api/auth/password`: choosing a new password for a forgotten one.
+
+use std::sync::Arc;
+
+use poem::web::Data;
+use poem_openapi::{ApiResponse, Enum, Object, OpenApi, types::Example};
+use secrecy::ExposeSecret;
+use shared::{problem::Problem, serve::Json};
+
+use super::{Tag, accounts::Address, secret_text::SecretText};
+use crate::{
+    Identity,
+    device::Device,
+    domain::mail_token::MailToken,
+    mail_request::{MailRequestError, forgot_password},
+    reset_password::{Reset, ResetError, reset_password},
+};
+
+const EXAMPLE_TOKEN: &str = "kst_p_4ZbQ0mJt3rC1oVn8yPqXk2uHs6dLgWfAeTiBzRx7NcM";
+
+/// The token from a mail, and the password to be.
+#[derive(Object)]
+#[oai(example)]
+struct PasswordReset {
+    token: SecretText,
+    /// The rules of sign-up.
+    new_password: SecretText,
+}
+
+impl Example for PasswordReset {
+    fn example() -> Self {
+        Self {
+            token: SecretText::example(EXAMPLE_TOKEN),
+            new_password: SecretText::example("an analytical engine of brass"),
+        }
+    }
+}
+
+#[derive(Clone, Copy, Enum)]
+#[oai(rename_all = "snake_case")]
+enum ResetStatus {
+    /// If the address has an account, its owner has mail.
+    ResetSent,
+}
+
+/// What became of the request, in public.
+#[derive(Object)]
+#[oai(example)]
+struct ResetMail {
+    status: ResetStatus,
+}
+
+impl Example for ResetMail {
+    fn example() -> Self {
+        Self {
+            status: ResetStatus::ResetSent,
+        }
+    }
+}
+
+#[derive(ApiResponse)]
+enum Asked {
+    /// Accepted: the same for every address.
+    #[oai(status = 202)]
+    Accepted(Json<ResetMail>),
+}
+
+#[derive(ApiResponse)]
+enum Replaced {
+    /// The new password counts from now on.
+    #[oai(status = 204)]
+    NoContent,
+}
+
+/// Passwords; the service comes with the request.
+pub(super) struct PasswordsApi;
+
+#[OpenApi(prefix_path = "/api/auth", tag = "Tag::Passwords")]
+impl PasswordsApi {
+    /// Ask for a new password
+    ///
+    /// If the address has an account, its owner gets a mail with a token that is good for 30 minutes, once.
+    #[oai(
+        path = "/password/forgot",
+        method = "post",
+        operation_id = "forgot_password"
+    )]
+    async fn forgot(
+        &self,
+        identity: Data<&Arc<Identity>>,
+        device: Device,
+        body: Json<Address>,
+    ) -> Result<Asked, Problem<MailRequestError>> {
+        let now = identity.clock.now();
+        forgot_password(&identity, &body.0.email, device.network, now).await?;
+        Ok(Asked::Accepted(Json(ResetMail {
+            status: ResetStatus::ResetSent,
+        })))
+    }
+
+    /// Choose a new password
+    ///
+    /// Ends every session of the account and logs nobody in: logging in asks for the new password and for the second
+    /// factor, if there is one. A password that is refused leaves the token good.
+    #[oai(
+        path = "/password/reset",
+        method = "post",
+        operation_id = "reset_password"
+    )]
+    async fn reset(
+        &self,
+        identity: Data<&Arc<Identity>>,
+        device: Device,
+        body: Json<PasswordReset>,
+    ) -> Result<Replaced, Problem<ResetError>> {
+        let PasswordReset {
+            token,
+            new_password,
+        } = body.0;
+        let reset = Reset {
+            token: MailToken::presented(token.into_secret().expose_secret().to_owned()),
+            new_password: new_password.into_secret(),
+            device,
+        };
+        reset_password(&identity, reset, identity.clock.now()).await?;
+        Ok(Replaced::NoContent)
+    }
+}

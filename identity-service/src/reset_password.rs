@@ -1,0 +1,159 @@
+//! Whoever reads the mails of an account's address chooses a new password for it. That logs nobody in, and clears
+//! neither a second factor nor a lockout: a thief of the mailbox has shown less than a login asks for.
+
+use secrecy::SecretString;
+use shared::problem::{
+    Case, Failure, FieldError, INTERNAL, INVALID_REQUEST, UNAVAILABLE, Unexpected,
+};
+use thiserror::Error;
+use time::OffsetDateTime;
+
+use crate::{
+    Identity,
+    chosen_password::{self, NotChosen, Replacement},
+    device::{Device, Sighting},
+    domain::{event::Event, mail_token::MailToken, notice::Notice},
+    events,
+    hashing::OVERLOADED,
+    notices,
+    store::{
+        accounts,
+        password_resets::{self, Found},
+        sessions::{self, EndReason},
+    },
+};
+
+/// A reset as it came.
+pub(crate) struct Reset {
+    pub(crate) token: MailToken,
+    pub(crate) new_password: SecretString,
+    pub(crate) device: Device,
+}
+
+#[derive(Debug, Error)]
+pub(crate) enum ResetError {
+    /// Unknown, used, expired, or overtaken by something that ended all sessions: a client can do the same about each.
+    #[error("Ask for another mail.")]
+    InvalidToken,
+    #[error(transparent)]
+    NotChosen(#[from] NotChosen),
+}
+
+const INVALID_TOKEN: Case = Case::new(
+    400,
+    "invalid_reset_token",
+    "The token is not one that a password can be reset with",
+);
+
+impl Failure for ResetError {
+    const CASES: &'static [Case] = &[
+        INVALID_REQUEST,
+        INVALID_TOKEN,
+        OVERLOADED,
+        INTERNAL,
+        UNAVAILABLE,
+    ];
+
+    fn case(&self) -> &'static Case {
+        match self {
+            Self::InvalidToken => &INVALID_TOKEN,
+            Self::NotChosen(why) => why.case(),
+        }
+    }
+
+    fn retry_after(&self) -> Option<std::time::Duration> {
+        match self {
+            Self::InvalidToken => None,
+            Self::NotChosen(why) => why.retry_after(),
+        }
+    }
+
+    fn errors(&self) -> Vec<FieldError> {
+        match self {
+            Self::InvalidToken => Vec::new(),
+            Self::NotChosen(why) => why.errors(),
+        }
+    }
+
+    fn unexpected(&self) -> Option<&Unexpected> {
+        match self {
+            Self::InvalidToken => None,
+            Self::NotChosen(why) => why.unexpected(),
+        }
+    }
+}
+
+impl From<Unexpected> for ResetError {
+    fn from(unexpected: Unexpected) -> Self {
+        Self::NotChosen(unexpected.into())
+    }
+}
+
+/// Replaces the password and ends every session. A password that is not taken leaves the token as it is; of several
+/// resets with one token, or with two for one account, one succeeds.
+pub(crate) async fn reset_password(
+    identity: &Identity,
+    reset: Reset,
+    now: OffsetDateTime,
+) -> Result<(), ResetError> {
+    let Reset {
+        token,
+        new_password,
+        device,
+    } = reset;
+    let token_hash = token.hash();
+    let (found, profile) = {
+        let db = identity.pool.get().await?;
+        let found = password_resets::find(&*db, &token_hash, now).await?;
+        let found = found.ok_or(ResetError::InvalidToken)?;
+        let profile = accounts::profile(&*db, found.user_id).await?;
+        (found, profile.ok_or(ResetError::InvalidToken)?)
+    };
+    let replacement = chosen_password::replacement(identity, &profile, new_password, now).await?;
+    let sighting = Sighting::of(identity, found.user_id, device, now).await;
+    let reset = Prepared {
+        token_hash: &token_hash,
+        found,
+        replacement: &replacement,
+        sighting: &sighting,
+    };
+    if !reset.store(identity, now).await? {
+        return Err(ResetError::InvalidToken);
+    }
+    identity.outbox_filled.notify_one();
+    Ok(())
+}
+
+/// A reset that only has to be stored.
+struct Prepared<'a> {
+    token_hash: &'a [u8],
+    found: Found,
+    replacement: &'a Replacement,
+    sighting: &'a Sighting,
+}
+
+impl Prepared<'_> {
+    /// `false`, and nothing done, when the token or the account is not what it was.
+    async fn store(&self, identity: &Identity, now: OffsetDateTime) -> Result<bool, Unexpected> {
+        let Found { user_id, epoch } = self.found;
+        let mut db = identity.pool.get().await?;
+        let transaction = db.transaction().await?;
+        // Deleting it is using it.
+        if !password_resets::take(&transaction, self.token_hash).await? {
+            return Ok(false);
+        }
+        // Sessions before the account, as everywhere, so that nobody waits in a circle.
+        sessions::end_all(&transaction, user_id, EndReason::PasswordReset, now).await?;
+        let Replacement {
+            password,
+            email_index,
+        } = self.replacement;
+        if !accounts::replace_password(&transaction, user_id, epoch, password, email_index).await? {
+            return Ok(false);
+        }
+        events::record(&transaction, self.sighting, Event::PasswordReset, now).await?;
+        notices::queue(&transaction, self.sighting, Notice::PasswordChanged, now).await?;
+        transaction.commit().await?;
+        Ok(true)
+    }
+}
