@@ -3,12 +3,8 @@
 /// Something that happened to an account and that its owner may have to object to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Notice {
-    /// A login on a device that had not been seen.
-    NewDevice,
-    /// The password is another one, by a change or by a reset.
+    /// The password is another one.
     PasswordChanged,
-    /// The address is another one.
-    AddressChanged,
     /// Logging in needs a second factor from now on.
     MfaEnabled,
     /// Logging in needs no second factor any more.
@@ -22,10 +18,8 @@ pub(crate) enum Notice {
 }
 
 impl Notice {
-    const ALL: [Self; 8] = [
-        Self::NewDevice,
+    const ALL: [Self; 6] = [
         Self::PasswordChanged,
-        Self::AddressChanged,
         Self::MfaEnabled,
         Self::MfaDisabled,
         Self::RecoveryCodesReplaced,
@@ -36,9 +30,7 @@ impl Notice {
     /// As the database spells it.
     pub(crate) fn name(self) -> &'static str {
         match self {
-            Self::NewDevice => "new_device",
             Self::PasswordChanged => "password_changed",
-            Self::AddressChanged => "address_changed",
             Self::MfaEnabled => "mfa_enabled",
             Self::MfaDisabled => "mfa_disabled",
             Self::RecoveryCodesReplaced => "recovery_codes_replaced",
@@ -57,7 +49,7 @@ impl Notice {
 pub(crate) mod tests {
     use super::*;
 
-    pub(crate) const ALL: [Notice; 8] = Notice::ALL;
+    pub(crate) const ALL: [Notice; 6] = Notice::ALL;
 
     #[test]
     fn a_notice_is_found_again_by_its_name() {

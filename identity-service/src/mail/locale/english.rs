@@ -71,17 +71,9 @@ fn reset_password(app_url: &str, token: &str, when: &str) -> Text {
 
 fn about(app_url: &str, notice: Notice, when: &str) -> Text {
     let (subject, happened) = match notice {
-        Notice::NewDevice => (
-            "A login on a new device",
-            "Somebody logged in to your account on a device that we had not seen before",
-        ),
         Notice::PasswordChanged => (
             "Your password was changed",
             "The password of your account was changed, which ended its other sessions,",
-        ),
-        Notice::AddressChanged => (
-            "Your address was changed",
-            "The e-mail address of your account was changed",
         ),
         Notice::MfaEnabled => (
             "Two-factor authentication is on",

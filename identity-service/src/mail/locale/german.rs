@@ -74,17 +74,9 @@ fn reset_password(app_url: &str, token: &str, when: &str) -> Text {
 
 fn about(app_url: &str, notice: Notice, when: &str) -> Text {
     let (subject, happened) = match notice {
-        Notice::NewDevice => (
-            "Anmeldung mit einem neuen Gerät",
-            "Jemand hat sich mit einem uns unbekannten Gerät bei Ihrem Konto angemeldet:",
-        ),
         Notice::PasswordChanged => (
             "Ihr Passwort wurde geändert",
             "Das Passwort Ihres Kontos wurde geändert; die anderen Sitzungen sind beendet:",
-        ),
-        Notice::AddressChanged => (
-            "Ihre Adresse wurde geändert",
-            "Die E-Mail-Adresse Ihres Kontos wurde geändert:",
         ),
         Notice::MfaEnabled => (
             "Zwei-Faktor-Anmeldung eingeschaltet",
