@@ -10,8 +10,8 @@ use tokio::{
     time::timeout,
 };
 
-/// Fewer than any running service has open already, so that it gets no further one.
-const TOO_FEW: u64 = 8;
+/// A new descriptor has the lowest number that is free, which must be below the limit: below this, none is.
+const NONE: u64 = 0;
 /// Long enough for a spinning loop to show.
 const DRY: Duration = Duration::from_secs(2);
 /// Of `DRY`, in hundredths of a second: a loop that spins uses all 200.
@@ -23,7 +23,7 @@ async fn a_service_without_descriptors_waits_for_some_and_goes_on() {
     let running = stack.footprints();
     let journal = running.iter().find(|it| it.service == Service::Journal);
     let pid = journal.unwrap().pid;
-    let before = limit(pid, TOO_FEW, None);
+    let before = limit(pid, NONE, None);
 
     let address = stack.addresses().api.journal.replace("http://", "");
     let mut client = TcpStream::connect(&address).await.unwrap();
