@@ -87,6 +87,13 @@ impl Browser {
         Ok(entries.as_array().cloned().unwrap_or_default())
     }
 
+    /// The cookies that the browser would send to where it is now, as WebDriver tells them (W3C §14).
+    pub(crate) async fn cookies(&self) -> Result<Vec<Value>, Failure> {
+        let url = format!("{}/cookie", self.session);
+        let cookies = asked(self.client.get(&url), &url).await?;
+        Ok(cookies.as_array().cloned().unwrap_or_default())
+    }
+
     pub(crate) async fn quit(&self) -> Result<(), Failure> {
         self.client
             .delete(&self.session)
@@ -110,27 +117,29 @@ fn capabilities(chromium: &std::path::Path) -> Value {
         "--disable-background-networking",
         "--disable-component-update",
         "--disable-sync",
-        // Whatever a page fetches from elsewhere fails, and is heard of in the console.
-        "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1",
+        // Names for tests (RFC 6761) are this machine. Whatever a page fetches from elsewhere fails, and is heard of in
+        // the console.
+        "--host-resolver-rules=MAP *.test 127.0.0.1, MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
     ];
     if rustix::process::geteuid().is_root() {
         arguments.push("--no-sandbox");
     }
     json!({ "capabilities": { "alwaysMatch": {
         "browserName": "chrome",
+        // Certificates of an authority that was made for this run.
+        "acceptInsecureCerts": true,
         "goog:chromeOptions": { "binary": chromium, "args": arguments },
         "goog:loggingPrefs": { "browser": "ALL" },
     }}})
 }
 
 async fn post(client: &reqwest::Client, url: &str, body: &Value) -> Result<Value, Failure> {
+    asked(client.post(url).json(body), url).await
+}
+
+async fn asked(request: reqwest::RequestBuilder, url: &str) -> Result<Value, Failure> {
     let doing = || format!("ask chromedriver for {url}");
-    let answer = client
-        .post(url)
-        .json(body)
-        .send()
-        .await
-        .map_err(Failure::when(doing()))?;
+    let answer = request.send().await.map_err(Failure::when(doing()))?;
     let failed = !answer.status().is_success();
     let mut answer: Value = answer.json().await.map_err(Failure::when(doing()))?;
     let value = answer.get_mut("value").map(Value::take).unwrap_or_default();

@@ -1,24 +1,21 @@
 //! The documented nginx configuration in a real nginx, in front of an application that repeats what it was told.
 
-use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use reqwest::{Client, RequestBuilder};
-use rustix::process::Signal;
-use stack::process::dying_with_us;
-use stack::{Failure, Person, Progress, Service, Stack, install, ports, repository, until};
+use stack::{Failure, Person, Progress, Service, Stack, ports, repository, until};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::process::{Child, Command};
 
 use super::Outcome;
+use super::nginx::Nginx;
 
 /// What an end of a session may take until it counts here.
 const ENDS_WITHIN: Duration = Duration::from_secs(1);
 
 pub(crate) async fn judge(stack: &mut Stack, progress: Progress) -> Outcome {
-    let nginx = match install::program("nginx", "nginx-light", progress) {
+    let nginx = match Nginx::program(progress) {
         Ok(nginx) => nginx,
         Err(failure) => return Outcome::Skipped(failure.to_string()),
     };
@@ -187,45 +184,28 @@ async fn seen(request: RequestBuilder) -> Result<Seen, Failure> {
     })
 }
 
-/// nginx with the documented configuration, in a folder of its own.
+/// nginx with the documented configuration.
 struct Proxy {
     http: Client,
     url: String,
-    _nginx: Child,
+    _nginx: Nginx,
 }
 
 impl Proxy {
-    async fn start(nginx: &Path, stack: &Stack, application: u16) -> Result<Self, Failure> {
+    async fn start(program: &Path, stack: &Stack, application: u16) -> Result<Self, Failure> {
         let port = ports::free()?;
         let identity = stack.addresses().api.identity.trim_start_matches("http://");
-        let configuration = written(stack.folder(), identity, application, port)?;
-        let nginx = Command::from(dying_with_us(nginx, Signal::KILL))
-            .arg("-c")
-            .arg(&configuration)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .kill_on_drop(true)
-            .spawn()
-            .map_err(Failure::when("start nginx"))?;
+        let documented = documented(identity, application, port)?;
+        let folder = stack.folder().join("forward-auth");
+        let nginx = Nginx::start(program, &folder, &documented, port).await?;
         let http = Client::builder()
             .no_proxy()
             .timeout(LIMIT)
             .build()
             .map_err(Failure::when("make an HTTP client"))?;
-        let url = format!("http://127.0.0.1:{port}");
-        let told = configuration.with_file_name("error.log");
-        until("nginx ready", LIMIT, async || {
-            let asked = http.get(&url).send().await;
-            asked.map(|_| ()).map_err(|error| {
-                let told = std::fs::read_to_string(&told).unwrap_or_default();
-                format!("{error}; {told}")
-            })
-        })
-        .await?;
         Ok(Self {
             http,
-            url,
+            url: format!("http://127.0.0.1:{port}"),
             _nginx: nginx,
         })
     }
@@ -239,12 +219,11 @@ impl Proxy {
     }
 }
 
-/// The documented file with its three addresses replaced, inside the least that nginx needs around it. One process, so
-/// that nothing outlives the launcher.
-fn written(folder: &Path, identity: &str, application: u16, port: u16) -> Result<PathBuf, Failure> {
-    let documented = repository::root().join("deploy/nginx/forward-auth.conf");
-    let mut text = std::fs::read_to_string(&documented)
-        .map_err(Failure::when(format!("read {}", documented.display())))?;
+/// The documented file with its three addresses replaced.
+fn documented(identity: &str, application: u16, port: u16) -> Result<String, Failure> {
+    let file = repository::root().join("deploy/nginx/forward-auth.conf");
+    let mut text = std::fs::read_to_string(&file)
+        .map_err(Failure::when(format!("read {}", file.display())))?;
     for (told, here) in [
         ("server 127.0.0.1:8081;", format!("server {identity};")),
         (
@@ -257,25 +236,11 @@ fn written(folder: &Path, identity: &str, application: u16, port: u16) -> Result
         ),
     ] {
         if text.matches(told).count() != 1 {
-            return Err(Failure::new(format!(
-                "{}: no `{told}`",
-                documented.display()
-            )));
+            return Err(Failure::new(format!("{}: no `{told}`", file.display())));
         }
         text = text.replace(told, &here);
     }
-    let own = folder.join("nginx");
-    std::fs::create_dir_all(&own).map_err(Failure::when("make nginx a folder"))?;
-    let temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
-        .map(|kind| format!("    {kind}_temp_path {}/{kind};\n", own.display()))
-        .concat();
-    let whole = format!(
-        "daemon off;\nmaster_process off;\npid {own}/pid;\nerror_log {own}/error.log;\nevents {{}}\nhttp {{\n    access_log off;\n{temporary}{text}}}\n",
-        own = own.display()
-    );
-    let file = own.join("nginx.conf");
-    std::fs::write(&file, whole).map_err(Failure::when("write nginx.conf"))?;
-    Ok(file)
+    Ok(text)
 }
 
 /// Answers every request with the request.

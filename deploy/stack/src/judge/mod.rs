@@ -4,9 +4,11 @@
 
 mod authenticator;
 mod browser;
+mod cookie_sessions;
 mod explorer;
 mod footprint;
 mod forward_auth;
+mod nginx;
 mod openapi_documents;
 mod python;
 mod smtp;
@@ -25,6 +27,7 @@ pub(crate) async fn all(summary: &mut Summary, progress: Progress) -> Result<(),
     let mut stack = Stack::builder()
         .ephemeral()
         .binaries(binaries)
+        .loose_rate_limits()
         .progress(progress)
         .start()
         .await?;
@@ -41,6 +44,10 @@ pub(crate) async fn all(summary: &mut Summary, progress: Progress) -> Result<(),
     let started = Instant::now();
     let outcome = explorer::judge(stack.addresses(), progress).await;
     summary.add("API explorer in Chromium", started.elapsed(), outcome);
+
+    let started = Instant::now();
+    let outcome = cookie_sessions::judge(&mut stack, progress).await;
+    summary.add("cookie sessions in Chromium", started.elapsed(), outcome);
 
     let started = Instant::now();
     let outcome = authenticator::judge(stack.addresses(), progress).await;

@@ -1,6 +1,7 @@
 //! Mail through a server that is not ours: nothing to one whose certificate nobody vouches for, and through one of a
 //! private authority, after STARTTLS and AUTH, everything that a person needs to get an account.
 
+use std::fs::File;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -68,6 +69,7 @@ async fn start_server(
     port: u16,
 ) -> Result<Child, Failure> {
     let tls = stack.folder().join("tls");
+    let told = File::create(stack.folder().join("smtp.log"));
     let server = Command::from(dying_with_us(python, Signal::KILL))
         .args(["-c", SERVER, &port.to_string()])
         .arg(tls.join("vault.pem"))
@@ -76,6 +78,7 @@ async fn start_server(
         .args([USER, PASSWORD])
         .stdin(Stdio::null())
         .stdout(Stdio::null())
+        .stderr(told.map_err(Failure::when("write smtp.log"))?)
         .kill_on_drop(true)
         .spawn()
         .map_err(Failure::when("start a mail server"))?;
