@@ -2,6 +2,7 @@
 //! do with it, and what the page of a stranger and that of a sibling (another host of the same site, to which
 //! `SameSite` gives no answer) cannot.
 
+use std::fmt;
 use std::path::Path;
 use std::time::Duration;
 
@@ -146,8 +147,14 @@ impl Seen {
     }
 }
 
+impl fmt::Display for Seen {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{} {}", self.status(), self.text("code"))
+    }
+}
+
 impl Case<'_> {
-    fn expect(&mut self, holds: bool, what: &str, seen: &impl std::fmt::Display) {
+    fn expect(&mut self, holds: bool, what: &str, seen: &impl fmt::Display) {
         if !holds {
             self.complaints.push(format!("{what}: {seen}"));
         }
@@ -197,7 +204,7 @@ impl Case<'_> {
         self.expect(
             good && tokens_kept == [true, true],
             "the page's login",
-            &login.0,
+            &login,
         );
         let read = self.browser.evaluate("return document.cookie").await?;
         self.expect(read == json!(""), "a script reads cookies", &read);
@@ -206,13 +213,13 @@ impl Case<'_> {
         self.expect(
             guarded(&cookies, ACCESS, "/"),
             "the cookie",
-            &json!(cookies),
+            &described(&cookies),
         );
         let strays = cookies.iter().any(|it| it["name"] == REFRESH);
         self.expect(
             !strays,
             "the refresh token goes everywhere",
-            &json!(cookies),
+            &described(&cookies),
         );
         self.browser
             .open(&format!("{}{REFRESH_PATH}", self.sites.app))
@@ -221,7 +228,7 @@ impl Case<'_> {
         self.expect(
             guarded(&cookies, REFRESH, REFRESH_PATH),
             "the refresh cookie",
-            &json!(cookies),
+            &described(&cookies),
         );
         Ok(())
     }
@@ -230,7 +237,7 @@ impl Case<'_> {
     async fn own_page(&mut self) -> Result<(), Failure> {
         self.browser.open(&self.sites.app).await?;
         let renewed = self.post(REFRESH_PATH, &json!({}), None).await?;
-        self.expect(renewed.status() == 200, "a refresh", &renewed.0);
+        self.expect(renewed.status() == 200, "a refresh", &renewed);
         self.writes_with_csrf_token_alone("").await
     }
 
@@ -239,22 +246,22 @@ impl Case<'_> {
         self.browser.open(&self.sites.named).await?;
         let app = self.sites.app.clone();
         let me = self.get(&format!("{app}/api/auth/me")).await?;
-        self.expect(me.text("id") == self.ada.id, "a named page's me", &me.0);
+        self.expect(me.text("id") == self.ada.id, "a named page's me", &me);
         self.writes_with_csrf_token_alone(&app).await
     }
 
     async fn writes_with_csrf_token_alone(&mut self, base: &str) -> Result<(), Failure> {
         let told = self.get(&format!("{base}/api/csrf-token")).await?;
         let csrf = told.text("csrf_token").to_owned();
-        self.expect(told.status() == 200, "the CSRF token", &told.0);
+        self.expect(told.status() == 200, "the CSRF token", &told);
         let url = format!("{base}/api/entries");
         for made_up in [None, Some("kst_c_made-up")] {
             let refused = self.post(&url, &draft(), made_up).await?;
             let told = refused.status() == 403 && refused.text("code") == "csrf_token_invalid";
-            self.expect(told, "an entry without CSRF token", &refused.0);
+            self.expect(told, "an entry without CSRF token", &refused);
         }
         let taken = self.post(&url, &draft(), Some(&csrf)).await?;
-        self.expect(taken.status() == 201, "an entry", &taken.0);
+        self.expect(taken.status() == 201, "an entry", &taken);
         self.written += 1;
         Ok(())
     }
@@ -265,12 +272,12 @@ impl Case<'_> {
         let app = self.sites.app.clone();
         for path in ["/api/entries", "/api/auth/me", "/api/csrf-token"] {
             let seen = self.get(&format!("{app}{path}")).await?;
-            self.expect(seen.status() == 0, &format!("{page} reads {path}"), &seen.0);
+            self.expect(seen.status() == 0, &format!("{page} reads {path}"), &seen);
         }
         for (path, body) in self.wishes() {
             let url = format!("{app}{path}");
             let seen = self.post(&url, &body, Some("kst_c_made-up")).await?;
-            self.expect(seen.status() == 0, &format!("{page} posts {path}"), &seen.0);
+            self.expect(seen.status() == 0, &format!("{page} posts {path}"), &seen);
             // What a browser sends without asking first. The answer is opaque, so what counts is what is so afterwards.
             let simple = json!({
                 "method": "POST", "mode": "no-cors", "credentials": "include", "body": body.to_string(),
@@ -365,7 +372,7 @@ impl Case<'_> {
         self.browser.evaluate(&script).await?;
         self.browser.open(&self.sites.app).await?;
         let renewed = self.post(REFRESH_PATH, &json!({}), None).await?;
-        self.expect(renewed.status() == 401, "two refresh cookies", &renewed.0);
+        self.expect(renewed.status() == 401, "two refresh cookies", &renewed);
         self.nothing_happened("the cookies of a sibling").await
     }
 
@@ -376,11 +383,15 @@ impl Case<'_> {
         let ended = self
             .post("/api/auth/logout", &json!({}), Some(&csrf))
             .await?;
-        self.expect(ended.status() == 204, "the page's logout", &ended.0);
+        self.expect(ended.status() == 204, "the page's logout", &ended);
         let me = self.get("/api/auth/me").await?;
-        self.expect(me.status() == 401, "after the logout", &me.0);
+        self.expect(me.status() == 401, "after the logout", &me);
         let left = self.browser.cookies().await?;
-        self.expect(left.is_empty(), "cookies after the logout", &json!(left));
+        self.expect(
+            left.is_empty(),
+            "cookies after the logout",
+            &described(&left),
+        );
         Ok(())
     }
 
@@ -401,11 +412,11 @@ impl Case<'_> {
         self.browser.open(&self.sites.app).await?;
         let me = self.get("/api/auth/me").await?;
         let still = me.text("id") == self.ada.id;
-        self.expect(still, &format!("the session after {after}"), &me.0);
+        self.expect(still, &format!("the session after {after}"), &me);
         let listed = self.get("/api/entries").await?;
         let entries = listed.0.pointer("/told/entries").and_then(Value::as_array);
         let as_before = entries.is_some_and(|it| it.len() == self.written);
-        self.expect(as_before, &format!("the entries after {after}"), &listed.0);
+        self.expect(as_before, &format!("the entries after {after}"), &listed);
         Ok(())
     }
 }
@@ -420,6 +431,15 @@ fn guarded(cookies: &[Value], name: &str, path: &str) -> bool {
             && it["secure"] == true
             && it["sameSite"] == "Strict"
     })
+}
+
+/// All but the values.
+fn described(cookies: &[Value]) -> String {
+    let mut cookies = cookies.to_vec();
+    for cookie in &mut cookies {
+        cookie.as_object_mut().map(|it| it.remove("value"));
+    }
+    json!(cookies).to_string()
 }
 
 fn login(person: &Person) -> Value {
