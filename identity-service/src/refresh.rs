@@ -8,6 +8,7 @@ use shared::{
 use thiserror::Error;
 use time::OffsetDateTime;
 use tokio_postgres::GenericClient;
+use uuid::Uuid;
 
 use crate::{
     Identity,
@@ -17,6 +18,7 @@ use crate::{
         event::Event,
         notice::Notice,
         refresh_token::{Decision, Presented, State, decide},
+        secret_keys::SecretKeys,
         token_type::NotOurs,
     },
     events,
@@ -97,16 +99,44 @@ impl From<Withheld> for RefreshError {
     }
 }
 
+/// A refresh token as it came.
+pub(crate) enum Shown {
+    InBody(SecretString),
+    /// Any host of the site can set this cookie. The one beside it, that of the access token, only this host can: it
+    /// says which session the browser is in, so that a sibling cannot slip it one of its own (cookie tossing).
+    InCookies {
+        token: SecretString,
+        session_id: Uuid,
+    },
+}
+
+impl Shown {
+    fn opened(&self, secrets: &SecretKeys) -> Result<(Presented, Carrier), RefreshError> {
+        match self {
+            Self::InBody(token) => {
+                let presented = Presented::open(token.expose_secret(), secrets)?;
+                Ok((presented, Carrier::Body))
+            }
+            Self::InCookies { token, session_id } => {
+                let presented = Presented::open(token.expose_secret(), secrets)?;
+                if presented.session_id != *session_id {
+                    return Err(RefreshError::InvalidToken);
+                }
+                Ok((presented, Carrier::Cookies))
+            }
+        }
+    }
+}
+
 /// The next pair of tokens. Requests for one session wait for each other at its row, so that parallel ones
 /// get the same answer.
 pub(crate) async fn refresh(
     identity: &Identity,
-    token: &SecretString,
-    carrier: Carrier,
+    shown: &Shown,
     device: Device,
     now: OffsetDateTime,
 ) -> Result<Tokens, RefreshError> {
-    let presented = Presented::open(token.expose_secret(), &identity.secrets)?;
+    let (presented, carrier) = shown.opened(&identity.secrets)?;
     let mut db = identity.pool.get().await?;
     let transaction = db.transaction().await.map_err(Unexpected::from)?;
     let session = sessions::find_and_lock(&transaction, presented.session_id).await?;

@@ -1,16 +1,19 @@
 //! The cookies of a browser session. No script reads them, and no other site makes a browser send them.
 
+use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use poem::{
     FromRequest, Request, RequestBody,
     http::{HeaderValue, header::SET_COOKIE},
 };
 use poem_openapi::Enum;
 use secrecy::{ExposeSecret, SecretString};
+use serde::Deserialize;
 use shared::{
     access_token::{ACCESS_COOKIE, Caller, Verification, cookie},
     serve::RequestScope,
 };
 use time::Duration;
+use uuid::Uuid;
 
 use crate::{
     domain::{carrier::Carrier, device_token},
@@ -82,6 +85,7 @@ fn put(name: &str, value: &SecretString, path: &str, lasts: Duration) {
 /// The page behind a request, when there is one.
 pub(super) struct Page {
     refresh_token: Option<SecretString>,
+    session_id: Option<Uuid>,
     device_token: Option<SecretString>,
     vouched: bool,
 }
@@ -97,9 +101,9 @@ impl Page {
         may.then_some(()).ok_or(CrossSite)
     }
 
-    /// The refresh token in its cookie.
-    pub(super) fn into_refresh_token(self) -> Option<SecretString> {
-        self.refresh_token
+    /// The refresh token in its cookie, and the session that the cookie beside it is of.
+    pub(super) fn into_refresh_token(self) -> Option<(SecretString, Uuid)> {
+        self.refresh_token.zip(self.session_id)
     }
 
     /// The device token in its cookie.
@@ -108,11 +112,25 @@ impl Page {
     }
 }
 
+/// The session of an access token that may have run out long ago, and is not verified: nobody but this host can set
+/// its cookie (`__Host-`), which is all that is asked of it.
+fn session_of(access_token: &str) -> Option<Uuid> {
+    #[derive(Deserialize)]
+    struct Session {
+        sid: Uuid,
+    }
+    let claims = access_token.split('.').nth(1)?;
+    let claims = BASE64_URL_SAFE_NO_PAD.decode(claims).ok()?;
+    let session: Session = serde_json::from_slice(&claims).ok()?;
+    Some(session.sid)
+}
+
 impl<'a> FromRequest<'a> for Page {
     async fn from_request(request: &'a Request, _: &mut RequestBody) -> poem::Result<Self> {
         let verification: &Verification = request.data().expect("installed with the API");
         Ok(Self {
             refresh_token: cookie(request, REFRESH_COOKIE).map(SecretString::from),
+            session_id: cookie(request, ACCESS_COOKIE).and_then(session_of),
             device_token: cookie(request, DEVICE_COOKIE).map(SecretString::from),
             vouched: verification.origins.vouch_for(request.headers()),
         })

@@ -21,7 +21,7 @@ use crate::{
     logout::{SessionError, logout},
     mfa_challenge::Challenge,
     mint::{Opened, Tokens},
-    refresh::{RefreshError, refresh},
+    refresh::{RefreshError, Shown, refresh},
 };
 
 pub(super) const EXAMPLE_ACCESS: &str =
@@ -295,17 +295,16 @@ impl SessionsApi {
         page: Page,
         body: Json<Refresh>,
     ) -> Result<Json<Session>, Problem<RefreshError>> {
-        let in_body = body.0.refresh_token.map(SecretText::into_secret);
-        let carrier = if in_body.is_some() {
-            Carrier::Body
+        let shown = if let Some(token) = body.0.refresh_token {
+            Shown::InBody(token.into_secret())
         } else {
-            Carrier::Cookies
+            page.admit(Carrier::Cookies)
+                .map_err(|_| RefreshError::CrossSite)?;
+            let cookies = page.into_refresh_token();
+            let (token, session_id) = cookies.ok_or(RefreshError::InvalidToken)?;
+            Shown::InCookies { token, session_id }
         };
-        page.admit(carrier).map_err(|_| RefreshError::CrossSite)?;
-        let token = in_body.or_else(|| page.into_refresh_token());
-        let token = token.ok_or(RefreshError::InvalidToken)?;
-        let now = identity.clock.now();
-        let tokens = refresh(&identity, &token, carrier, device, now).await?;
+        let tokens = refresh(&identity, &shown, device, identity.clock.now()).await?;
         Ok(Json(Session::carrying(tokens)))
     }
 

@@ -233,6 +233,33 @@ async fn a_refresh_token_counts_only_where_its_session_keeps_it_and_an_app_token
 }
 
 #[tokio::test]
+async fn a_refresh_cookie_that_a_sibling_planted_takes_no_browser_into_another_session() {
+    let identity = Service::of_the_test_run();
+    let (ada, trudy) = (identity.person().await, identity.person().await);
+    let (victim, thief) = (identity.browser(&ada).await, identity.browser(&trudy).await);
+    let refresh = async |cookies: String| {
+        let request = identity.request(Method::POST, "/api/auth/refresh");
+        sent(request.header("Cookie", cookies).json(&json!({}))).await
+    };
+    let planted = format!("{REFRESH}={}", thief.refresh);
+    for cookies in [
+        planted.clone(),
+        format!("{ACCESS}={}; {planted}", victim.access),
+        format!(
+            "{ACCESS}={}; {REFRESH}={}; {planted}",
+            victim.access, victim.refresh
+        ),
+        format!("{ACCESS}=a.b.c; {planted}"),
+    ] {
+        let answer = refresh(cookies).await;
+        assert_eq!(answer.problem(), unauthorized("invalid_refresh_token"));
+    }
+    for whole in [victim, thief] {
+        assert_eq!(whole.refreshed(&identity).await.status, 200);
+    }
+}
+
+#[tokio::test]
 async fn a_browser_that_logged_in_before_gets_in_while_a_stranger_hammers_the_address() {
     let identity = Service::of_the_test_run();
     let ada = identity.person().await;

@@ -44,10 +44,12 @@ async fn look(browser: &Browser, nginx: &Path, stack: &mut Stack) -> Result<Vec<
         stack.start_service(service).await?;
     }
     let _nginx = sites.serve(nginx, stack).await?;
+    let trudy = Person::try_new(stack.addresses(), "trudy").await?;
     let mut case = Case {
         browser,
         ada: Person::try_new(stack.addresses(), "ada").await?,
-        trudy: Person::try_new(stack.addresses(), "trudy").await?,
+        planted: refresh_cookie_of(&trudy, &stack.addresses().api.identity).await?,
+        trudy,
         sites,
         written: 0,
         complaints: Vec::new(),
@@ -62,6 +64,7 @@ async fn look(browser: &Browser, nginx: &Path, stack: &mut Stack) -> Result<Vec<
     }
     case.cookies_of_a_sibling().await?;
     case.log_out().await?;
+    case.session_of_a_sibling().await?;
     Ok(case.complaints)
 }
 
@@ -125,6 +128,8 @@ struct Case<'a> {
     sites: Sites,
     ada: Person,
     trudy: Person,
+    /// The refresh token of a session in cookies that is trudy's.
+    planted: String,
     /// Entries that ada's pages wrote.
     written: usize,
     complaints: Vec<String>,
@@ -365,9 +370,9 @@ impl Case<'_> {
         let script = format!(
             "for (const cookie of [
                  '{ACCESS}=forged; Path=/; Secure; Domain=keystead.test',
-                 '{REFRESH}={stolen}; Path={REFRESH_PATH}; Secure; Domain=keystead.test',
+                 '{REFRESH}={planted}; Path={REFRESH_PATH}; Secure; Domain=keystead.test',
              ]) document.cookie = cookie;",
-            stolen = self.trudy.refresh_token
+            planted = self.planted
         );
         self.browser.evaluate(&script).await?;
         self.browser.open(&self.sites.app).await?;
@@ -392,6 +397,13 @@ impl Case<'_> {
             "cookies after the logout",
             &described(&left),
         );
+        Ok(())
+    }
+
+    /// The cookie that the sibling set is the only one now: it takes nobody into trudy's session.
+    async fn session_of_a_sibling(&mut self) -> Result<(), Failure> {
+        let renewed = self.post(REFRESH_PATH, &json!({}), None).await?;
+        self.expect(renewed.status() == 401, "a planted session", &renewed);
         Ok(())
     }
 
@@ -440,6 +452,23 @@ fn described(cookies: &[Value]) -> String {
         cookie.as_object_mut().map(|it| it.remove("value"));
     }
     json!(cookies).to_string()
+}
+
+/// Of a session of their own, which they had outside a browser.
+async fn refresh_cookie_of(person: &Person, identity: &str) -> Result<String, Failure> {
+    let http = reqwest::Client::builder()
+        .no_proxy()
+        .timeout(LIMIT)
+        .build()
+        .map_err(Failure::when("make an HTTP client"))?;
+    let request = http.post(format!("{identity}/api/auth/login"));
+    let answer = request.json(&login(person)).send().await;
+    let answer = answer.map_err(Failure::when("log in with cookies"))?;
+    let lines = answer.headers().get_all("set-cookie").iter();
+    let mut cookies = lines.filter_map(|line| line.to_str().ok()?.split(';').next());
+    let value = cookies.find_map(|pair| pair.strip_prefix(REFRESH)?.strip_prefix('='));
+    let value = value.ok_or_else(|| Failure::new("a login without a refresh cookie"))?;
+    Ok(value.to_owned())
 }
 
 fn login(person: &Person) -> Value {
