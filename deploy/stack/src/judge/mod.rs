@@ -23,47 +23,39 @@ pub(crate) use summary::{Outcome, Summary};
 /// Builds and starts the release binaries and lets every judge look at them.
 pub(crate) async fn all(summary: &mut Summary, progress: Progress) -> Result<(), Failure> {
     let started = Instant::now();
+    let stack = release(progress).await;
+    let outcome = match &stack {
+        Ok(_) => Outcome::Passed(String::new()),
+        Err(failure) => Outcome::Failed(failure.to_string()),
+    };
+    summary.add("release build starts", started.elapsed(), outcome);
+    let Ok(mut stack) = stack else { return Ok(()) };
+
+    let judged = openapi_documents::judge(stack.addresses(), progress);
+    summary.watch("OpenAPI documents are valid", judged).await;
+    let judged = explorer::judge(stack.addresses(), progress);
+    summary.watch("API explorer in Chromium", judged).await;
+    let judged = cookie_sessions::judge(&mut stack, progress);
+    summary.watch("cookie sessions in Chromium", judged).await;
+    let judged = authenticator::judge(stack.addresses(), progress);
+    summary.watch("oathtool's codes log in", judged).await;
+    let judged = forward_auth::judge(&mut stack, progress);
+    summary.watch("forward auth in nginx", judged).await;
+    let judged = smtp::judge(&mut stack, progress);
+    summary.watch("mail through an SMTP server", judged).await;
+    // Last, so that what the other judges asked for counts as use.
+    let judged = footprint::judge(&mut stack);
+    summary.watch("memory and time to ready", judged).await;
+    stack.stop().await
+}
+
+async fn release(progress: Progress) -> Result<Stack, Failure> {
     let binaries = Binaries::build(Profile::Release, progress).await?;
-    let mut stack = Stack::builder()
+    Stack::builder()
         .ephemeral()
         .binaries(binaries)
         .loose_rate_limits()
         .progress(progress)
         .start()
-        .await?;
-    summary.add(
-        "release build starts",
-        started.elapsed(),
-        Outcome::Passed(String::new()),
-    );
-
-    let started = Instant::now();
-    let outcome = openapi_documents::judge(stack.addresses(), progress).await;
-    summary.add("OpenAPI documents are valid", started.elapsed(), outcome);
-
-    let started = Instant::now();
-    let outcome = explorer::judge(stack.addresses(), progress).await;
-    summary.add("API explorer in Chromium", started.elapsed(), outcome);
-
-    let started = Instant::now();
-    let outcome = cookie_sessions::judge(&mut stack, progress).await;
-    summary.add("cookie sessions in Chromium", started.elapsed(), outcome);
-
-    let started = Instant::now();
-    let outcome = authenticator::judge(stack.addresses(), progress).await;
-    summary.add("oathtool's codes log in", started.elapsed(), outcome);
-
-    let started = Instant::now();
-    let outcome = forward_auth::judge(&mut stack, progress).await;
-    summary.add("forward auth in nginx", started.elapsed(), outcome);
-
-    let started = Instant::now();
-    let outcome = smtp::judge(&mut stack, progress).await;
-    summary.add("mail through an SMTP server", started.elapsed(), outcome);
-
-    // Last, so that what the other judges asked for counts as use.
-    let started = Instant::now();
-    let outcome = footprint::judge(&mut stack).await;
-    summary.add("memory and time to ready", started.elapsed(), outcome);
-    stack.stop().await
+        .await
 }

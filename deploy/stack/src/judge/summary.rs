@@ -1,7 +1,7 @@
 //! What every step of a full run came to.
 
 use std::fmt::Write as _;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How a step ended, with what there is to say about it.
 pub(crate) enum Outcome {
@@ -30,6 +30,17 @@ pub(crate) struct Summary {
 impl Summary {
     pub(crate) fn add(&mut self, name: &'static str, took: Duration, outcome: Outcome) {
         self.steps.push((name, took, outcome));
+    }
+
+    /// Waits for a judge and takes the time.
+    pub(crate) async fn watch(
+        &mut self,
+        name: &'static str,
+        judging: impl Future<Output = Outcome>,
+    ) {
+        let started = Instant::now();
+        let outcome = judging.await;
+        self.add(name, started.elapsed(), outcome);
     }
 
     /// In CI a skipped judge is a failure: nobody would notice that it never looked.
