@@ -4,6 +4,7 @@ mod applicant;
 mod application;
 mod cancel_signup;
 mod change_mfa;
+mod change_password;
 mod chosen_password;
 mod confirm_totp;
 mod device;

@@ -15,7 +15,10 @@ use crate::{
     lockout::{self, Locked, NotAdmitted, TOO_MANY_ATTEMPTS},
     login::compare,
     refresh::SESSION_ENDED,
-    store::{accounts, sessions},
+    store::{
+        accounts::{self, Credentials},
+        sessions,
+    },
 };
 
 /// 403 and not 401: the access token is good, and a client that refreshed it and tried again would not get further.
@@ -74,13 +77,13 @@ impl Failure for NotProven {
     }
 }
 
-/// Compares the caller's password, after counting the attempt.
+/// Compares the caller's password, after counting the attempt; the account as it was then.
 pub(crate) async fn reauthenticate(
     identity: &Identity,
     caller: &Caller,
     password: &SecretString,
     now: OffsetDateTime,
-) -> Result<(), NotProven> {
+) -> Result<Credentials, NotProven> {
     let (user, session) = (caller.user_id(), caller.session_id());
     let credentials = {
         let db = identity.pool.get().await?;
@@ -92,9 +95,9 @@ pub(crate) async fn reauthenticate(
     let bucket = Bucket::session(&identity.secrets, user, session);
     lockout::admit(identity, &bucket, now).await?;
     match compare(identity, Password::presented(password), credentials).await {
-        Ok(Some(_)) => {
+        Ok(Some((credentials, _))) => {
             lockout::clear(identity, &bucket).await;
-            Ok(())
+            Ok(credentials)
         }
         Ok(None) => Err(NotProven::WrongPassword),
         Err(overloaded) => {

@@ -17,13 +17,14 @@ use crate::{
 };
 
 /// The routes of identity whose limits are settings.
-const RATE_LIMITED: [&str; 9] = [
+const RATE_LIMITED: [&str; 10] = [
     "SIGNUP",
     "VERIFY_EMAIL",
     "RESEND_VERIFICATION",
     "CANCEL_SIGNUP",
     "FORGOT_PASSWORD",
     "RESET_PASSWORD",
+    "CHANGE_PASSWORD",
     "LOGIN",
     "VERIFY_MFA",
     "REFRESH",

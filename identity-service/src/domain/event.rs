@@ -19,10 +19,12 @@ pub(crate) enum Event {
     RecoveryCodesReplaced,
     /// A forgotten password was replaced by whoever reads the account's mails.
     PasswordReset,
+    /// Somebody who is logged in changed the password.
+    PasswordChanged,
 }
 
 impl Event {
-    const ALL: [Self; 11] = [
+    const ALL: [Self; 12] = [
         Self::LoggedIn,
         Self::LoggedOut,
         Self::LoggedOutEverywhere,
@@ -34,6 +36,7 @@ impl Event {
         Self::MfaDisabled,
         Self::RecoveryCodesReplaced,
         Self::PasswordReset,
+        Self::PasswordChanged,
     ];
 
     /// As the database and the log spell it.
@@ -50,6 +53,7 @@ impl Event {
             Self::MfaDisabled => "mfa_disabled",
             Self::RecoveryCodesReplaced => "recovery_codes_replaced",
             Self::PasswordReset => "password_reset",
+            Self::PasswordChanged => "password_changed",
         }
     }
 

@@ -55,6 +55,11 @@ impl Password {
         Ok(password)
     }
 
+    /// Whether both are the same text. Not in constant time: for two that came in one request.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        self.0.expose_secret() == other.0.expose_secret()
+    }
+
     /// The string to store. Takes about a quarter of a second at cost 12: never on an async thread.
     pub(crate) fn hash(&self, pepper: &Key256, cost: u32) -> String {
         #[expect(

@@ -109,6 +109,8 @@ enum Kind {
     RecoveryCodesReplaced,
     /// A forgotten password was replaced by whoever reads the mails.
     PasswordReset,
+    /// The password was changed in a session, which ended the others.
+    PasswordChanged,
 }
 
 impl From<Event> for Kind {
@@ -125,6 +127,7 @@ impl From<Event> for Kind {
             Event::MfaDisabled => Self::MfaDisabled,
             Event::RecoveryCodesReplaced => Self::RecoveryCodesReplaced,
             Event::PasswordReset => Self::PasswordReset,
+            Event::PasswordChanged => Self::PasswordChanged,
         }
     }
 }

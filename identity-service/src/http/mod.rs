@@ -53,7 +53,7 @@ const SCHEMES: &[openapi::Scheme] = &{
 enum Tag {
     /// From an address to a confirmed account.
     Accounts,
-    /// Replacing a forgotten password.
+    /// Choosing a new password.
     Passwords,
     /// Logging in, staying logged in, leaving.
     Sessions,

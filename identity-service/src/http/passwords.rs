@@ -1,22 +1,46 @@
-//! `/api/auth/password`: choosing a new password for a forgotten one.
+//! `/api/auth/password`: choosing a new password, for one that is known or for one that was forgotten.
 
 use std::sync::Arc;
 
 use poem::web::Data;
 use poem_openapi::{ApiResponse, Enum, Object, OpenApi, types::Example};
 use secrecy::ExposeSecret;
-use shared::{problem::Problem, serve::Json};
+use shared::{access_token::Caller, problem::Problem, serve::Json};
 
-use super::{Tag, accounts::Address, secret_text::SecretText};
+use super::{
+    Tag,
+    accounts::{Address, EXAMPLE_PASSWORD},
+    secret_text::SecretText,
+};
 use crate::{
     Identity,
+    change_password::{Change, ChangePasswordError, change_password},
     device::Device,
     domain::mail_token::MailToken,
     mail_request::{MailRequestError, forgot_password},
     reset_password::{Reset, ResetError, reset_password},
 };
 
+const EXAMPLE_NEW_PASSWORD: &str = "an analytical engine of brass";
 const EXAMPLE_TOKEN: &str = "kst_p_4ZbQ0mJt3rC1oVn8yPqXk2uHs6dLgWfAeTiBzRx7NcM";
+
+/// The password as it is, and as it is to be.
+#[derive(Object)]
+#[oai(example)]
+struct PasswordChange {
+    current_password: SecretText,
+    /// The rules of sign-up, and another one than the present.
+    new_password: SecretText,
+}
+
+impl Example for PasswordChange {
+    fn example() -> Self {
+        Self {
+            current_password: SecretText::example(EXAMPLE_PASSWORD),
+            new_password: SecretText::example(EXAMPLE_NEW_PASSWORD),
+        }
+    }
+}
 
 /// The token from a mail, and the password to be.
 #[derive(Object)]
@@ -31,7 +55,7 @@ impl Example for PasswordReset {
     fn example() -> Self {
         Self {
             token: SecretText::example(EXAMPLE_TOKEN),
-            new_password: SecretText::example("an analytical engine of brass"),
+            new_password: SecretText::example(EXAMPLE_NEW_PASSWORD),
         }
     }
 }
@@ -77,6 +101,32 @@ pub(super) struct PasswordsApi;
 
 #[OpenApi(prefix_path = "/api/auth", tag = "Tag::Passwords")]
 impl PasswordsApi {
+    /// Change the password
+    ///
+    /// Ends every other session of the account; the one that asks goes on with the tokens it has. Device tokens from
+    /// before are void, so that the next login on each device gets a new one; mails to choose a new password, and logins
+    /// that wait for their second factor, are void, too.
+    #[oai(path = "/password", method = "post", operation_id = "change_password")]
+    async fn change(
+        &self,
+        caller: Caller,
+        identity: Data<&Arc<Identity>>,
+        device: Device,
+        body: Json<PasswordChange>,
+    ) -> Result<Replaced, Problem<ChangePasswordError>> {
+        let PasswordChange {
+            current_password,
+            new_password,
+        } = body.0;
+        let change = Change {
+            current_password: current_password.into_secret(),
+            new_password: new_password.into_secret(),
+            device,
+        };
+        change_password(&identity, &caller, change, identity.clock.now()).await?;
+        Ok(Replaced::NoContent)
+    }
+
     /// Ask for a new password
     ///
     /// If the address has an account, its owner gets a mail with a token that is good for 30 minutes, once.

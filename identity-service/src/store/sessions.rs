@@ -41,6 +41,8 @@ pub(crate) enum EndReason {
     Reuse,
     /// The password was replaced by whoever reads the mails.
     PasswordReset,
+    /// The password was changed in another session.
+    PasswordChange,
 }
 
 impl EndReason {
@@ -51,6 +53,7 @@ impl EndReason {
             Self::Revoked => "revoked",
             Self::Reuse => "reuse",
             Self::PasswordReset => "password_reset",
+            Self::PasswordChange => "password_change",
         }
     }
 }
@@ -159,6 +162,40 @@ pub(crate) async fn end_all(
         )
         .await?;
     rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
+}
+
+/// Ends every session of a person but one, which goes on into the account's next epoch, locked as in [`end_all`];
+/// `false` when that one has ended, and then nothing may be kept of this transaction.
+pub(crate) async fn end_others(
+    db: &impl GenericClient,
+    user: UserId,
+    but: Uuid,
+    reason: EndReason,
+    now: OffsetDateTime,
+) -> Result<bool, Unexpected> {
+    let rows = db
+        .query_typed(
+            "UPDATE sessions SET
+                epoch = CASE WHEN session_id = $4 THEN epoch + 1 ELSE epoch END,
+                ended_at = CASE WHEN session_id = $4 THEN NULL ELSE $2 END,
+                end_reason = CASE WHEN session_id = $4 THEN NULL ELSE $3 END
+             WHERE session_id IN (
+                SELECT session_id FROM sessions WHERE user_id = $1 AND ended_at IS NULL
+                ORDER BY session_id FOR UPDATE
+             ) RETURNING session_id",
+            &[
+                (&user.uuid(), Type::UUID),
+                (&now, Type::TIMESTAMPTZ),
+                (&reason.name(), Type::TEXT),
+                (&but, Type::UUID),
+            ],
+        )
+        .await?;
+    let ids: Vec<Uuid> = rows
+        .iter()
+        .map(|row| row.try_get(0))
+        .collect::<Result<_, _>>()?;
+    Ok(ids.contains(&but))
 }
 
 /// The sessions of a person that go on and were used since `idle_since`, the one last used first.

@@ -18,8 +18,8 @@ const fn route(operation: &'static str, setting: &'static str, default: &'static
     }
 }
 
-/// Every operation that asks for no access token, except the public keys. Where passwords are guessed or
-/// mail is sent the limits are narrow; mailed tokens and refresh tokens cannot be guessed, so theirs only
+/// Every operation that asks for no access token, except the public keys, and those that hash a password or mail a
+/// stranger for whoever holds one. Where passwords are guessed or mail is sent the limits are narrow; mailed tokens and refresh tokens cannot be guessed, so theirs only
 /// bound the work, and leave room for an office behind one address.
 pub(crate) const ROUTES: &[Route] = &[
     route("signup", "RATE_LIMIT_SIGNUP", "5/15m"),
@@ -32,6 +32,7 @@ pub(crate) const ROUTES: &[Route] = &[
     route("cancel_signup", "RATE_LIMIT_CANCEL_SIGNUP", "20/15m"),
     route("forgot_password", "RATE_LIMIT_FORGOT_PASSWORD", "5/15m"),
     route("reset_password", "RATE_LIMIT_RESET_PASSWORD", "20/15m"),
+    route("change_password", "RATE_LIMIT_CHANGE_PASSWORD", "20/15m"),
     route("login", "RATE_LIMIT_LOGIN", "5/15m"),
     route("verify_mfa", "RATE_LIMIT_VERIFY_MFA", "3/5m"),
     route("refresh", "RATE_LIMIT_REFRESH", "120/1m"),

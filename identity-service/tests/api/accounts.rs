@@ -84,6 +84,20 @@ impl Service {
         mail.expect("the worker writes it")
     }
 
+    /// The mails of that address with that subject.
+    pub(crate) fn mails_about(&self, email: &str, subject: &str) -> Vec<Mail> {
+        let mut mails = self.mails(email);
+        mails.retain(|mail| mail.subject == subject);
+        mails
+    }
+
+    /// Waits until that address has a mail with that subject, and gives the last of them.
+    pub(crate) async fn mail_about(&self, email: &str, subject: &str) -> Mail {
+        let mailed = async || self.mails_about(email, subject).pop().ok_or("no such mail");
+        let mail = until(subject, PATIENCE, mailed).await;
+        mail.expect("the worker writes it")
+    }
+
     /// Waits until all that is in the outbox now has been decided: it is worked off in its order.
     pub(crate) async fn outbox_worked_off(&self) {
         self.mailed_sign_up(&somebody(), PASSWORD).await;

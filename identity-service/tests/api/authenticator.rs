@@ -167,7 +167,7 @@ impl Service {
         self.post("verify-mfa", &body).await
     }
 
-    async fn authorised(
+    pub(crate) async fn authorised(
         &self,
         method: Method,
         path: &str,

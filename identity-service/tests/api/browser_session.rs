@@ -15,10 +15,10 @@ const EVIL: &str = "https://evil.example";
 
 /// What a browser keeps of one session, and what its page knows.
 #[derive(Clone)]
-struct Browser {
-    access: String,
+pub(crate) struct Browser {
+    pub(crate) access: String,
     refresh: String,
-    csrf: String,
+    pub(crate) csrf: String,
 }
 
 impl Browser {
@@ -33,7 +33,7 @@ impl Browser {
     }
 
     /// A request with the cookies that a browser would send there.
-    fn request(&self, identity: &Service, method: Method, path: &str) -> RequestBuilder {
+    pub(crate) fn request(&self, identity: &Service, method: Method, path: &str) -> RequestBuilder {
         let mut cookies = format!("{ACCESS}={}", self.access);
         if path == "/api/auth/refresh" {
             cookies = format!("{cookies}; {REFRESH}={}", self.refresh);
@@ -41,12 +41,12 @@ impl Browser {
         identity.request(method, path).header("Cookie", cookies)
     }
 
-    async fn refreshed(&self, identity: &Service) -> Answer {
+    pub(crate) async fn refreshed(&self, identity: &Service) -> Answer {
         let request = self.request(identity, Method::POST, "/api/auth/refresh");
         sent(request.json(&json!({}))).await
     }
 
-    fn post(&self, identity: &Service, path: &str) -> RequestBuilder {
+    pub(crate) fn post(&self, identity: &Service, path: &str) -> RequestBuilder {
         self.request(identity, Method::POST, path)
             .header("X-CSRF-Token", &self.csrf)
     }
@@ -74,7 +74,7 @@ impl Service {
         self.request(Method::POST, "/api/auth/login").json(&body)
     }
 
-    async fn browser(&self, person: &Person) -> Browser {
+    pub(crate) async fn browser(&self, person: &Person) -> Browser {
         Browser::of(&sent(self.cookie_login(person)).await)
     }
 }

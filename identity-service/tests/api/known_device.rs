@@ -13,7 +13,7 @@ use crate::{
 
 impl Answer {
     /// What the login gave the device.
-    fn device_token(&self) -> String {
+    pub(crate) fn device_token(&self) -> String {
         assert_eq!(self.status, 200, "{}", self.text);
         let token = self.json()["device_token"].as_str().map(str::to_owned);
         token.expect("a device token")

@@ -9,6 +9,7 @@
 mod accounts;
 mod authenticator;
 mod browser_session;
+mod change_password;
 mod device;
 mod devices;
 mod expiry;

@@ -32,7 +32,7 @@ impl Service {
         token(&self.mail_number(email, before + 1).await)
     }
 
-    async fn is_over(&self, tokens: &Tokens) {
+    pub(crate) async fn is_over(&self, tokens: &Tokens) {
         let ended = unauthorized("session_ended");
         assert_eq!(self.refresh(&tokens.refresh).await.problem(), ended);
         assert_eq!(self.me(&tokens.access).await.problem(), ended);

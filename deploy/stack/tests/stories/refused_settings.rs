@@ -78,6 +78,7 @@ const EXPECTED: [Expected; 3] = [
             "RATE_LIMIT_CANCEL_SIGNUP",
             "RATE_LIMIT_FORGOT_PASSWORD",
             "RATE_LIMIT_RESET_PASSWORD",
+            "RATE_LIMIT_CHANGE_PASSWORD",
             "RATE_LIMIT_LOGIN",
             "RATE_LIMIT_VERIFY_MFA",
             "RATE_LIMIT_REFRESH",
