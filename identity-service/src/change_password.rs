@@ -73,7 +73,10 @@ impl Failure for ChangePasswordError {
 
     fn errors(&self) -> Vec<FieldError> {
         match self {
-            Self::NothingNew => vec![FieldError::body("new_password", "is the present password")],
+            Self::NothingNew => {
+                let error = FieldError::body("new_password", "is the present password");
+                vec![error.coded("present_password")]
+            }
             Self::NotProven(_) => Vec::new(),
             Self::NotChosen(why) => why.errors(),
         }

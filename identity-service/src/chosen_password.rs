@@ -23,7 +23,7 @@ use crate::{
 #[derive(Debug, Error)]
 pub(crate) enum NotChosen {
     #[error("See errors for what is wrong and where.")]
-    Weak(FieldError),
+    Weak(Vec<FieldError>),
     #[error(transparent)]
     Overloaded(#[from] Overloaded),
     #[error(transparent)]
@@ -50,7 +50,7 @@ impl Failure for NotChosen {
 
     fn errors(&self) -> Vec<FieldError> {
         match self {
-            Self::Weak(error) => vec![error.clone()],
+            Self::Weak(errors) => errors.clone(),
             _ => Vec::new(),
         }
     }

@@ -25,6 +25,7 @@ use crate::{
     lockout::{self, Locked, NotAdmitted, TOO_MANY_ATTEMPTS},
     mfa_challenge::{self, Challenge},
     mint::{self, Opened, Proven, Withheld},
+    refresh::WRONG_TYPE,
     store::accounts::{self, Credentials},
 };
 
@@ -55,6 +56,9 @@ pub(crate) enum LoginError {
     /// The same for a right password, and for an address that nobody has.
     #[error(transparent)]
     TooManyAttempts(#[from] Locked),
+    /// Told for every address alike, before anything is looked up.
+    #[error("The device_token of an earlier login is needed here, or none.")]
+    WrongTokenType,
     /// A page of another site asks for cookies.
     #[error("This page may not log anybody in.")]
     CrossSite,
@@ -73,6 +77,7 @@ const INVALID_CREDENTIALS: Case = Case::new(
 impl Failure for LoginError {
     const CASES: &'static [Case] = &[
         INVALID_CREDENTIALS,
+        WRONG_TYPE,
         TOO_MANY_ATTEMPTS,
         CROSS_SITE,
         OVERLOADED,
@@ -83,6 +88,7 @@ impl Failure for LoginError {
     fn case(&self) -> &'static Case {
         match self {
             Self::InvalidCredentials => &INVALID_CREDENTIALS,
+            Self::WrongTokenType => &WRONG_TYPE,
             Self::TooManyAttempts(locked) => locked.case(),
             Self::CrossSite => &CROSS_SITE,
             Self::Overloaded(overloaded) => overloaded.case(),
@@ -132,6 +138,10 @@ pub(crate) async fn login(
 ) -> Result<LoggedIn, LoginError> {
     // Asked first, so that a service that cannot sign yet says so to everybody alike.
     identity.signing.active()?;
+    let device_token = attempt.device_token.as_ref();
+    if device_token.is_some_and(|it| device_token::is_another_type(it.expose_secret())) {
+        return Err(LoginError::WrongTokenType);
+    }
     let address = EmailAddress::parse(&attempt.email);
     let found = match &address {
         Some(address) => {

@@ -12,10 +12,16 @@ use crate::{
     Identity,
     chosen_password::{self, NotChosen, Replacement},
     device::{Device, Sighting},
-    domain::{event::Event, mail_token::MailToken, notice::Notice},
+    domain::{
+        event::Event,
+        mail_token::{MailPurpose, MailToken},
+        notice::Notice,
+        token_type::NotOurs,
+    },
     events,
     hashing::OVERLOADED,
     notices,
+    refresh::WRONG_TYPE,
     store::{
         accounts,
         password_resets::{self, Found},
@@ -25,7 +31,7 @@ use crate::{
 
 /// A reset as it came.
 pub(crate) struct Reset {
-    pub(crate) token: MailToken,
+    pub(crate) token: SecretString,
     pub(crate) new_password: SecretString,
     pub(crate) device: Device,
 }
@@ -35,6 +41,8 @@ pub(crate) enum ResetError {
     /// Unknown, used, expired, or overtaken by something that ended all sessions: a client can do the same about each.
     #[error("Ask for another mail.")]
     InvalidToken,
+    #[error("The token from a mail about a forgotten password is needed here.")]
+    WrongTokenType,
     #[error(transparent)]
     NotChosen(#[from] NotChosen),
 }
@@ -49,6 +57,7 @@ impl Failure for ResetError {
     const CASES: &'static [Case] = &[
         INVALID_REQUEST,
         INVALID_TOKEN,
+        WRONG_TYPE,
         OVERLOADED,
         INTERNAL,
         UNAVAILABLE,
@@ -57,28 +66,38 @@ impl Failure for ResetError {
     fn case(&self) -> &'static Case {
         match self {
             Self::InvalidToken => &INVALID_TOKEN,
+            Self::WrongTokenType => &WRONG_TYPE,
             Self::NotChosen(why) => why.case(),
         }
     }
 
     fn retry_after(&self) -> Option<std::time::Duration> {
         match self {
-            Self::InvalidToken => None,
+            Self::InvalidToken | Self::WrongTokenType => None,
             Self::NotChosen(why) => why.retry_after(),
         }
     }
 
     fn errors(&self) -> Vec<FieldError> {
         match self {
-            Self::InvalidToken => Vec::new(),
+            Self::InvalidToken | Self::WrongTokenType => Vec::new(),
             Self::NotChosen(why) => why.errors(),
         }
     }
 
     fn unexpected(&self) -> Option<&Unexpected> {
         match self {
-            Self::InvalidToken => None,
+            Self::InvalidToken | Self::WrongTokenType => None,
             Self::NotChosen(why) => why.unexpected(),
+        }
+    }
+}
+
+impl From<NotOurs> for ResetError {
+    fn from(why: NotOurs) -> Self {
+        match why {
+            NotOurs::WrongType => Self::WrongTokenType,
+            NotOurs::Invalid => Self::InvalidToken,
         }
     }
 }
@@ -101,7 +120,7 @@ pub(crate) async fn reset_password(
         new_password,
         device,
     } = reset;
-    let token_hash = token.hash();
+    let token_hash = MailToken::presented(MailPurpose::PasswordReset, token)?.hash();
     let (found, profile) = {
         let db = identity.pool.get().await?;
         let found = password_resets::find(&*db, &token_hash, now).await?;

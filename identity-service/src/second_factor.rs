@@ -54,10 +54,10 @@ impl Proof {
             (None, Some(code)) => RecoveryCode::parse(code)
                 .map(Self::RecoveryCode)
                 .ok_or_else(|| FieldError::body("recovery_code", "is no recovery code")),
-            _ => Err(FieldError {
-                pointer: "#".to_owned(),
-                message: "has to have either code or recovery_code".to_owned(),
-            }),
+            _ => Err(FieldError::new(
+                "#",
+                "has to have either code or recovery_code",
+            )),
         }
     }
 

@@ -130,7 +130,8 @@ async fn prepare(
             (address, password) => {
                 let email = FieldError::body("email", "is not an e-mail address");
                 let wrong = address.is_none().then_some(email);
-                Err(wrong.into_iter().chain(password.err()).collect())
+                let weak = password.err().unwrap_or_default();
+                Err(wrong.into_iter().chain(weak).collect())
             }
         }
     });

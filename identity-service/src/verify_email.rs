@@ -1,6 +1,7 @@
 //! The owner of an address answers the mail: the pending sign-up becomes the account of that address, with
 //! the password that was chosen in it.
 
+use secrecy::SecretString;
 use shared::{
     problem::{Case, Failure, INTERNAL, UNAVAILABLE, Unexpected},
     user_id::UserId,
@@ -11,9 +12,15 @@ use time::OffsetDateTime;
 use crate::{
     Identity,
     applicant::Applicant,
-    domain::{email_address::EmailAddress, mail_token::MailToken, sealed::Column},
+    domain::{
+        email_address::EmailAddress,
+        mail_token::{MailPurpose, MailToken},
+        sealed::Column,
+        token_type::NotOurs,
+    },
     outbox_key,
     person_key::PersonKey,
+    refresh::WRONG_TYPE,
     store::{
         accounts::{self, NewAccount},
         pending_signups::{self, Pending},
@@ -26,6 +33,8 @@ pub(crate) enum VerifyError {
     /// pepper is no longer configured: a client can do the same about each.
     #[error("Sign up again to get another mail.")]
     InvalidToken,
+    #[error("The token from a confirmation mail is needed here.")]
+    WrongTokenType,
     #[error(transparent)]
     Unexpected(#[from] Unexpected),
 }
@@ -37,19 +46,29 @@ const INVALID_TOKEN: Case = Case::new(
 );
 
 impl Failure for VerifyError {
-    const CASES: &'static [Case] = &[INVALID_TOKEN, INTERNAL, UNAVAILABLE];
+    const CASES: &'static [Case] = &[INVALID_TOKEN, WRONG_TYPE, INTERNAL, UNAVAILABLE];
 
     fn case(&self) -> &'static Case {
         match self {
             Self::InvalidToken => &INVALID_TOKEN,
+            Self::WrongTokenType => &WRONG_TYPE,
             Self::Unexpected(unexpected) => unexpected.case(),
         }
     }
 
     fn unexpected(&self) -> Option<&Unexpected> {
         match self {
-            Self::InvalidToken => None,
             Self::Unexpected(unexpected) => Some(unexpected),
+            _ => None,
+        }
+    }
+}
+
+impl From<NotOurs> for VerifyError {
+    fn from(why: NotOurs) -> Self {
+        match why {
+            NotOurs::WrongType => Self::WrongTokenType,
+            NotOurs::Invalid => Self::InvalidToken,
         }
     }
 }
@@ -64,12 +83,14 @@ struct Prepared {
 /// Confirms a sign-up. Of two confirmations at once, one makes the account.
 pub(crate) async fn verify_email(
     identity: &Identity,
-    token: MailToken,
+    token: SecretString,
     now: OffsetDateTime,
 ) -> Result<(), VerifyError> {
-    let db = identity.pool.get().await?;
-    let found = pending_signups::find_by_token(&*db, &token.hash(), now).await?;
-    drop(db);
+    let token_hash = MailToken::presented(MailPurpose::Verification, token)?.hash();
+    let found = {
+        let db = identity.pool.get().await?;
+        pending_signups::find_by_token(&*db, &token_hash, now).await?
+    };
     let pending = found.ok_or(VerifyError::InvalidToken)?;
     if identity
         .secrets

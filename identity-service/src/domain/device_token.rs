@@ -10,7 +10,10 @@ use shared::{random, user_id::UserId};
 use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 
-use super::secret_keys::SecretKeys;
+use super::{
+    secret_keys::SecretKeys,
+    token_type::{NotOurs, without_prefix},
+};
 
 const PREFIX: &str = "kst_d_";
 const DOMAIN: &[u8] = b"identity/v1/device-token";
@@ -36,6 +39,11 @@ pub(crate) fn issue(keys: &SecretKeys, holder: Holder, now: OffsetDateTime) -> S
         BASE64_URL_SAFE_NO_PAD.encode([said, mac].concat())
     )
     .into()
+}
+
+/// Whether a text is another kind of token, which no device holds in the place of its own.
+pub(crate) fn is_another_type(text: &str) -> bool {
+    without_prefix(text, PREFIX) == Err(NotOurs::WrongType)
 }
 
 /// The device, if this token was given to one of theirs, not too long ago, and nothing was revoked since. Anything

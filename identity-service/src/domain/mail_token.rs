@@ -5,6 +5,8 @@ use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 use shared::random;
 
+use super::token_type::{NotOurs, without_prefix};
+
 /// Proves that its holder reads the mails of an address.
 pub(crate) struct MailToken(SecretString);
 
@@ -32,9 +34,10 @@ impl MailToken {
         Self(format!("{}{secret}", purpose.prefix()).into())
     }
 
-    /// What a person sent back; anything is taken, and only the right one is found by its hash.
-    pub(crate) fn presented(text: String) -> Self {
-        Self(text.into())
+    /// What a person sent back: anything that is mailed for that is taken, and only the right one is found by its hash.
+    pub(crate) fn presented(purpose: MailPurpose, text: SecretString) -> Result<Self, NotOurs> {
+        without_prefix(text.expose_secret(), purpose.prefix())?;
+        Ok(Self(text))
     }
 
     /// For the mail, and for nothing else.
@@ -55,14 +58,25 @@ mod tests {
     #[test]
     fn a_token_is_found_by_its_hash_and_no_two_are_alike() {
         let token = MailToken::generate(MailPurpose::Verification);
-        assert_eq!(
-            MailToken::presented(token.expose().to_owned()).hash(),
-            token.hash()
-        );
+        let again = MailToken::presented(MailPurpose::Verification, token.expose().into());
+        assert_eq!(again.map(|it| it.hash()).ok(), Some(token.hash()));
         let other = MailToken::generate(MailPurpose::Verification);
         assert_ne!(other.hash(), token.hash());
         assert!(token.expose().starts_with("kst_v_") && token.expose().len() == 49);
         let reset = MailToken::generate(MailPurpose::PasswordReset);
         assert!(reset.expose().starts_with("kst_p_"));
+    }
+
+    #[test]
+    fn other_kinds_of_tokens_are_named_as_such() {
+        for (text, why) in [
+            ("kst_p_abc", NotOurs::WrongType),
+            ("a.b.c", NotOurs::WrongType),
+            ("KST_V_abc", NotOurs::Invalid),
+            ("", NotOurs::Invalid),
+        ] {
+            let presented = MailToken::presented(MailPurpose::Verification, text.into());
+            assert_eq!(presented.err(), Some(why), "{text}");
+        }
     }
 }

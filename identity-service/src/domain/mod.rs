@@ -12,6 +12,7 @@ pub(crate) mod mail_token;
 pub(crate) mod mfa_token;
 pub(crate) mod notice;
 pub(crate) mod password;
+pub(crate) mod password_advice;
 pub(crate) mod rate_limit;
 pub(crate) mod recovery_code;
 pub(crate) mod refresh_token;

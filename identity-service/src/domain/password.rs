@@ -11,14 +11,11 @@ use sha2::Sha256;
 use shared::{problem::FieldError, settings::Key256};
 use unicode_normalization::UnicodeNormalization;
 use zeroize::Zeroizing;
-use zxcvbn::{Score, zxcvbn};
 
-use super::email_address::EmailAddress;
+use super::{email_address::EmailAddress, password_advice::advice};
 
 /// The longest password, in bytes of its NFC form: beyond it nobody types and hashing input is abuse.
 const LONGEST: usize = 1024;
-/// zxcvbn's time grows with length, and what it has not found weak by then is not.
-const ESTIMATED: usize = 72;
 /// The lowest cost that is not a toy (OWASP Password Storage: 10).
 pub(crate) const LOWEST_COST: u32 = 10;
 /// The highest cost that is accepted, from settings or from a stored hash: about 4 s a hash.
@@ -39,20 +36,22 @@ impl Password {
         text: &SecretString,
         shortest: usize,
         address: Option<&EmailAddress>,
-    ) -> Result<Self, FieldError> {
+    ) -> Result<Self, Vec<FieldError>> {
         let password = Self::presented(text);
         let secret = password.0.expose_secret();
-        let wrong = |message: String| Err(FieldError::body(field, message));
+        let wrong = |message, code| Err(vec![FieldError::body(field, message).coded(code)]);
         if secret.len() < shortest {
-            return wrong(format!("is shorter than {shortest} bytes"));
+            return wrong(format!("is shorter than {shortest} bytes"), "too_short");
         }
         if secret.len() > LONGEST {
-            return wrong(format!("is longer than {LONGEST} bytes"));
+            return wrong(format!("is longer than {LONGEST} bytes"), "too_long");
         }
-        if let Some(advice) = weakness(secret, address) {
-            return wrong(advice);
+        let advice = advice(field, secret, address);
+        if advice.is_empty() {
+            Ok(password)
+        } else {
+            Err(advice)
         }
-        Ok(password)
     }
 
     /// Whether both are the same text. Not in constant time: for two that came in one request.
@@ -117,30 +116,6 @@ pub(crate) fn missing_work(stored: Option<&str>, cost: u32) -> impl Iterator<Ite
     whole.into_iter().chain(steps)
 }
 
-fn weakness(secret: &str, address: Option<&EmailAddress>) -> Option<String> {
-    let estimated: String = secret.chars().take(ESTIMATED).collect();
-    let address = address.map(EmailAddress::typed).unwrap_or_default();
-    let hints: Vec<&str> = address.split('@').chain([address]).collect();
-    let estimate = zxcvbn(&estimated, &hints);
-    if estimate.score() >= Score::Three {
-        return None;
-    }
-    let advice = estimate.feedback().map(|feedback| {
-        let warning = feedback.warning().map(|warning| warning.to_string());
-        let suggestions = feedback.suggestions().iter().map(ToString::to_string);
-        warning
-            .into_iter()
-            .chain(suggestions)
-            .collect::<Vec<_>>()
-            .join(" ")
-    });
-    Some(
-        format!("is too easy to guess. {}", advice.unwrap_or_default())
-            .trim_end()
-            .to_owned(),
-    )
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -155,7 +130,7 @@ mod tests {
         Password::presented(&text.into())
     }
 
-    fn chosen(text: &str) -> Result<Password, FieldError> {
+    fn chosen(text: &str) -> Result<Password, Vec<FieldError>> {
         let ada = EmailAddress::parse("ada.lovelace@example.com").expect("an address");
         Password::chosen("password", &text.into(), 15, Some(&ada))
     }
@@ -170,13 +145,14 @@ mod tests {
             "ada.lovelace@example.com",
             "",
         ] {
-            let error = chosen(wrong).err().expect("refused");
-            assert_eq!(error.pointer, "#/password");
-            assert!(
-                wrong.is_empty() || !error.message.contains(wrong),
-                "{}",
-                error.message
-            );
+            for error in chosen(wrong).err().expect("refused") {
+                assert_eq!(error.pointer, "#/password");
+                assert!(
+                    wrong.is_empty() || !error.message.contains(wrong),
+                    "{}",
+                    error.message
+                );
+            }
         }
     }
 
@@ -186,7 +162,7 @@ mod tests {
         let text: String = numbers.collect();
         assert!(chosen(&text[..1024]).is_ok());
         let error = chosen(&text[..1025]).err().expect("refused");
-        assert_eq!(error.message, "is longer than 1024 bytes");
+        assert_eq!(error[0].message, "is longer than 1024 bytes");
     }
 
     #[test]

@@ -4,10 +4,9 @@ use std::sync::Arc;
 
 use poem::web::Data;
 use poem_openapi::{ApiResponse, Enum, Object, OpenApi, types::Example};
-use secrecy::ExposeSecret;
 use shared::{
     access_token::Caller,
-    problem::{Problem, Unexpected},
+    problem::Problem,
     serve::{ClientAddress, Json},
 };
 use time::{OffsetDateTime, macros::datetime};
@@ -16,8 +15,7 @@ use uuid::Uuid;
 use super::{Tag, secret_text::SecretText};
 use crate::{
     Identity,
-    cancel_signup::cancel_signup,
-    domain::mail_token::MailToken,
+    cancel_signup::{CancelError, cancel_signup},
     logout::SessionError,
     mail_request::{MailRequestError, resend_verification},
     me::{self, me},
@@ -79,12 +77,6 @@ impl Example for MailedToken {
         Self {
             token: SecretText::example(EXAMPLE_TOKEN),
         }
-    }
-}
-
-impl From<MailedToken> for MailToken {
-    fn from(body: MailedToken) -> Self {
-        Self::presented(body.token.into_secret().expose_secret().to_owned())
     }
 }
 
@@ -226,7 +218,7 @@ impl AccountsApi {
         identity: Data<&Arc<Identity>>,
         body: Json<MailedToken>,
     ) -> Result<Json<Verified>, Problem<VerifyError>> {
-        verify_email(&identity, body.0.into(), identity.clock.now()).await?;
+        verify_email(&identity, body.0.token.into_secret(), identity.clock.now()).await?;
         Ok(Json(Verified {
             status: AccountStatus::Verified,
         }))
@@ -261,8 +253,8 @@ impl AccountsApi {
         &self,
         identity: Data<&Arc<Identity>>,
         body: Json<MailedToken>,
-    ) -> Result<Cancelled, Problem<Unexpected>> {
-        cancel_signup(&identity, body.0.into(), identity.clock.now()).await?;
+    ) -> Result<Cancelled, Problem<CancelError>> {
+        cancel_signup(&identity, body.0.token.into_secret(), identity.clock.now()).await?;
         Ok(Cancelled::NoContent)
     }
 

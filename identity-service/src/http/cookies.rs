@@ -108,7 +108,9 @@ impl Page {
 
     /// The device token in its cookie.
     pub(super) fn into_device_token(self) -> Option<SecretString> {
-        self.device_token
+        // A browser cannot mend its cookies: what does not belong there must not keep it out.
+        let ours = |it: &SecretString| !device_token::is_another_type(it.expose_secret());
+        self.device_token.filter(ours)
     }
 }
 

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use poem::web::Data;
 use poem_openapi::{ApiResponse, Enum, Object, OpenApi, types::Example};
-use secrecy::ExposeSecret;
 use shared::{access_token::Caller, problem::Problem, serve::Json};
 
 use super::{
@@ -16,7 +15,6 @@ use crate::{
     Identity,
     change_password::{Change, ChangePasswordError, change_password},
     device::Device,
-    domain::mail_token::MailToken,
     mail_request::{MailRequestError, forgot_password},
     reset_password::{Reset, ResetError, reset_password},
 };
@@ -168,7 +166,7 @@ impl PasswordsApi {
             new_password,
         } = body.0;
         let reset = Reset {
-            token: MailToken::presented(token.into_secret().expose_secret().to_owned()),
+            token: token.into_secret(),
             new_password: new_password.into_secret(),
             device,
         };

@@ -40,7 +40,7 @@ struct Login {
     email: String,
     password: SecretText,
     /// What the last login on this device answered. With it, failures of strangers do not lock this device out; one
-    /// that is void counts as none.
+    /// that is void counts as none, and another kind of token is refused.
     device_token: Option<SecretText>,
     /// Where the tokens go.
     #[oai(default)]

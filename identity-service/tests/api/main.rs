@@ -36,6 +36,7 @@ mod tampered_factors;
 mod throttle;
 mod throttle_outages;
 mod timing;
+mod token_types;
 mod totp;
 mod users;
 mod validation;

@@ -115,6 +115,44 @@ async fn weak_short_and_endless_passwords_are_refused() {
 }
 
 #[tokio::test]
+async fn whoever_chose_a_weak_password_is_told_why_and_what_would_help_in_stable_words() {
+    let identity = Service::of_the_test_run();
+    for (weak, codes) in [
+        ("fourteen bytes", &["too_short"][..]),
+        (&"plough candle orbit ".repeat(52), &["too_long"]),
+        (
+            "passwordpassword",
+            &[
+                "too_easy_to_guess",
+                "repeated_text",
+                "add_words",
+                "avoid_repeats",
+            ],
+        ),
+        (
+            "qwertyuiopasdfghjkl",
+            &[
+                "too_easy_to_guess",
+                "similar_to_common_password",
+                "add_words",
+            ],
+        ),
+    ] {
+        let answer = identity.sign_up(&somebody(), weak).await.json();
+        let errors = answer["errors"].as_array().expect("errors");
+        let told: Vec<_> = errors.iter().filter_map(|it| it["code"].as_str()).collect();
+        assert_eq!(told, codes, "{answer}");
+        for error in errors {
+            assert_eq!(error["pointer"], "#/password");
+            assert!(!error["message"].as_str().expect("a text").is_empty());
+        }
+    }
+    // Where there is no such word, there is no member.
+    let answer = identity.sign_up("nobody", PASSWORD).await.json();
+    assert_eq!(answer["errors"][0].get("code"), None, "{answer}");
+}
+
+#[tokio::test]
 async fn bodies_of_another_shape_are_refused() {
     let identity = Service::of_the_test_run();
     let email = somebody();

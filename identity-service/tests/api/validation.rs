@@ -22,7 +22,7 @@ fn signer(service: &str) -> Signer {
     Signer::from_pem(service, &pem.expect("the stack makes one")).expect("a key")
 }
 
-fn service_token(service: &str, audience: &'static str) -> String {
+pub(crate) fn service_token(service: &str, audience: &'static str) -> String {
     signer(service).token(audience, Clock::system().now())
 }
 

@@ -111,15 +111,13 @@ async fn a_sign_up_can_be_confirmed_until_just_before() {
 }
 
 #[tokio::test]
-async fn tokens_of_another_kind_are_no_confirmations() {
+async fn made_up_tokens_confirm_nothing() {
     let identity = Service::of_the_test_run();
     let email = somebody();
     let token = identity.mailed_sign_up(&email, PASSWORD).await;
-    let refresh = token.replace("kst_v_", "kst_r_");
     for wrong in [
         "",
         "kst_v_",
-        &refresh,
         &token.to_lowercase(),
         &format!("{token} "),
         "\0",

@@ -21,10 +21,10 @@ impl Precondition {
         let Some(header) = header.map(str::trim).filter(|header| *header != "*") else {
             return Ok(Self::Any);
         };
-        read(header).map(Self::OneOf).ok_or_else(|| FieldError {
-            pointer: "header:If-Match".to_owned(),
-            message: "is not * or a list of entity tags such as \"3\"".to_owned(),
-        })
+        let wrong = "is not * or a list of entity tags such as \"3\"";
+        read(header)
+            .map(Self::OneOf)
+            .ok_or_else(|| FieldError::new("header:If-Match", wrong))
     }
 
     /// Whether an entry at `current` may be changed.

@@ -84,10 +84,10 @@ impl Failure for ListError {
 
     fn errors(&self) -> Vec<FieldError> {
         match self {
-            Self::InvalidCursor => vec![FieldError {
-                pointer: "query:after".to_owned(),
-                message: "is not a cursor of this list".to_owned(),
-            }],
+            Self::InvalidCursor => vec![FieldError::new(
+                "query:after",
+                "is not a cursor of this list",
+            )],
             _ => Vec::new(),
         }
     }

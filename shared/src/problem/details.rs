@@ -16,16 +16,34 @@ pub struct FieldError {
     /// Where: a JSON Pointer into the body as a URI fragment (RFC 6901 §6), for instance
     /// `#/email`; or `path:id`, `query:limit`, `header:If-Match` for a parameter.
     pub pointer: String,
-    /// What is wrong, without the value that was sent.
+    /// What is wrong, or what would help, without the value that was sent.
     pub message: String,
+    /// A stable machine word for the message, where a person is to read it in their own language.
+    #[oai(skip_serializing_if_is_none)]
+    pub code: Option<String>,
 }
 
 impl FieldError {
+    /// What is wrong there.
+    pub fn new(pointer: impl Into<String>, message: impl Into<String>) -> Self {
+        Self {
+            pointer: pointer.into(),
+            message: message.into(),
+            code: None,
+        }
+    }
+
     /// What is wrong at the top-level field `name` of the body.
     pub fn body(name: &str, message: impl Into<String>) -> Self {
+        Self::new(format!("#/{name}"), message)
+    }
+
+    /// The same with a machine word.
+    #[must_use]
+    pub fn coded(self, code: &str) -> Self {
         Self {
-            pointer: format!("#/{name}"),
-            message: message.into(),
+            code: Some(code.to_owned()),
+            ..self
         }
     }
 }

@@ -52,10 +52,7 @@ impl Framework<'_> {
             );
         }
         if error.is::<ParseRequestPayloadError>() {
-            return invalid(FieldError {
-                pointer: "#".to_owned(),
-                message: "does not have the required shape".to_owned(),
-            });
+            return invalid(FieldError::new("#", "does not have the required shape"));
         }
         if error.is::<ParseCookieError>() {
             return Details::new(&MALFORMED_REQUEST, "The Cookie header cannot be read.");
@@ -88,10 +85,7 @@ impl Framework<'_> {
             Some((name, place)) => format!("{place}:{name}"),
             None => format!("parameter:{name}"),
         };
-        FieldError {
-            pointer,
-            message: "is missing or does not have the required form".to_owned(),
-        }
+        FieldError::new(pointer, "is missing or does not have the required form")
     }
 }
 

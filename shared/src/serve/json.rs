@@ -78,8 +78,8 @@ fn parse<T: ParseFromJSON + 'static>(bytes: &[u8]) -> Result<T, Details> {
             Some(name) if schema.has_field(name) => format!("#/{name}"),
             _ => "#".to_owned(),
         };
-        let message = "does not have the required form".to_owned();
-        invalid(vec![FieldError { pointer, message }])
+        let message = "does not have the required form";
+        invalid(vec![FieldError::new(pointer, message)])
     })
 }
 

@@ -155,10 +155,7 @@ struct Found(Vec<FieldError>);
 impl Found {
     fn add(&mut self, at: &str, message: impl Into<String>) {
         if self.0.len() < MOST_ERRORS {
-            self.0.push(FieldError {
-                pointer: at.to_owned(),
-                message: message.into(),
-            });
+            self.0.push(FieldError::new(at, message));
         }
     }
 }
