@@ -44,7 +44,12 @@ pub struct UnusableKey;
 impl Jwk {
     /// The public half of a signing key.
     pub fn of(pair: &Ed25519KeyPair) -> Self {
-        let x = BASE64_URL_SAFE_NO_PAD.encode(pair.public_key());
+        Self::of_public_key(pair.public_key().as_ref())
+    }
+
+    /// The same for a public key by itself: 32 bytes.
+    pub fn of_public_key(key: &[u8]) -> Self {
+        let x = BASE64_URL_SAFE_NO_PAD.encode(key);
         Self {
             kty: "OKP".to_owned(),
             crv: "Ed25519".to_owned(),

@@ -1,4 +1,4 @@
-//! What access tokens and service tokens share: signed JSON (RFC 7515) with one algorithm and one `typ`,
+//! What access tokens, service tokens and receipts share: signed JSON (RFC 7515) with one algorithm and one `typ`,
 //! whose header names a key among those already trusted and decides nothing else (RFC 8725 §3.1, §3.11).
 
 use jsonwebtoken::{Algorithm, Validation, decode_header};
@@ -8,7 +8,7 @@ const OPAQUE: &str = "kst_";
 
 /// Why a text is not looked at further.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Misfit {
+pub enum Misfit {
     /// No token, or none that we would have made.
     Invalid,
     /// Another kind of token.
@@ -17,7 +17,7 @@ pub(crate) enum Misfit {
 
 /// The name of the key that is to verify `token`, when it is one of type `typ`, `EdDSA`, and no longer
 /// than `longest` bytes.
-pub(crate) fn key_name(token: &str, typ: &str, longest: usize) -> Result<String, Misfit> {
+pub fn key_name(token: &str, typ: &str, longest: usize) -> Result<String, Misfit> {
     if token.starts_with(OPAQUE) {
         return Err(Misfit::WrongType);
     }
@@ -35,7 +35,7 @@ pub(crate) fn key_name(token: &str, typ: &str, longest: usize) -> Result<String,
 }
 
 /// `jsonwebtoken` checks algorithm and signature; the claims are checked against the caller's `now`.
-pub(crate) fn signature_only() -> Validation {
+pub fn signature_only() -> Validation {
     let mut validation = Validation::new(Algorithm::EdDSA);
     validation.required_spec_claims.clear();
     validation.validate_exp = false;

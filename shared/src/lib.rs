@@ -6,7 +6,7 @@ pub mod envelope;
 mod explorer;
 pub mod hardening;
 pub mod jwk;
-mod jws;
+pub mod jws;
 pub mod openapi;
 pub mod postgres;
 pub mod problem;

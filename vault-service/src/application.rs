@@ -15,9 +15,11 @@ use shared::{
 use crate::{
     Vault,
     check_master_keys::{WrongMasterKeys, check_master_keys},
-    http,
-    settings::{MASTER_KEYS, Settings},
+    http, purge,
+    replay_tombstones::{ReplayError, replay_tombstones},
+    settings::{MASTER_KEYS, Settings, TOMBSTONES},
     store::MIGRATIONS,
+    tombstone_file::TombstoneFile,
 };
 
 /// A vault whose ports are bound and which serves nothing yet.
@@ -36,6 +38,10 @@ impl Application {
             pool: settings.service.pool()?,
             trusted: settings.trusted,
             people: settings.people.verifier(&clock),
+            shred_wait: settings.shred_wait,
+            tombstones: settings
+                .tombstones
+                .map(|path| Arc::new(TombstoneFile::new(path))),
             clock,
         };
         Ok(Self {
@@ -63,14 +69,35 @@ impl Application {
         let ops = http::ops(Arc::clone(&vault), ports.prepared(), metrics);
         let preparing = Arc::clone(&vault);
         let prepare = once_postgres_is_there(|| prepare(&preparing));
-        let serve = |api: Server, shutdown| api.with_tls(tls).run(http::api(vault), shutdown);
+        let serve = |api: Server, shutdown| serve(vault, api.with_tls(tls), shutdown);
         ports.run(ops, prepare, serve, shutdown).await
     }
 }
 
-/// Migrates, and checks the master keys against those that the database was written with.
+/// The API, and beside it the shreds whose time comes.
+async fn serve(vault: Arc<Vault>, api: Server, shutdown: Shutdown) {
+    let purging = tokio::spawn(purge::run(Arc::clone(&vault), shutdown.clone()));
+    api.run(http::api(vault), shutdown).await;
+    // It stops at the same request; a panic in it has been logged.
+    let _ = purging.await;
+}
+
+/// Migrates, checks the master keys against those that the database was written with, and shreds again whom an older
+/// database brought back.
 async fn prepare(vault: &Vault) -> Result<(), StartError> {
     postgres::migrate(&vault.pool, MIGRATIONS).await?;
+    check_keys(vault).await?;
+    let Some(file) = &vault.tombstones else {
+        return Ok(());
+    };
+    match replay_tombstones(vault, file).await {
+        Ok(()) => Ok(()),
+        Err(ReplayError::Unexpected(error)) => Err(error.into()),
+        Err(ReplayError::Unreadable(why)) => Err(Problems::one(TOMBSTONES, why).into()),
+    }
+}
+
+async fn check_keys(vault: &Vault) -> Result<(), StartError> {
     let db = vault.pool.get().await?;
     match check_master_keys(&*db, &vault.keyring, vault.clock.now()).await {
         Ok(()) => Ok(()),

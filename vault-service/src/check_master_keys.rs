@@ -31,7 +31,8 @@ pub(crate) async fn check_master_keys(
     now: OffsetDateTime,
 ) -> Result<(), WrongMasterKeys> {
     compare(keyring, &master_keys::known(db).await?)?;
-    master_keys::remember(db, keyring.versions(), now).await?;
+    let receipt_keys = keyring.receipt_keys();
+    master_keys::remember(db, keyring.versions(), &receipt_keys, now).await?;
     compare(keyring, &master_keys::known(db).await?)
 }
 

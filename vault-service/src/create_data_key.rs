@@ -17,8 +17,10 @@ use crate::{
         slot::{Salt, SlotDamaged},
         wrapped_key::{Place, PlainKey, WrappedKey},
     },
-    refusals::{ANOTHER_PERSON, NOT_ALLOWED, PERSON_MISSING, SLOT_DAMAGED, denied},
-    store,
+    refusals::{
+        ANOTHER_PERSON, NOT_ALLOWED, PERSON_MISSING, SHRED_PENDING, SHREDDED, SLOT_DAMAGED, denied,
+    },
+    store::{self, subjects::Slot},
 };
 
 /// What the caller wants a key for. Whose key it is comes from the caller's credentials.
@@ -38,6 +40,10 @@ pub(crate) struct Created {
 pub(crate) enum CreateError {
     #[error("{0}.")]
     Denied(#[from] Denied),
+    #[error("No key is made for a subject that is being shredded.")]
+    ShredPending,
+    #[error("No key is made for a subject that has been shredded.")]
+    Shredded,
     #[error("The vault cannot read this person's slot.")]
     SlotDamaged(Unexpected),
     #[error(transparent)]
@@ -49,6 +55,8 @@ impl Failure for CreateError {
         NOT_ALLOWED,
         PERSON_MISSING,
         ANOTHER_PERSON,
+        SHRED_PENDING,
+        SHREDDED,
         SLOT_DAMAGED,
         INTERNAL,
         UNAVAILABLE,
@@ -57,6 +65,8 @@ impl Failure for CreateError {
     fn case(&self) -> &'static Case {
         match self {
             Self::Denied(cause) => denied(*cause),
+            Self::ShredPending => &SHRED_PENDING,
+            Self::Shredded => &SHREDDED,
             Self::SlotDamaged(_) => &SLOT_DAMAGED,
             Self::Unexpected(unexpected) => unexpected.case(),
         }
@@ -64,7 +74,7 @@ impl Failure for CreateError {
 
     fn unexpected(&self) -> Option<&Unexpected> {
         match self {
-            Self::Denied(_) => None,
+            Self::Denied(_) | Self::ShredPending | Self::Shredded => None,
             Self::SlotDamaged(unexpected) | Self::Unexpected(unexpected) => Some(unexpected),
         }
     }
@@ -114,8 +124,13 @@ async fn salt_of(
             .await?
             .ok_or_else(|| Unexpected::bug(format!("the new slot of subject {subject} is gone")))?
     };
+    let sealed = match slot {
+        Slot::Sealed(sealed) => sealed,
+        Slot::Pending => return Err(CreateError::ShredPending),
+        Slot::Shredded => return Err(CreateError::Shredded),
+    };
     keyring
-        .open_salt(subject, &slot)
+        .open_salt(subject, &sealed)
         .map_err(|cause| damaged(subject, cause))
 }
 

@@ -5,20 +5,31 @@ mod check_master_keys;
 mod create_data_key;
 mod domain;
 mod http;
+mod purge;
+mod read_shred;
 mod refusals;
+mod replay_tombstones;
+mod restore_subject;
 mod settings;
+mod shred_subject;
 mod store;
+mod tombstone_file;
 mod unwrap_data_keys;
 
 pub use application::Application;
 pub use http::{document, print_document};
 pub use settings::Settings;
 
+use std::sync::Arc;
+
 use shared::{
     access_token::Verifier, clock::Clock, postgres::Pool, service_token::TrustedServices,
 };
 
+use time::Duration;
+
 use domain::keyring::Keyring;
+use tombstone_file::TombstoneFile;
 
 /// What one running vault holds.
 struct Vault {
@@ -28,5 +39,8 @@ struct Vault {
     trusted: TrustedServices,
     /// Verifies the access tokens of people.
     people: Verifier,
+    /// How long a shred can be taken back, where the caller does not say.
+    shred_wait: Duration,
+    tombstones: Option<Arc<TombstoneFile>>,
     clock: Clock,
 }

@@ -24,6 +24,16 @@ pub(crate) const SLOT_DAMAGED: Case = Case::new(
     "slot_damaged",
     "The subject's slot in the vault's database does not open",
 );
+pub(crate) const SHRED_PENDING: Case = Case::new(
+    409,
+    "shred_pending",
+    "This subject is being shredded; until the salt goes it can be taken back",
+);
+pub(crate) const SHREDDED: Case = Case::new(
+    410,
+    "shredded",
+    "This subject has been shredded and never comes back",
+);
 
 /// How the policy's answer reads to a client.
 pub(crate) fn denied(cause: Denied) -> &'static Case {

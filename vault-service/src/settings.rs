@@ -8,14 +8,20 @@ use shared::{
     serve::{ClientCertificates, server_config},
     service::{ServiceSettings, StartError},
     service_token::TrustedServices,
-    settings::{Problems, Reader, parsed, versioned_keys},
+    settings::{Problems, Reader, duration, parsed, versioned_keys},
     telemetry::Metrics,
 };
+use time::Duration;
 
-use crate::{domain::keyring::Keyring, store::MIGRATIONS};
+use crate::{
+    domain::{keyring::Keyring, shred::LONGEST_WAIT},
+    store::MIGRATIONS,
+};
 
 /// The name of the variable that holds the master keys.
 pub(crate) const MASTER_KEYS: &str = "MASTER_ENCRYPTION_KEY";
+/// The name of the variable that names the tombstone file.
+pub(crate) const TOMBSTONES: &str = "TOMBSTONE_FILE";
 
 /// Everything the vault needs to start, parsed and checked. Holds secrets: no `Debug`, no `Clone`.
 pub struct Settings {
@@ -24,6 +30,8 @@ pub struct Settings {
     pub(crate) tls: Arc<ServerConfig>,
     pub(crate) trusted: TrustedServices,
     pub(crate) people: VerifierSettings,
+    pub(crate) shred_wait: Duration,
+    pub(crate) tombstones: Option<PathBuf>,
 }
 
 impl Settings {
@@ -38,6 +46,8 @@ impl Settings {
         let tls = read_tls(&mut env);
         let trusted = env.file("SERVICE_JWKS_FILE", TrustedServices::from_jwks);
         let people = VerifierSettings::read(&mut env);
+        let shred_wait = env.or("SHRED_WAIT", "7d", shred_wait);
+        let tombstones = env.optional(TOMBSTONES, parsed("a path"));
         env.finish(|| {
             Some(Self {
                 service: service?,
@@ -45,6 +55,8 @@ impl Settings {
                 tls: tls?,
                 trusted: trusted?,
                 people: people?,
+                shred_wait: shred_wait?,
+                tombstones: tombstones?,
             })
         })
     }
@@ -59,6 +71,14 @@ impl Settings {
     pub async fn migrate(&self) -> Result<(), StartError> {
         self.service.migrate(MIGRATIONS).await
     }
+}
+
+fn shred_wait(text: &str) -> Result<Duration, String> {
+    let wait = duration(text)?;
+    if wait > LONGEST_WAIT {
+        return Err("is longer than 90 days".to_owned());
+    }
+    Ok(wait)
 }
 
 /// Every client needs a certificate of the CA in `TLS_CLIENT_CA_FILE`; there is no setting without.

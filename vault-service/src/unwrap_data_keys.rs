@@ -15,7 +15,7 @@ use crate::{
         slot::{Salt, SlotDamaged},
         wrapped_key::{Malformed, Place, PlainKey, Refused, WrappedKey},
     },
-    store,
+    store::{self, subjects::Slot},
 };
 
 /// One wrapped key as the caller sent it. Unparsed, so that a bad one is that item's problem alone.
@@ -37,6 +37,10 @@ pub(crate) enum ItemRefused {
     NotAnId,
     #[error("no slot")]
     NoSlot,
+    #[error("the subject is being shredded")]
+    ShredPending,
+    #[error("the subject has been shredded")]
+    Shredded,
     #[error("the slot does not open: {0}")]
     SlotDamaged(#[from] SlotDamaged),
     #[error(transparent)]
@@ -71,7 +75,7 @@ pub(crate) async fn unwrap_data_keys(
     Ok(answers)
 }
 
-type Salts = HashMap<Uuid, Result<Salt, SlotDamaged>>;
+type Salts = HashMap<Uuid, Result<Salt, ItemRefused>>;
 
 /// The policy is asked as soon as there is a question, before any look at the wrapped key.
 fn parse(caller: Caller, item: &Item<'_>) -> Result<(Place, WrappedKey), ItemRefused> {
@@ -108,9 +112,18 @@ async fn salts_of(
     let subjects: Vec<_> = subjects.into_iter().collect();
     let db = vault.pool.get().await?;
     let slots = store::subjects::slots(&*db, &subjects).await?;
-    let open =
-        |(subject, slot): (Uuid, Vec<u8>)| (subject, vault.keyring.open_salt(subject, &slot));
-    Ok(slots.into_iter().map(open).collect())
+    let open = |(subject, slot)| {
+        let salt = match slot {
+            Slot::Sealed(sealed) => vault.keyring.open_salt(subject, &sealed)?,
+            Slot::Pending => return Err(ItemRefused::ShredPending),
+            Slot::Shredded => return Err(ItemRefused::Shredded),
+        };
+        Ok(salt)
+    };
+    Ok(slots
+        .into_iter()
+        .map(|(subject, slot)| (subject, open((subject, slot))))
+        .collect())
 }
 
 fn answer(

@@ -84,6 +84,11 @@ impl Wiring {
         );
         path(
             settings,
+            "TOMBSTONE_FILE",
+            self.addresses.stack_dir.join("tombstones"),
+        );
+        path(
+            settings,
             "TLS_CERT_FILE",
             self.certificates.certificate(Service::Vault),
         );

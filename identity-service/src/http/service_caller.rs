@@ -62,7 +62,10 @@ impl From<Refused> for ServiceRejected {
     fn from(refused: Refused) -> Self {
         match refused {
             // That a token would be good elsewhere is nobody's business here.
-            Refused::Invalid | Refused::OtherAudience => Self::Invalid,
+            Refused::Invalid
+            | Refused::OtherAudience
+            | Refused::NotBound
+            | Refused::OtherRequest => Self::Invalid,
             Refused::Expired => Self::Expired,
             Refused::WrongType => Self::WrongType,
         }

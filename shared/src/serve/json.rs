@@ -4,6 +4,7 @@ use std::any::{TypeId, type_name};
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
+use hyper::body::Bytes;
 use poem::{IntoResponse, Request, RequestBody, Response, Result};
 use poem_openapi::payload::{ParsePayload, Payload};
 use poem_openapi::registry::{
@@ -17,6 +18,7 @@ use super::json_text;
 use crate::problem::{
     Details, FieldError, INVALID_REQUEST, MALFORMED_JSON, UNSUPPORTED_MEDIA_TYPE,
 };
+use crate::service_token::BodyDigest;
 
 /// A JSON body, in both directions. Use this one and not poem-openapi's:
 ///
@@ -50,17 +52,30 @@ impl<T: ParseFromJSON + 'static> ParsePayload for Json<T> {
     const IS_REQUIRED: bool = T::IS_REQUIRED;
 
     async fn from_request(request: &Request, body: &mut RequestBody) -> Result<Self> {
-        if !request.content_type().is_some_and(is_json) {
-            let details = Details::new(
-                &UNSUPPORTED_MEDIA_TYPE,
-                "Send Content-Type: application/json.",
-            );
-            return Err(details.into_error());
-        }
-        // The edge has put its limits around the body; this reads it.
-        let bytes = body.take()?.into_bytes().await?;
+        let bytes = read(request, body).await?;
         parse(&bytes).map(Self).map_err(Details::into_error)
     }
+}
+
+/// A JSON body as [`Json`] takes it, and the digest of its bytes, which a bound service token names.
+#[derive(Debug, Clone)]
+pub struct DigestedJson<T> {
+    /// What the body says.
+    pub value: T,
+    /// Of the bytes as they came.
+    pub digest: BodyDigest,
+}
+
+async fn read(request: &Request, body: &mut RequestBody) -> Result<Bytes> {
+    if !request.content_type().is_some_and(is_json) {
+        let details = Details::new(
+            &UNSUPPORTED_MEDIA_TYPE,
+            "Send Content-Type: application/json.",
+        );
+        return Err(details.into_error());
+    }
+    // The edge has put its limits around the body; this reads it.
+    Ok(body.take()?.into_bytes().await?)
 }
 
 fn parse<T: ParseFromJSON + 'static>(bytes: &[u8]) -> Result<T, Details> {
@@ -147,6 +162,32 @@ impl<'a, T: ParseFromJSON + 'static> ApiExtractor<'a> for Json<T> {
         _options: ExtractParamOptions<Self::ParamType>,
     ) -> Result<Self> {
         <Self as ParsePayload>::from_request(request, body).await
+    }
+}
+
+impl<'a, T: ParseFromJSON + 'static> ApiExtractor<'a> for DigestedJson<T> {
+    const TYPES: &'static [ApiExtractorType] = Json::<T>::TYPES;
+
+    type ParamType = ();
+    type ParamRawType = ();
+
+    fn register(registry: &mut Registry) {
+        <Json<T> as Payload>::register(registry);
+    }
+
+    fn request_meta() -> Option<MetaRequest> {
+        Json::<T>::request_meta()
+    }
+
+    async fn from_request(
+        request: &'a Request,
+        body: &mut RequestBody,
+        _options: ExtractParamOptions<Self::ParamType>,
+    ) -> Result<Self> {
+        let bytes = read(request, body).await?;
+        let value = parse(&bytes).map_err(Details::into_error)?;
+        let digest = BodyDigest::of(&bytes);
+        Ok(Self { value, digest })
     }
 }
 

@@ -35,7 +35,7 @@ pub(crate) use json_text::parse as strict_json;
 
 pub use client_address::{ClientAddress, Network, TrustedProxies};
 pub use edge::Edge;
-pub use json::Json;
+pub use json::{DigestedJson, Json};
 pub use limits::Limits;
 pub use listener::Server;
 pub use ops::{Readiness, ops};

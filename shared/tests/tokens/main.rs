@@ -2,6 +2,7 @@
 
 #[cfg(test)]
 mod access;
+mod bound;
 #[cfg(test)]
 mod browser;
 #[cfg(test)]

@@ -5,8 +5,9 @@
 //!   kcv_v   = Expand(PRK_v, "vault/v1/kcv", 8)    stored beside the version: tells a changed key at start
 //!   Kwrap_v = Expand(PRK_v, "vault/v1/wrap", 32)  wraps data keys, together with a person's salt
 //!   Kslot_v = Expand(PRK_v, "vault/v1/slot", 32)  seals salts
+//!   Krcpt_v = Expand(PRK_v, "vault/v1/rcpt", 32)  the seed of the Ed25519 key that signs receipts
 //! ```
-//! Only `Kwrap` and `Kslot` are kept, in locked pages; the master keys themselves are wiped once read.
+//! Only the last three are kept, in locked pages; the master keys themselves are wiped once read.
 
 use std::{fmt, io, num::NonZeroU32};
 
@@ -15,8 +16,9 @@ use zeroize::Zeroizing;
 
 use super::locked_memory::LockedMemory;
 
-/// Bytes of derived keys kept per version: `Kwrap || Kslot`.
-const DERIVED: usize = 64;
+/// Bytes of derived keys kept per version: `Kwrap || Kslot || Krcpt`.
+const DERIVED: usize = 3 * KEY;
+const KEY: usize = 32;
 
 /// A master key as the setting gives it, wiped when dropped.
 pub(crate) type MasterKey = Zeroizing<[u8; 32]>;
@@ -95,34 +97,45 @@ impl Keyring {
     }
 
     /// `Kwrap_v`; `None` for a version that is not here.
-    pub(super) fn wrap_key(&self, version: KeyVersion) -> Option<&[u8; 32]> {
-        self.of(version)?.first_chunk()
+    pub(super) fn wrap_key(&self, version: KeyVersion) -> Option<&[u8; KEY]> {
+        let [wrap, _, _] = self.of(version)?;
+        Some(wrap)
     }
 
     /// `Kslot_v`; `None` for a version that is not here.
-    pub(super) fn slot_key(&self, version: KeyVersion) -> Option<&[u8; 32]> {
-        self.of(version)?.last_chunk()
+    pub(super) fn slot_key(&self, version: KeyVersion) -> Option<&[u8; KEY]> {
+        let [_, slot, _] = self.of(version)?;
+        Some(slot)
     }
 
-    fn of(&self, version: KeyVersion) -> Option<&[u8; DERIVED]> {
+    /// `Krcpt_v`; `None` for a version that is not here.
+    pub(super) fn receipt_seed(&self, version: KeyVersion) -> Option<&[u8; KEY]> {
+        let [_, _, receipt] = self.of(version)?;
+        Some(receipt)
+    }
+
+    fn of(&self, version: KeyVersion) -> Option<&[[u8; KEY]; 3]> {
         let at = self
             .versions
             .iter()
             .position(|(known, _)| *known == version)?;
-        let (each, _) = self.derived.bytes().as_chunks::<DERIVED>();
+        let (keys, _) = self.derived.bytes().as_chunks::<KEY>();
+        let (each, _) = keys.as_chunks::<3>();
         each.get(at)
     }
 }
 
-/// Writes `Kwrap || Kslot` to their place and returns the key-check value.
+/// Writes `Kwrap || Kslot || Krcpt` to their place and returns the key-check value.
 fn derive(key: &MasterKey, place: &mut [u8; DERIVED]) -> KeyCheckValue {
     let prk = committed::extract(b"vault/v1/mek", key.as_slice());
-    let (wrap, slot) = place.split_at_mut(32);
+    let (wrap, rest) = place.split_at_mut(KEY);
+    let (slot, receipt) = rest.split_at_mut(KEY);
     let mut kcv = [0; 8];
     for (label, okm) in [
         (b"vault/v1/kcv".as_slice(), kcv.as_mut_slice()),
         (b"vault/v1/wrap", wrap),
         (b"vault/v1/slot", slot),
+        (b"vault/v1/rcpt", receipt),
     ] {
         prk.expand(label, okm)
             .expect("8 or 32 bytes is within what HKDF-SHA-256 can give");
@@ -190,10 +203,11 @@ pub(super) mod tests {
                 [
                     ring.wrap_key(version(number)),
                     ring.slot_key(version(number)),
+                    ring.receipt_seed(version(number)),
                 ]
             })
             .collect();
-        assert_eq!(all.len(), 4);
+        assert_eq!(all.len(), 6);
         assert!(!all.contains(&None));
         assert!(ring.wrap_key(version(3)).is_none());
     }

@@ -3,5 +3,7 @@
 pub(crate) mod keyring;
 mod locked_memory;
 pub(crate) mod policy;
+pub(crate) mod receipt;
+pub(crate) mod shred;
 pub(crate) mod slot;
 pub(crate) mod wrapped_key;

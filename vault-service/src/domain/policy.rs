@@ -49,7 +49,7 @@ struct Rule {
     proof: Proof,
 }
 
-const TABLE: &[Rule] = &[
+const KEY_TABLE: &[Rule] = &[
     Rule {
         caller: Service::Identity,
         operations: &[Operation::Create, Operation::Unwrap],
@@ -63,6 +63,28 @@ const TABLE: &[Rule] = &[
         proof: Proof::Person,
     },
 ];
+
+/// What a caller does to a person as a whole: to the keys of every owner at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SubjectOperation {
+    Shred,
+    Restore,
+    ReadShred,
+}
+
+struct SubjectRule {
+    caller: Service,
+    operations: &'static [SubjectOperation],
+}
+
+const SUBJECT_TABLE: &[SubjectRule] = &[SubjectRule {
+    caller: Service::Identity,
+    operations: &[
+        SubjectOperation::Shred,
+        SubjectOperation::Restore,
+        SubjectOperation::ReadShred,
+    ],
+}];
 
 /// Who asks: the service, and the person whose access token it brought along, if any. Both verified.
 #[derive(Clone, Copy, Debug)]
@@ -89,7 +111,7 @@ pub(crate) fn allow(
     purpose: Purpose,
     subject: Uuid,
 ) -> Result<(), Denied> {
-    let rule = TABLE
+    let rule = KEY_TABLE
         .iter()
         .find(|rule| {
             rule.caller == caller.service
@@ -101,6 +123,19 @@ pub(crate) fn allow(
         (Proof::Person, None) => Err(Denied::PersonMissing),
         (Proof::Person, Some(person)) if person != subject => Err(Denied::AnotherPerson),
         (Proof::CallerAlone, _) | (Proof::Person, Some(_)) => Ok(()),
+    }
+}
+
+/// Whether `caller` may do `operation` to people. No proof of the person is wanted: accounts are closed by
+/// operators, too, and for people who will never be there again.
+pub(crate) fn allow_subject(caller: Service, operation: SubjectOperation) -> Result<(), Denied> {
+    let allowed = SUBJECT_TABLE
+        .iter()
+        .any(|rule| rule.caller == caller && rule.operations.contains(&operation));
+    if allowed {
+        Ok(())
+    } else {
+        Err(Denied::NotAllowed)
     }
 }
 
@@ -211,6 +246,21 @@ mod tests {
         for purpose in [Purpose::Account, Purpose::Outbox, Purpose::SigningKey] {
             assert_eq!(
                 ask(Service::Journal, Some(ADA), purpose),
+                Err(Denied::NotAllowed)
+            );
+        }
+    }
+
+    #[test]
+    fn identity_alone_shreds_and_restores() {
+        for operation in [
+            SubjectOperation::Shred,
+            SubjectOperation::Restore,
+            SubjectOperation::ReadShred,
+        ] {
+            assert_eq!(allow_subject(Service::Identity, operation), Ok(()));
+            assert_eq!(
+                allow_subject(Service::Journal, operation),
                 Err(Denied::NotAllowed)
             );
         }

@@ -6,10 +6,13 @@ use std::sync::Arc;
 use poem::Request;
 use poem_openapi::{SecurityScheme, auth::Bearer};
 use shared::{
-    access_token,
+    access_token, openapi,
     problem::{Case, Failure, INTERNAL, Problem, UNAVAILABLE, Unexpected},
     serve::{Peer, PeerCertificate, RequestScope},
-    service_token::{self, EXPIRED, INVALID, WRONG_TYPE},
+    service_token::{
+        self, BodyDigest, BoundToken, EXPIRED, INVALID, NOT_BOUND, NotSpent, OTHER_REQUEST,
+        Operation, WRONG_TYPE,
+    },
 };
 use thiserror::Error;
 use uuid::Uuid;
@@ -19,6 +22,19 @@ use crate::{
     domain::policy::{Caller, Service},
     refusals::NOT_ALLOWED,
 };
+
+/// What an operation with a bound token answers in place of a service's or a person's token.
+const BOUND_CASES: &[Case] = &[
+    INVALID,
+    EXPIRED,
+    CERTIFICATE_MISMATCH,
+    NOT_ALLOWED,
+    WRONG_TYPE,
+    NOT_BOUND,
+    OTHER_REQUEST,
+    INTERNAL,
+    UNAVAILABLE,
+];
 
 /// The audience of service tokens for this vault.
 const AUDIENCE: &str = "vault";
@@ -42,6 +58,37 @@ impl Authenticated {
     }
 }
 
+/// The same for an operation that cannot be undone: its token is good for this one request. Who is calling shows when
+/// the token has been spent on the body.
+#[derive(SecurityScheme)]
+#[oai(
+    ty = "bearer",
+    bearer_format = "JWT",
+    rename = "bound_service_token",
+    checker = "authenticate_bound"
+)]
+pub(super) struct Bound(Unspent);
+
+struct Unspent {
+    caller: Caller,
+    token: BoundToken,
+}
+
+impl Bound {
+    /// The caller, whose token is used up by this.
+    pub(super) async fn spend(self, vault: &Vault, body: BodyDigest) -> Result<Caller, NotSpent> {
+        let Unspent { caller, token } = self.0;
+        token.spend(body, &*vault.pool.get().await?).await?;
+        Ok(caller)
+    }
+}
+
+/// What the operations answer besides their own.
+pub(super) const SCHEMES: &[openapi::Scheme] = &[
+    ("service_token", CallerRejected::CASES),
+    ("bound_service_token", BOUND_CASES),
+];
+
 /// Why nobody is calling. The detail never says more than the code.
 #[derive(Debug, Error)]
 pub(super) enum CallerRejected {
@@ -61,6 +108,10 @@ pub(super) enum CallerRejected {
     WrongTypeOfToken,
     #[error("X-User-Token holds another type of token.")]
     WrongTypeOfUserToken,
+    #[error("Sign a token for this one request.")]
+    NotBound,
+    #[error("The service token was made for another request.")]
+    OtherRequest,
     #[error(transparent)]
     Unexpected(#[from] Unexpected),
 }
@@ -90,6 +141,7 @@ impl Failure for CallerRejected {
         INVALID_USER_TOKEN,
         EXPIRED_USER_TOKEN,
         WRONG_TYPE,
+        OTHER_REQUEST,
         INTERNAL,
         UNAVAILABLE,
     ];
@@ -103,6 +155,8 @@ impl Failure for CallerRejected {
             Self::InvalidUserToken => &INVALID_USER_TOKEN,
             Self::ExpiredUserToken => &EXPIRED_USER_TOKEN,
             Self::WrongTypeOfToken | Self::WrongTypeOfUserToken => &WRONG_TYPE,
+            Self::NotBound => &NOT_BOUND,
+            Self::OtherRequest => &OTHER_REQUEST,
             Self::Unexpected(unexpected) => unexpected.case(),
         }
     }
@@ -128,21 +182,48 @@ async fn authenticate(request: &Request, bearer: Bearer) -> poem::Result<Caller>
 }
 
 async fn identify(vault: &Vault, request: &Request, token: &str) -> Result<Caller, CallerRejected> {
-    let now = vault.clock.now();
-    let service = vault.trusted.verify(token, AUDIENCE, now)?;
-    let peer = request.data::<Arc<Peer>>();
-    let certified = peer.and_then(|peer| certified_service(peer.certificate.as_ref()?));
-    if certified != Some(&service) {
-        return Err(CallerRejected::CertificateMismatch);
-    }
-    let service: Service = service
-        .parse()
-        .map_err(|_| CallerRejected::UnknownService)?;
+    let service = vault.trusted.verify(token, AUDIENCE, vault.clock.now())?;
+    let service = certified(request, &service)?;
     let person = match request.headers().get(USER_TOKEN) {
         Some(token) => Some(person(vault, token.to_str().unwrap_or_default()).await?),
         None => None,
     };
     Ok(Caller { service, person })
+}
+
+#[expect(clippy::unused_async, reason = "checkers are async")]
+async fn authenticate_bound(request: &Request, bearer: Bearer) -> poem::Result<Unspent> {
+    let vault: &Arc<Vault> = request.data().expect("the API is built around its vault");
+    let unspent = identify_bound(vault, request, &bearer.token).map_err(Problem)?;
+    Ok(unspent)
+}
+
+/// No person comes along: nothing of this takes the proof of one.
+fn identify_bound(
+    vault: &Vault,
+    request: &Request,
+    token: &str,
+) -> Result<Unspent, CallerRejected> {
+    let operation = Operation::new(request.method().as_str(), request.original_uri().path());
+    let token = vault
+        .trusted
+        .verify_bound(token, AUDIENCE, &operation, vault.clock.now())?;
+    let service = certified(request, token.service())?;
+    let person = None;
+    Ok(Unspent {
+        caller: Caller { service, person },
+        token,
+    })
+}
+
+/// The service, when the client certificate names the same one.
+fn certified(request: &Request, service: &str) -> Result<Service, CallerRejected> {
+    let peer = request.data::<Arc<Peer>>();
+    let certified = peer.and_then(|peer| certified_service(peer.certificate.as_ref()?));
+    if certified != Some(service) {
+        return Err(CallerRejected::CertificateMismatch);
+    }
+    service.parse().map_err(|_| CallerRejected::UnknownService)
 }
 
 async fn person(vault: &Vault, token: &str) -> Result<Uuid, CallerRejected> {
@@ -170,6 +251,8 @@ impl From<service_token::Refused> for CallerRejected {
             service_token::Refused::Invalid | service_token::Refused::OtherAudience => {
                 Self::InvalidToken
             }
+            service_token::Refused::NotBound => Self::NotBound,
+            service_token::Refused::OtherRequest => Self::OtherRequest,
         }
     }
 }

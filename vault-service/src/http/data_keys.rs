@@ -22,7 +22,7 @@ use crate::{
     unwrap_data_keys::{Item, ItemRefused, unwrap_data_keys},
 };
 
-const EXAMPLE_SUBJECT: Uuid = Uuid::from_u128(0x0198_c0de_0000_7000_8000_0000_0000_0001);
+pub(super) const EXAMPLE_SUBJECT: Uuid = Uuid::from_u128(0x0198_c0de_0000_7000_8000_0000_0000_0001);
 const EXAMPLE_DEK: Uuid = Uuid::from_u128(0x0198_c0de_0000_7000_8000_0000_0000_00d1);
 const EXAMPLE_WRAPPED: &str = "AQEAAAAAAAEBmMDeAABwAIAAAAAAAADRAAECAwQFBgcICQoLvtCL06k2Z6R5V88hHypBSfvA\
     lDxg15xBzET_nRU_QvdmvbDXmcR43NJxAkeG3o3EA77G7g31pTkhTvDw-YsYQXSgK-CiWB2A4Dx7Bz0cKOM";
@@ -172,6 +172,10 @@ enum UnwrapStatus {
     UserTokenMismatch,
     /// The vault holds no slot for this subject.
     UnknownSubject,
+    /// The subject is being shredded; until the salt goes it can be taken back.
+    ShredPending,
+    /// The subject has been shredded and never comes back.
+    Shredded,
     /// The wrapped key does not open for this service, subject and purpose.
     WrappedKeyRefused,
     /// The subject's slot in the vault's database does not open.
@@ -200,6 +204,8 @@ impl From<Result<PlainKey, ItemRefused>> for UnwrappedItem {
             Err(ItemRefused::Denied(Denied::PersonMissing)) => UnwrapStatus::UserTokenRequired,
             Err(ItemRefused::Denied(Denied::AnotherPerson)) => UnwrapStatus::UserTokenMismatch,
             Err(ItemRefused::NotAnId | ItemRefused::NoSlot) => UnwrapStatus::UnknownSubject,
+            Err(ItemRefused::ShredPending) => UnwrapStatus::ShredPending,
+            Err(ItemRefused::Shredded) => UnwrapStatus::Shredded,
             Err(ItemRefused::SlotDamaged(_)) => UnwrapStatus::SlotDamaged,
             Err(ItemRefused::WrappedKey(_)) => UnwrapStatus::WrappedKeyRefused,
         };

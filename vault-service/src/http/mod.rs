@@ -2,6 +2,7 @@
 
 mod caller;
 mod data_keys;
+mod shreds;
 
 use std::{process::ExitCode, sync::Arc};
 
@@ -10,21 +11,20 @@ use poem_openapi::OpenApiService;
 use serde_json::Value;
 use shared::{
     openapi,
-    problem::Failure,
     serve::{Edge, Readiness},
     service::Prepared,
     telemetry::Metrics,
 };
 
 use crate::Vault;
+use caller::SCHEMES;
 use data_keys::DataKeysApi;
+use shreds::ShredsApi;
 
 const TITLE: &str = "Keystead vault";
 const DESCRIPTION: &str = "Holds the master keys; makes, wraps and opens data keys for the other \
-    services. Every call needs a client certificate of the platform's private CA and a service token \
-    that names the same service.";
-
-const SCHEMES: &[openapi::Scheme] = &[("service_token", caller::CallerRejected::CASES)];
+    services; shreds people. Every call needs a client certificate of the platform's private CA and a service \
+    token that names the same service; what cannot be undone, one that is good for this one request.";
 
 /// The OpenAPI document. Needs no settings and no sockets.
 pub fn document() -> Value {
@@ -63,6 +63,7 @@ async fn readiness(vault: Arc<Vault>, prepared: bool) -> Readiness {
         .state("key_memory", key_memory)
 }
 
-fn service() -> OpenApiService<DataKeysApi, ()> {
-    OpenApiService::new(DataKeysApi, TITLE, env!("CARGO_PKG_VERSION")).description(DESCRIPTION)
+fn service() -> OpenApiService<(DataKeysApi, ShredsApi), ()> {
+    OpenApiService::new((DataKeysApi, ShredsApi), TITLE, env!("CARGO_PKG_VERSION"))
+        .description(DESCRIPTION)
 }

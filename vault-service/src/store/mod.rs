@@ -1,13 +1,20 @@
-//! The only SQL of the vault: sealed salts, key-check values, and which master key wraps which data key.
+//! The only SQL of the vault: sealed salts and their end, key-check values, and which master key wraps which data key.
 
 pub(crate) mod data_keys;
 pub(crate) mod master_keys;
+pub(crate) mod shreds;
 pub(crate) mod subjects;
 
 use shared::postgres::Migration;
 
 /// The schema, oldest step first.
-pub(crate) const MIGRATIONS: &[Migration] = &[Migration {
-    name: "0001_keys.sql",
-    sql: include_str!("../../migrations/0001_keys.sql"),
-}];
+pub(crate) const MIGRATIONS: &[Migration] = &[
+    Migration {
+        name: "0001_keys.sql",
+        sql: include_str!("../../migrations/0001_keys.sql"),
+    },
+    Migration {
+        name: "0002_shreds.sql",
+        sql: include_str!("../../migrations/0002_shreds.sql"),
+    },
+];

@@ -1,10 +1,14 @@
 //! How a test calls the vault, as whoever it likes.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
-use reqwest::{Certificate, Identity, RequestBuilder};
+use reqwest::{Certificate, Identity, Method, RequestBuilder};
 use serde_json::{Value, json};
+use shared::{
+    clock::Clock,
+    service_token::{BodyDigest, Operation, Signer},
+};
 use uuid::Uuid;
 
 use crate::authority::Certified;
@@ -59,7 +63,12 @@ impl Client {
     }
 
     pub(crate) fn request(&self, path: &str) -> RequestBuilder {
-        let mut request = self.http.post(format!("https://{}{path}", self.vault));
+        self.request_to(Method::POST, path)
+    }
+
+    fn request_to(&self, method: Method, path: &str) -> RequestBuilder {
+        let url = format!("https://{}{path}", self.vault);
+        let mut request = self.http.request(method, url);
         if let Some(token) = &self.token {
             request = request.bearer_auth(token);
         }
@@ -77,6 +86,29 @@ impl Client {
 
     pub(crate) async fn post(&self, path: &str, body: &Value) -> Answer {
         self.try_post(path, body).await.expect("an answer")
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Answer {
+        let request = self.request_to(Method::GET, path);
+        Answer::of(request.send().await.expect("an answer"))
+            .await
+            .expect("a body")
+    }
+
+    /// What cannot be undone, with whatever token the client has.
+    pub(crate) async fn delete(&self, path: &str, body: &Value) -> Answer {
+        self.delete_text(path, body.to_string()).await
+    }
+
+    /// The same with the bytes of a body.
+    pub(crate) async fn delete_text(&self, path: &str, body: String) -> Answer {
+        let request = self
+            .request_to(Method::DELETE, path)
+            .header("Content-Type", "application/json")
+            .body(body);
+        Answer::of(request.send().await.expect("an answer"))
+            .await
+            .expect("a body")
     }
 
     /// A body that is no JSON value of ours.
@@ -126,6 +158,51 @@ impl Client {
         };
         let key = one.get("plaintext_key").map(decoded);
         (one["status"].as_str().expect("a status").to_owned(), key)
+    }
+}
+
+/// A service that shreds, with a token of its own for every request.
+#[derive(Clone)]
+pub(crate) struct Shredder {
+    pub(crate) client: Client,
+    pub(crate) signer: Arc<Signer>,
+}
+
+impl Shredder {
+    /// A token for this one request.
+    pub(crate) fn token(&self, method: &str, path: &str, body: &Value) -> String {
+        let body = BodyDigest::of(body.to_string().as_bytes());
+        let operation = Operation::new(method, path);
+        self.signer
+            .token_for("vault", &operation, body, Clock::system().now())
+    }
+
+    pub(crate) async fn shred(&self, subject: Uuid, body: &Value) -> Answer {
+        let path = format!("/v1/subjects/{subject}");
+        let token = self.token("DELETE", &path, body);
+        let client = self.client.clone().with_token(&token);
+        client.delete(&path, body).await
+    }
+
+    /// As [`Shredder::shred`], for those that must succeed.
+    pub(crate) async fn shredded(&self, subject: Uuid, wait_seconds: u32) -> Value {
+        let answer = self
+            .shred(subject, &json!({"wait_seconds": wait_seconds}))
+            .await;
+        assert!(matches!(answer.status, 200 | 202), "{answer:?}");
+        answer.body
+    }
+
+    pub(crate) async fn restore(&self, subject: Uuid) -> Answer {
+        let path = format!("/v1/subjects/{subject}/restore");
+        let token = self.token("POST", &path, &json!({}));
+        let client = self.client.clone().with_token(&token);
+        client.post(&path, &json!({})).await
+    }
+
+    pub(crate) async fn read(&self, shred: &Value) -> Answer {
+        let id = shred["shred_id"].as_str().expect("an id");
+        self.client.get(&format!("/v1/shreds/{id}")).await
     }
 }
 

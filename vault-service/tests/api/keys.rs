@@ -34,8 +34,12 @@ impl SigningKey {
         audience: &'static str,
         age: Duration,
     ) -> String {
-        let signer = Signer::from_pem(service, &self.0.serialize_pem()).expect("an Ed25519 key");
-        signer.token(audience, Clock::system().now() - age)
+        let now = Clock::system().now() - age;
+        self.signer(service).token(audience, now)
+    }
+
+    pub(crate) fn signer(&self, service: &str) -> Signer {
+        Signer::from_pem(service, &self.0.serialize_pem()).expect("an Ed25519 key")
     }
 
     /// A good access token of that person.

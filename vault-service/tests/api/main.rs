@@ -9,6 +9,7 @@
 
 mod authority;
 mod bodies;
+mod bound_tokens;
 mod callers;
 mod client;
 mod create_data_key;
@@ -16,7 +17,9 @@ mod keys;
 mod known_answer;
 mod ops;
 mod program;
+mod shreds;
 mod start;
+mod tombstones;
 mod unwrap_data_keys;
 mod user_tokens;
 mod world;

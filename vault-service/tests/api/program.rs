@@ -47,6 +47,7 @@ fn the_api_document_needs_no_settings_and_lists_every_refusal() {
             "invalid_service_token",
             "invalid_user_token",
             "service_token_expired",
+            "service_token_for_another_request",
             "unauthorized",
             "user_token_expired",
             "wrong_token_type",
@@ -56,6 +57,8 @@ fn the_api_document_needs_no_settings_and_lists_every_refusal() {
         examples("403"),
         ["not_allowed", "user_token_mismatch", "user_token_required"]
     );
+    assert_eq!(examples("409"), ["shred_pending"]);
+    assert_eq!(examples("410"), ["shredded"]);
 }
 
 #[tokio::test]

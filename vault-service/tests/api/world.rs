@@ -5,7 +5,7 @@ use std::{
     fs,
     net::SocketAddr,
     path::{Path, PathBuf},
-    sync::OnceLock,
+    sync::{Arc, OnceLock},
 };
 
 use poem::{Route, endpoint::make, get};
@@ -27,7 +27,7 @@ use vault_service::{Application, Settings};
 
 use crate::{
     authority::Authority,
-    client::Client,
+    client::{Client, Shredder},
     keys::{AUDIENCE, ISSUER, SigningKey},
 };
 
@@ -119,14 +119,21 @@ impl World {
 
     /// Starts a vault in this world.
     pub(crate) async fn start(&self) -> Vault {
-        let application = self.build().await.expect("the settings are good");
-        let (trigger, shutdown) = Shutdown::manual();
-        Vault {
-            api: application.api_address(),
-            ops: application.ops_address(),
-            running: tokio::spawn(application.run(metrics(), shutdown)),
-            trigger,
-        }
+        run(self.build().await.expect("the settings are good"))
+    }
+
+    /// The same, without one of its settings.
+    pub(crate) async fn start_without(&self, setting: &str) -> Vault {
+        let lookup = |name: &str| {
+            self.environment
+                .get(name)
+                .filter(|_| name != setting)
+                .cloned()
+        };
+        let settings = Settings::read(&lookup).expect("the settings are good");
+        run(Application::build(settings, Clock::system())
+            .await
+            .expect("free ports"))
     }
 
     /// A caller with the certificate and the token of that service.
@@ -137,6 +144,14 @@ impl World {
             .service_key(service)
             .service_token(service, "vault", time::Duration::ZERO);
         Client::new(vault.api, &self.authority.pem, Some(&certificate)).with_token(&token)
+    }
+
+    /// That service, about to shred.
+    pub(crate) fn shredder(&self, vault: &Vault, service: &'static str) -> Shredder {
+        Shredder {
+            client: self.caller(vault, service),
+            signer: Arc::new(self.service_key(service).signer(service)),
+        }
     }
 
     /// The journal, with the access token of that person at hand.
@@ -152,6 +167,16 @@ pub(crate) struct Vault {
     pub(crate) ops: SocketAddr,
     pub(crate) running: JoinHandle<Result<(), StartError>>,
     pub(crate) trigger: Trigger,
+}
+
+fn run(application: Application) -> Vault {
+    let (trigger, shutdown) = Shutdown::manual();
+    Vault {
+        api: application.api_address(),
+        ops: application.ops_address(),
+        running: tokio::spawn(application.run(metrics(), shutdown)),
+        trigger,
+    }
 }
 
 /// A world and the vault in it, for tests that need no more.

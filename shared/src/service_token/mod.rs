@@ -1,6 +1,15 @@
 //! Who calls whom: short-lived tokens that one service signs with its own Ed25519 key for one other.
 //!
 //! No secret is shared by two services: each is configured with the public keys it trusts.
+//!
+//! A token lets its holder do, for a minute, whatever its service may do at its audience. What cannot be undone
+//! takes a token that is bound to the one request it comes with, and is good once.
+
+mod bound;
+
+pub use bound::{
+    BodyDigest, BoundToken, NOT_BOUND, NotSpent, OTHER_REQUEST, Operation, SPENT, forget_spent,
+};
 
 use std::{
     collections::HashMap,
@@ -44,6 +53,12 @@ struct Claims {
     iat: i64,
     exp: i64,
     jti: Uuid,
+    /// In a bound token: method and path of the request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    op: Option<String>,
+    /// In a bound token: base64url of the SHA-256 of the body.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    bh: Option<String>,
 }
 
 /// A service's own signing key.
@@ -75,14 +90,30 @@ impl Signer {
         match current.get(audience) {
             Some((token, until)) if now < *until && *until - now <= REUSE => token.clone(),
             _ => {
-                let token = self.sign(audience, now);
+                let token = self.sign(audience, None, now);
                 current.insert(audience, (token.clone(), now + REUSE));
                 token
             }
         }
     }
 
-    fn sign(&self, audience: &str, now: OffsetDateTime) -> String {
+    /// A token for this one request to `audience`. Another try of the same request takes another token.
+    pub fn token_for(
+        &self,
+        audience: &str,
+        operation: &Operation,
+        body: BodyDigest,
+        now: OffsetDateTime,
+    ) -> String {
+        self.sign(audience, Some((operation, body)), now)
+    }
+
+    fn sign(
+        &self,
+        audience: &str,
+        request: Option<(&Operation, BodyDigest)>,
+        now: OffsetDateTime,
+    ) -> String {
         let mut header = Header::new(Algorithm::EdDSA);
         header.typ = Some(TYPE.to_owned());
         header.kid = Some(self.kid.clone());
@@ -93,6 +124,8 @@ impl Signer {
             iat: now.unix_timestamp(),
             exp: (now + LIFETIME).unix_timestamp(),
             jti: Uuid::from_bytes(random::bytes()),
+            op: request.map(|(operation, _)| operation.to_string()),
+            bh: request.map(|(_, body)| body.claim()),
         };
         encode(&header, &claims, &self.key).expect("an Ed25519 key signs any JSON object")
     }
@@ -138,6 +171,12 @@ pub enum Refused {
     /// It is meant for another service.
     #[error("the service token is for another service")]
     OtherAudience,
+    /// It is good for any request, where one that is good for this request alone is needed.
+    #[error("the service token is bound to no request")]
+    NotBound,
+    /// It is bound to another request.
+    #[error("the service token is for another request")]
+    OtherRequest,
 }
 
 impl From<Misfit> for Refused {
@@ -179,7 +218,8 @@ impl TrustedServices {
         })
     }
 
-    /// The name of the service that signed this token for `audience`.
+    /// The name of the service that signed this token for `audience`. A token that is bound to one request is
+    /// refused: it is spent there or nowhere.
     ///
     /// A token seen before is recognised by its SHA-256, so a caller's steady traffic costs one signature
     /// check per half minute; its end is checked every time.
@@ -196,8 +236,36 @@ impl TrustedServices {
             None => self.check_signature(token)?,
         };
         check(&claims, audience, now)?;
+        if claims.op.is_some() || claims.bh.is_some() {
+            return Err(Refused::OtherRequest);
+        }
         self.remember(hash, claims.clone(), now);
         Ok(claims.iss)
+    }
+
+    /// The same for an operation that cannot be undone: the token must be bound to it, and is still to be spent
+    /// on the body that it is for.
+    pub fn verify_bound(
+        &self,
+        token: &str,
+        audience: &str,
+        operation: &Operation,
+        now: OffsetDateTime,
+    ) -> Result<BoundToken, Refused> {
+        let claims = self.check_signature(token)?;
+        check(&claims, audience, now)?;
+        let (Some(named), Some(body)) = (claims.op, claims.bh) else {
+            return Err(Refused::NotBound);
+        };
+        if named != operation.to_string() {
+            return Err(Refused::OtherRequest);
+        }
+        Ok(BoundToken {
+            service: claims.iss,
+            body,
+            token_id: claims.jti,
+            expires_at: claims.exp,
+        })
     }
 
     fn remember(&self, hash: [u8; 32], claims: Claims, now: OffsetDateTime) {

@@ -1,0 +1,84 @@
+//! Takes a shred back, as long as the salt is there.
+
+use shared::{
+    problem::{Case, Failure, INTERNAL, UNAVAILABLE, Unexpected},
+    service_token::{NotSpent, OTHER_REQUEST, SPENT},
+};
+use thiserror::Error;
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use crate::{
+    Vault,
+    domain::policy::{Caller, Denied, SubjectOperation, allow_subject},
+    refusals::{NOT_ALLOWED, SHREDDED, denied},
+    store::shreds,
+};
+
+#[derive(Debug, Error)]
+pub(crate) enum RestoreError {
+    #[error("{0}.")]
+    Denied(#[from] Denied),
+    #[error(transparent)]
+    NotSpent(#[from] NotSpent),
+    #[error("The time in which the shred could be taken back is over.")]
+    Shredded,
+    #[error(transparent)]
+    Unexpected(#[from] Unexpected),
+}
+
+impl Failure for RestoreError {
+    const CASES: &'static [Case] = &[
+        NOT_ALLOWED,
+        OTHER_REQUEST,
+        SPENT,
+        SHREDDED,
+        INTERNAL,
+        UNAVAILABLE,
+    ];
+
+    fn case(&self) -> &'static Case {
+        match self {
+            Self::Denied(cause) => denied(*cause),
+            Self::NotSpent(why) => why.case(),
+            Self::Shredded => &SHREDDED,
+            Self::Unexpected(unexpected) => unexpected.case(),
+        }
+    }
+
+    fn challenge(&self) -> Option<&'static str> {
+        match self {
+            Self::NotSpent(why) => why.challenge(),
+            Self::Denied(_) | Self::Shredded | Self::Unexpected(_) => None,
+        }
+    }
+
+    fn unexpected(&self) -> Option<&Unexpected> {
+        match self {
+            Self::Denied(_) | Self::Shredded => None,
+            Self::NotSpent(why) => why.unexpected(),
+            Self::Unexpected(unexpected) => Some(unexpected),
+        }
+    }
+}
+
+/// Everything of the subject opens again. A subject that is not being shredded is as it was already.
+pub(crate) async fn restore_subject(
+    vault: &Vault,
+    caller: Caller,
+    subject: Uuid,
+    now: OffsetDateTime,
+) -> Result<(), RestoreError> {
+    allow_subject(caller.service, SubjectOperation::Restore).inspect_err(|cause| {
+        tracing::warn!(caller = %caller.service, %subject, %cause, "restore refused");
+    })?;
+    let db = vault.pool.get().await?;
+    if shreds::cancel(&*db, subject, now).await? {
+        tracing::info!(%subject, "shred taken back");
+        return Ok(());
+    }
+    match shreds::by_subject(&*db, subject).await? {
+        Some(_) => Err(RestoreError::Shredded),
+        None => Ok(()),
+    }
+}
