@@ -3,9 +3,11 @@
 mod applicant;
 mod application;
 mod cancel_signup;
+mod change_email;
 mod change_mfa;
 mod change_password;
 mod chosen_password;
+mod confirm_email;
 mod confirm_totp;
 mod device;
 mod domain;

@@ -248,6 +248,7 @@ async fn keep_up_to_date(
 ) {
     let Credentials {
         user_id,
+        epoch,
         password: before,
         ..
     } = credentials;
@@ -263,7 +264,7 @@ async fn keep_up_to_date(
     let email_index = identity.secrets.email_index(address);
     let stored = async {
         let db = identity.pool.get().await?;
-        accounts::renew(&*db, user_id, &email_index, &before, &after).await
+        accounts::renew(&*db, user_id, epoch, &email_index, &after).await
     };
     if let Err(error) = stored.await {
         tracing::warn!(user.id = %user_id, error = error.chain(), "a password keeps its older hash");

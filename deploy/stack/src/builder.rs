@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// The routes of identity whose limits are settings.
-const RATE_LIMITED: [&str; 10] = [
+const RATE_LIMITED: [&str; 12] = [
     "SIGNUP",
     "VERIFY_EMAIL",
     "RESEND_VERIFICATION",
@@ -25,6 +25,8 @@ const RATE_LIMITED: [&str; 10] = [
     "FORGOT_PASSWORD",
     "RESET_PASSWORD",
     "CHANGE_PASSWORD",
+    "CHANGE_EMAIL",
+    "CONFIRM_EMAIL",
     "LOGIN",
     "VERIFY_MFA",
     "REFRESH",

@@ -21,10 +21,12 @@ pub(crate) enum Event {
     PasswordReset,
     /// Somebody who is logged in changed the password.
     PasswordChanged,
+    /// Another address was confirmed.
+    AddressChanged,
 }
 
 impl Event {
-    const ALL: [Self; 12] = [
+    const ALL: [Self; 13] = [
         Self::LoggedIn,
         Self::LoggedOut,
         Self::LoggedOutEverywhere,
@@ -37,6 +39,7 @@ impl Event {
         Self::RecoveryCodesReplaced,
         Self::PasswordReset,
         Self::PasswordChanged,
+        Self::AddressChanged,
     ];
 
     /// As the database and the log spell it.
@@ -54,6 +57,7 @@ impl Event {
             Self::RecoveryCodesReplaced => "recovery_codes_replaced",
             Self::PasswordReset => "password_reset",
             Self::PasswordChanged => "password_changed",
+            Self::AddressChanged => "address_changed",
         }
     }
 

@@ -17,6 +17,8 @@ pub(crate) enum MailPurpose {
     Verification,
     /// Replacing a forgotten password.
     PasswordReset,
+    /// Confirming another address for an account.
+    AddressChange,
 }
 
 impl MailPurpose {
@@ -24,6 +26,7 @@ impl MailPurpose {
         match self {
             Self::Verification => "kst_v_",
             Self::PasswordReset => "kst_p_",
+            Self::AddressChange => "kst_e_",
         }
     }
 }

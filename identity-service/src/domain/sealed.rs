@@ -8,6 +8,8 @@ use uuid::Uuid;
 pub(crate) enum Column {
     /// `accounts.email_sealed`
     AccountEmail,
+    /// `address_changes.email_sealed`
+    NewAddress,
     /// `sessions.device_sealed`
     SessionDevice,
     /// `security_events.device_sealed`
@@ -29,6 +31,7 @@ impl Column {
     pub(crate) fn of(self, subject: Uuid, record_id: Uuid) -> RecordContext {
         let (collection, field) = match self {
             Self::AccountEmail => ("account", "email"),
+            Self::NewAddress => ("address_change", "email"),
             Self::SessionDevice => ("session", "device"),
             Self::EventDevice => ("security_event", "device"),
             Self::TotpSecret => ("totp_factor", "secret"),
@@ -57,6 +60,7 @@ mod tests {
     fn what_is_sealed_in_one_place_opens_in_no_other() {
         let columns = [
             Column::AccountEmail,
+            Column::NewAddress,
             Column::SessionDevice,
             Column::EventDevice,
             Column::PendingApplicant,

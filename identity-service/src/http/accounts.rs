@@ -129,7 +129,7 @@ impl Example for Verified {
 #[oai(example)]
 struct Me {
     id: Uuid,
-    /// As it was typed at sign-up.
+    /// As its owner typed it.
     email: String,
     email_verified: bool,
     /// Logging in needs a second factor.

@@ -111,6 +111,8 @@ enum Kind {
     PasswordReset,
     /// The password was changed in a session, which ended the others.
     PasswordChanged,
+    /// Another address was confirmed for the account.
+    AddressChanged,
 }
 
 impl From<Event> for Kind {
@@ -128,6 +130,7 @@ impl From<Event> for Kind {
             Event::RecoveryCodesReplaced => Self::RecoveryCodesReplaced,
             Event::PasswordReset => Self::PasswordReset,
             Event::PasswordChanged => Self::PasswordChanged,
+            Event::AddressChanged => Self::AddressChanged,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The API port and the ops port of identity.
 
 mod accounts;
+mod addresses;
 mod cookies;
 mod csrf_token;
 mod device;
@@ -30,6 +31,7 @@ use shared::{
 
 use crate::{Identity, throttle::limited_operations};
 use accounts::AccountsApi;
+use addresses::AddressesApi;
 use csrf_token::CsrfTokenApi;
 use devices::DevicesApi;
 use keys::KeysApi;
@@ -109,6 +111,7 @@ async fn readiness(identity: Arc<Identity>, prepared: bool) -> Readiness {
 
 type Apis = (
     AccountsApi,
+    AddressesApi,
     PasswordsApi,
     SessionsApi,
     CsrfTokenApi,
@@ -121,6 +124,7 @@ type Apis = (
 fn service() -> OpenApiService<Apis, ()> {
     let apis = (
         AccountsApi,
+        AddressesApi,
         PasswordsApi,
         SessionsApi,
         CsrfTokenApi,

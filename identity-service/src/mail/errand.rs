@@ -1,7 +1,7 @@
 //! What a request leaves in the outbox: what the worker needs to decide which mail to send, sealed.
 
 use serde::{Deserialize, Serialize};
-use shared::random;
+use shared::{random, user_id::UserId};
 use time::OffsetDateTime;
 use uuid::Uuid;
 use zeroize::Zeroizing;
@@ -22,6 +22,15 @@ pub(crate) enum Errand {
     Resend { email: String },
     /// Somebody forgot the password of the account of this address.
     ForgotPassword { email: String, network: String },
+    /// Somebody who proved the password of an account, while it was of this epoch, wants this address for it.
+    ChangeEmail {
+        user_id: UserId,
+        epoch: i64,
+        email: String,
+        network: String,
+    },
+    /// An account has another address now: for this one, from before.
+    AddressChanged { email: String, network: String },
 }
 
 impl Errand {

@@ -13,6 +13,12 @@ pub(crate) enum Letter<'a> {
     SomebodySignedUp,
     /// To the owner of an account who forgot its password.
     ResetPassword { token: &'a str },
+    /// To an address that somebody wants for their account.
+    ConfirmNewAddress { token: &'a str },
+    /// To the owner of an account whose address somebody wants for theirs.
+    AddressWanted,
+    /// To the address that an account had before.
+    AddressChanged,
     /// To the owner of an account, about what happened to it.
     Notice(Notice),
 }
@@ -24,6 +30,8 @@ impl Letter<'_> {
         match self {
             Self::ConfirmAddress { .. } | Self::SomebodySignedUp => "sign_up",
             Self::ResetPassword { .. } => "password_reset",
+            Self::ConfirmNewAddress { .. } | Self::AddressWanted => "address_change",
+            Self::AddressChanged => "address_changed",
             Self::Notice(notice) => notice.name(),
         }
     }

@@ -146,6 +146,31 @@ pub(crate) async fn replace_password(
     Ok(rows == 1)
 }
 
+/// Gives the account another address, which was locked and found free, and raises the epoch, so that nothing that was
+/// begun with the address before is stored after it; `false` when the account is disabled or not of that epoch any more.
+pub(crate) async fn replace_address(
+    db: &impl GenericClient,
+    user: UserId,
+    epoch: i64,
+    email_index: &[u8],
+    email_sealed: &[u8],
+) -> Result<bool, Unexpected> {
+    let rows = db
+        .execute_typed(
+            "UPDATE accounts
+             SET email_index = $3, email_sealed = $4, session_epoch = session_epoch + 1
+             WHERE user_id = $1 AND session_epoch = $2 AND disabled_at IS NULL",
+            &[
+                (&user.uuid(), Type::UUID),
+                (&epoch, Type::INT8),
+                (&email_index, Type::BYTEA),
+                (&email_sealed, Type::BYTEA),
+            ],
+        )
+        .await?;
+    Ok(rows == 1)
+}
+
 /// What `/me` shows.
 pub(crate) async fn profile(
     db: &impl GenericClient,
@@ -224,21 +249,21 @@ pub(crate) async fn insert(
     Ok(())
 }
 
-/// Replaces the hash of a password that was just proven, unless it was changed meanwhile, and the index of the
-/// address that it was proven with.
+/// Replaces the hash of a password that was just proven, and the index of the address that it was proven with, unless
+/// either was changed meanwhile, which raises the epoch.
 pub(crate) async fn renew(
     db: &impl GenericClient,
     user: UserId,
+    epoch: i64,
     email_index: &[u8],
-    before: &StoredPassword,
     after: &StoredPassword,
 ) -> Result<(), Unexpected> {
     db.execute_typed(
         "UPDATE accounts SET password_hash = $3, pepper_version = $4, email_index = $5
-         WHERE user_id = $1 AND password_hash = $2",
+         WHERE user_id = $1 AND session_epoch = $2",
         &[
             (&user.uuid(), Type::UUID),
-            (&before.hash, Type::TEXT),
+            (&epoch, Type::INT8),
             (&after.hash, Type::TEXT),
             (&i64::from(after.pepper_version), Type::INT8),
             (&email_index, Type::BYTEA),

@@ -1,6 +1,7 @@
 //! The only SQL of identity, and its only Redis.
 
 pub(crate) mod accounts;
+pub(crate) mod address_changes;
 pub(crate) mod counters;
 pub(crate) mod lockouts;
 pub(crate) mod mail_allowances;
@@ -49,5 +50,9 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
     Migration {
         name: "0010_browser_sessions.sql",
         sql: include_str!("../../migrations/0010_browser_sessions.sql"),
+    },
+    Migration {
+        name: "0011_address_changes.sql",
+        sql: include_str!("../../migrations/0011_address_changes.sql"),
     },
 ];

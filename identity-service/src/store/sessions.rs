@@ -198,6 +198,24 @@ pub(crate) async fn end_others(
     Ok(ids.contains(&but))
 }
 
+/// Takes the sessions of a person that go on into the account's next epoch, locked as in [`end_all`].
+pub(crate) async fn carry_on(
+    db: &impl GenericClient,
+    user: UserId,
+    epoch: i64,
+) -> Result<(), Unexpected> {
+    db.execute_typed(
+        "UPDATE sessions SET epoch = epoch + 1
+         WHERE session_id IN (
+            SELECT session_id FROM sessions WHERE user_id = $1 AND epoch = $2 AND ended_at IS NULL
+            ORDER BY session_id FOR UPDATE
+         )",
+        &[(&user.uuid(), Type::UUID), (&epoch, Type::INT8)],
+    )
+    .await?;
+    Ok(())
+}
+
 /// The sessions of a person that go on and were used since `idle_since`, the one last used first.
 pub(crate) async fn list(
     db: &impl GenericClient,

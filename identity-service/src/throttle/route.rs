@@ -33,6 +33,8 @@ pub(crate) const ROUTES: &[Route] = &[
     route("forgot_password", "RATE_LIMIT_FORGOT_PASSWORD", "5/15m"),
     route("reset_password", "RATE_LIMIT_RESET_PASSWORD", "20/15m"),
     route("change_password", "RATE_LIMIT_CHANGE_PASSWORD", "20/15m"),
+    route("change_email", "RATE_LIMIT_CHANGE_EMAIL", "5/15m"),
+    route("confirm_email", "RATE_LIMIT_CONFIRM_EMAIL", "20/15m"),
     route("login", "RATE_LIMIT_LOGIN", "5/15m"),
     route("verify_mfa", "RATE_LIMIT_VERIFY_MFA", "3/5m"),
     route("refresh", "RATE_LIMIT_REFRESH", "120/1m"),

@@ -1,6 +1,6 @@
 //! Decides what mail follows from what somebody asked for.
 
-use shared::{problem::Unexpected, random};
+use shared::{problem::Unexpected, random, user_id::UserId};
 use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 
@@ -11,11 +11,14 @@ use crate::{
     domain::{
         email_address::EmailAddress,
         mail_token::{MailPurpose, MailToken},
+        sealed::Column,
     },
     mail::{Errand, Letter, Mail, Occasion, Unsendable},
     outbox_key::Opened,
+    person_key,
     store::{
         accounts,
+        address_changes::{self, AddressChange},
         outbox::{Message, Sealed},
         password_resets,
         pending_signups::{self, Pending},
@@ -24,8 +27,8 @@ use crate::{
 
 /// Sign-ups of one address that are mailed again at a time.
 const AGAIN: i64 = 3;
-/// How long a reset waits to be used, from the mail on.
-const RESET: Duration = Duration::minutes(30);
+/// How long a reset, or an address, waits from the mail on.
+const GOOD_FOR: Duration = Duration::minutes(30);
 
 /// What became of it, for the log.
 pub(super) async fn run(
@@ -47,6 +50,41 @@ pub(super) async fn run(
                 network: Some(&network),
             };
             forgot(identity, &email, occasion, now).await
+        }
+        Errand::ChangeEmail {
+            user_id,
+            epoch,
+            email,
+            network,
+        } => {
+            let occasion = Occasion {
+                at: message.created_at,
+                network: Some(&network),
+            };
+            let address = parsed(&email)?;
+            let wanted = Wanted {
+                user_id,
+                epoch,
+                address,
+            };
+            address_wanted(identity, &wanted, occasion, now).await
+        }
+        Errand::AddressChanged { email, network } => {
+            let mail = Mail {
+                id: message.id,
+                to: &parsed(&email)?,
+                letter: Letter::AddressChanged,
+                occasion: Occasion {
+                    at: message.created_at,
+                    network: Some(&network),
+                },
+            };
+            let told = deliver(identity, &mail, now).await?;
+            Ok(if told {
+                "another address: the one before is told"
+            } else {
+                "another address, one mail too many: no mail"
+            })
         }
     }
 }
@@ -162,7 +200,7 @@ async fn forgot(
     let owner = {
         let indexes = identity.secrets.email_indexes(&address);
         let db = identity.pool.get().await?;
-        password_resets::insert(&*db, &token.hash(), &indexes, now + RESET, now).await?
+        password_resets::insert(&*db, &token.hash(), &indexes, now + GOOD_FOR, now).await?
     };
     let owner = match owner {
         // As the owner wrote it, and not as whoever asked did.
@@ -185,6 +223,103 @@ async fn forgot(
         "a reset: the owner of the account has a token"
     } else {
         "a reset, one mail too many: no mail"
+    })
+}
+
+/// An address that somebody wants for their account.
+struct Wanted {
+    user_id: UserId,
+    epoch: i64,
+    address: EmailAddress,
+}
+
+/// A token for whoever reads the mails of the address, unless it has an account: then its owner is told.
+async fn address_wanted(
+    identity: &Identity,
+    wanted: &Wanted,
+    occasion: Occasion<'_>,
+    now: OffsetDateTime,
+) -> Result<&'static str, Unsendable> {
+    let owner = {
+        let indexes = identity.secrets.email_indexes(&wanted.address);
+        let db = identity.pool.get().await?;
+        accounts::credentials(&*db, &indexes).await?
+    };
+    match owner {
+        // One's own address may be spelled anew.
+        Some(owner) if owner.user_id != wanted.user_id => {
+            tell_owner(identity, owner.user_id, occasion, now).await
+        }
+        _ => ask_for_new_address(identity, wanted, occasion, now).await,
+    }
+}
+
+async fn tell_owner(
+    identity: &Identity,
+    owner: UserId,
+    occasion: Occasion<'_>,
+    now: OffsetDateTime,
+) -> Result<&'static str, Unsendable> {
+    let Some(address) = notice::address_of(identity, owner, now).await? else {
+        return Ok("the address of a disabled account is wanted: no mail");
+    };
+    let mail = Mail {
+        id: random::uuid_v7(now),
+        to: &address,
+        letter: Letter::AddressWanted,
+        occasion,
+    };
+    let told = deliver(identity, &mail, now).await?;
+    Ok(if told {
+        "the address of an account is wanted: its owner is told"
+    } else {
+        "the address of an account is wanted, one mail too many: no mail"
+    })
+}
+
+async fn ask_for_new_address(
+    identity: &Identity,
+    wanted: &Wanted,
+    occasion: Occasion<'_>,
+    now: OffsetDateTime,
+) -> Result<&'static str, Unsendable> {
+    let gone = "an address is wanted for an account that is not what it was: no mail";
+    let user = wanted.user_id;
+    let Some(key) = person_key::opened(identity, user, now).await? else {
+        return Ok(gone);
+    };
+    let (id, token) = (
+        random::uuid_v7(now),
+        MailToken::generate(MailPurpose::AddressChange),
+    );
+    let place = Column::NewAddress.of(user.uuid(), id);
+    let sealed = key.seal(&place, wanted.address.typed().as_bytes());
+    let change = AddressChange {
+        id,
+        user_id: user,
+        epoch: wanted.epoch,
+        email_sealed: sealed.expect("an address is short"),
+    };
+    let known = {
+        let (hash, db) = (token.hash(), identity.pool.get().await?);
+        address_changes::insert(&*db, &change, &hash, now + GOOD_FOR, now).await?
+    };
+    if !known {
+        return Ok(gone);
+    }
+    let mail = Mail {
+        id,
+        to: &wanted.address,
+        letter: Letter::ConfirmNewAddress {
+            token: token.expose(),
+        },
+        occasion,
+    };
+    let asked = deliver(identity, &mail, now).await?;
+    Ok(if asked {
+        "an address is wanted: it is asked to confirm"
+    } else {
+        "an address is wanted, one mail too many: no mail"
     })
 }
 

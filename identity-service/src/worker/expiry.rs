@@ -1,4 +1,4 @@
-//! Forgets what is over: unconfirmed sign-ups after a day, unused resets, sessions at their end, failed attempts after
+//! Forgets what is over: unconfirmed sign-ups after a day, unused resets and changes of address, sessions at their end, failed attempts after
 //! minutes, security events after half a year, counts of mail that no longer limit any, second factors that were not
 //! shown or not confirmed in time.
 
@@ -12,8 +12,8 @@ use crate::{
     Identity,
     confirm_totp::OFFERED,
     store::{
-        lockouts, mail_allowances, mfa_challenges, password_resets, pending_signups,
-        second_factors, security_events, sessions,
+        address_changes, lockouts, mail_allowances, mfa_challenges, password_resets,
+        pending_signups, second_factors, security_events, sessions,
     },
 };
 
@@ -41,11 +41,12 @@ async fn forget(identity: &Identity, now: OffsetDateTime) -> Result<(), Unexpect
     let lockouts = lockouts::discard_expired(&*db, now).await?;
     let events = security_events::discard_before(&*db, now - TRAIL).await?;
     let resets = password_resets::discard_expired(&*db, now).await?;
+    let addresses = address_changes::discard_expired(&*db, now).await?;
     let allowances = mail_allowances::discard_refilled(&*db, now).await?;
     let challenges = mfa_challenges::discard_expired(&*db, now).await?;
     let offers = second_factors::discard_unconfirmed_before(&*db, now - OFFERED).await?;
     let forgotten = [
-        signups, sessions, lockouts, events, resets, allowances, challenges, offers,
+        signups, sessions, lockouts, events, resets, addresses, allowances, challenges, offers,
     ];
     if forgotten.iter().any(|rows| *rows > 0) {
         tracing::info!(
@@ -54,6 +55,7 @@ async fn forget(identity: &Identity, now: OffsetDateTime) -> Result<(), Unexpect
             lockouts,
             events,
             resets,
+            addresses,
             allowances,
             challenges,
             offers,

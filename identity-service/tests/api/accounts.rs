@@ -91,9 +91,19 @@ impl Service {
         mails
     }
 
-    /// Waits until that address has a mail with that subject, and gives the last of them.
+    /// Waits until that address has a mail with that subject, and gives the first of them.
     pub(crate) async fn mail_about(&self, email: &str, subject: &str) -> Mail {
-        let mailed = async || self.mails_about(email, subject).pop().ok_or("no such mail");
+        self.nth_mail_about(email, subject, 1).await
+    }
+
+    /// The same of so many mails.
+    pub(crate) async fn nth_mail_about(&self, email: &str, subject: &str, number: usize) -> Mail {
+        let mailed = async || {
+            let mails = self.mails_about(email, subject);
+            let found = mails.len();
+            let mail = mails.into_iter().nth(number - 1);
+            mail.ok_or_else(|| format!("{found} such mails"))
+        };
         let mail = until(subject, PATIENCE, mailed).await;
         mail.expect("the worker writes it")
     }

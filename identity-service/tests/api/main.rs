@@ -9,6 +9,7 @@
 mod accounts;
 mod authenticator;
 mod browser_session;
+mod change_email;
 mod change_password;
 mod device;
 mod devices;

@@ -21,6 +21,7 @@ enum Kind {
     Mfa,
     Verification,
     Reset,
+    AddressChange,
     Service,
 }
 
@@ -30,6 +31,7 @@ enum Place {
     VerifyEmail,
     CancelSignup,
     Reset,
+    ConfirmEmail,
     Refresh,
     VerifyMfa,
     LoginDevice,
@@ -39,10 +41,11 @@ enum Place {
 }
 
 impl Place {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 10] = [
         Self::VerifyEmail,
         Self::CancelSignup,
         Self::Reset,
+        Self::ConfirmEmail,
         Self::Refresh,
         Self::VerifyMfa,
         Self::LoginDevice,
@@ -55,6 +58,7 @@ impl Place {
         match self {
             Self::VerifyEmail | Self::CancelSignup => Kind::Verification,
             Self::Reset => Kind::Reset,
+            Self::ConfirmEmail => Kind::AddressChange,
             Self::Refresh => Kind::Refresh,
             Self::VerifyMfa => Kind::Mfa,
             Self::LoginDevice => Kind::Device,
@@ -68,6 +72,7 @@ impl Place {
             Self::VerifyEmail => identity.verify(token).await,
             Self::CancelSignup => identity.cancel(token).await,
             Self::Reset => identity.reset(token, OTHER_PASSWORD).await,
+            Self::ConfirmEmail => identity.confirm_address(token).await,
             Self::Refresh => identity.refresh(token).await,
             Self::VerifyMfa => identity.verify_code(token, "123456").await,
             Self::LoginDevice => identity.login_from(token, email, PASSWORD).await,
@@ -96,6 +101,8 @@ async fn no_place_takes_another_kind_of_token_nor_uses_it_up() {
     let reset = identity.mailed_reset(&ada.email).await;
     let login = identity.login(&ada.email, PASSWORD).await;
     let (tokens, device) = (login.tokens(), login.device_token());
+    let bob = identity.logged_in(&identity.person().await).await;
+    let address = identity.mailed_address(&bob, &somebody()).await;
     let service = service_token("journal", "identity");
     let Protected {
         person,
@@ -110,6 +117,7 @@ async fn no_place_takes_another_kind_of_token_nor_uses_it_up() {
         (Kind::Mfa, &challenge),
         (Kind::Verification, &verification),
         (Kind::Reset, &reset),
+        (Kind::AddressChange, &address),
         (Kind::Service, &service),
     ];
     for place in Place::ALL {
@@ -135,6 +143,7 @@ async fn no_place_takes_another_kind_of_token_nor_uses_it_up() {
     assert_eq!(identity.cancel(&verification).await.status, 204);
     assert_eq!(identity.count("pending_signups").await, 0);
     assert_eq!(identity.reset(&reset, OTHER_PASSWORD).await.status, 204);
+    assert_eq!(identity.confirm_address(&address).await.status, 200);
 }
 
 #[tokio::test]

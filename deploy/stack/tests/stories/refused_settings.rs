@@ -79,6 +79,8 @@ const EXPECTED: [Expected; 3] = [
             "RATE_LIMIT_FORGOT_PASSWORD",
             "RATE_LIMIT_RESET_PASSWORD",
             "RATE_LIMIT_CHANGE_PASSWORD",
+            "RATE_LIMIT_CHANGE_EMAIL",
+            "RATE_LIMIT_CONFIRM_EMAIL",
             "RATE_LIMIT_LOGIN",
             "RATE_LIMIT_VERIFY_MFA",
             "RATE_LIMIT_REFRESH",

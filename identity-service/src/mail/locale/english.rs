@@ -20,6 +20,36 @@ pub(super) fn write(app_url: &str, letter: Letter<'_>, occasion: Occasion<'_>) -
             ),
         },
         Letter::ResetPassword { token } => reset_password(app_url, token, &when),
+        Letter::ConfirmNewAddress { token } => confirm_new_address(app_url, token, &when),
+        Letter::AddressWanted => Text {
+            subject: "Your address was asked for",
+            body: format!(
+                "Somebody asked to make this the address of another account\n\
+                 {when}.\n\
+                 \n\
+                 It is the address of your account, and nothing was changed. If it was you,\n\
+                 log in:\n\
+                 {app_url}/login\n\
+                 \n\
+                 If it was not you, there is nothing you need to do.\n"
+            ),
+        },
+        Letter::AddressChanged => Text {
+            subject: "Your account has another address",
+            body: format!(
+                "The address of your account was changed to another one\n\
+                 {when}.\n\
+                 \n\
+                 Mail about the account goes there from now on, and this address does not log\n\
+                 in any more.\n\
+                 \n\
+                 If this was you, there is nothing you need to do.\n\
+                 \n\
+                 If it was not you, somebody knew your password. Tell whoever runs this\n\
+                 service at once:\n\
+                 {app_url}/\n"
+            ),
+        },
         Letter::Notice(notice) => about(app_url, notice, &when),
     }
 }
@@ -62,6 +92,24 @@ fn reset_password(app_url: &str, token: &str, when: &str) -> Text {
              {app_url}/reset-password#token={token}\n\
              \n\
              If it was not you, there is nothing you need to do: your password stays.\n\
+             \n\
+             Token:\n\
+             {token}\n"
+        ),
+    }
+}
+
+fn confirm_new_address(app_url: &str, token: &str, when: &str) -> Text {
+    Text {
+        subject: "Confirm your new address",
+        body: format!(
+            "Somebody asked to make this the address of their account\n\
+             {when}.\n\
+             \n\
+             If it was you, confirm it within 30 minutes:\n\
+             {app_url}/confirm-email#token={token}\n\
+             \n\
+             If it was not you, do nothing: then nothing changes.\n\
              \n\
              Token:\n\
              {token}\n"

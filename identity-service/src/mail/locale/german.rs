@@ -21,6 +21,36 @@ pub(super) fn write(app_url: &str, letter: Letter<'_>, occasion: Occasion<'_>) -
             ),
         },
         Letter::ResetPassword { token } => reset_password(app_url, token, &when),
+        Letter::ConfirmNewAddress { token } => confirm_new_address(app_url, token, &when),
+        Letter::AddressWanted => Text {
+            subject: "Ihre Adresse wurde angefragt",
+            body: format!(
+                "Jemand wollte diese Adresse für ein anderes Konto:\n\
+                 {when}.\n\
+                 \n\
+                 Sie gehört zu Ihrem Konto, und es wurde nichts verändert.\n\
+                 Wenn Sie es waren, melden Sie sich an:\n\
+                 {app_url}/login\n\
+                 \n\
+                 Wenn Sie es nicht waren, müssen Sie nichts tun.\n"
+            ),
+        },
+        Letter::AddressChanged => Text {
+            subject: "Ihr Konto hat eine andere Adresse",
+            body: format!(
+                "Ihr Konto hat eine andere Adresse bekommen:\n\
+                 {when}.\n\
+                 \n\
+                 Post zu Ihrem Konto geht von nun an dorthin, und mit dieser Adresse kann\n\
+                 sich niemand mehr anmelden.\n\
+                 \n\
+                 Wenn Sie das waren, müssen Sie nichts tun.\n\
+                 \n\
+                 Wenn Sie es nicht waren, kannte jemand Ihr Passwort. Sagen Sie es gleich\n\
+                 dem Betreiber dieses Dienstes:\n\
+                 {app_url}/\n"
+            ),
+        },
         Letter::Notice(notice) => about(app_url, notice, &when),
     }
 }
@@ -65,6 +95,24 @@ fn reset_password(app_url: &str, token: &str, when: &str) -> Text {
              {app_url}/reset-password#token={token}\n\
              \n\
              Wenn Sie es nicht waren, müssen Sie nichts tun: Ihr Passwort bleibt.\n\
+             \n\
+             Code:\n\
+             {token}\n"
+        ),
+    }
+}
+
+fn confirm_new_address(app_url: &str, token: &str, when: &str) -> Text {
+    Text {
+        subject: "Bestätigen Sie Ihre neue Adresse",
+        body: format!(
+            "Jemand möchte diese Adresse für sein Konto:\n\
+             {when}.\n\
+             \n\
+             Wenn Sie es waren, bestätigen Sie das innerhalb von 30 Minuten:\n\
+             {app_url}/confirm-email#token={token}\n\
+             \n\
+             Wenn Sie es nicht waren, tun Sie nichts: dann ändert sich nichts.\n\
              \n\
              Code:\n\
              {token}\n"

@@ -54,6 +54,9 @@ mod tests {
             Letter::ConfirmAddress { token },
             Letter::SomebodySignedUp,
             Letter::ResetPassword { token },
+            Letter::ConfirmNewAddress { token },
+            Letter::AddressWanted,
+            Letter::AddressChanged,
         ];
         let notices = notice::tests::ALL.map(Letter::Notice);
         letters.into_iter().chain(notices).collect()
@@ -98,6 +101,7 @@ mod tests {
                     &["verify-email", "cancel-signup"][..],
                 ),
                 (Letter::ResetPassword { token }, &["reset-password"]),
+                (Letter::ConfirmNewAddress { token }, &["confirm-email"]),
             ] {
                 let body = locale.write(APP, letter, occasion()).body;
                 for link in links {

@@ -1,0 +1,158 @@
+//! `/api/auth/email`: another address for an account.
+
+use std::sync::Arc;
+
+use poem::web::Data;
+use poem_openapi::{ApiResponse, Enum, Object, OpenApi, types::Example};
+use shared::{access_token::Caller, problem::Problem, serve::Json};
+
+use super::{Tag, accounts::EXAMPLE_PASSWORD, secret_text::SecretText};
+use crate::{
+    Identity,
+    change_email::{ChangeEmailError, Wish, change_email},
+    confirm_email::{ConfirmEmailError, Confirmation, confirm_email},
+    device::Device,
+};
+
+const EXAMPLE_NEW_EMAIL: &str = "ada.lovelace@example.com";
+const EXAMPLE_TOKEN: &str = "kst_e_4ZbQ0mJt3rC1oVn8yPqXk2uHs6dLgWfAeTiBzRx7NcM";
+
+/// The password of the account, and the address to be.
+#[derive(Object)]
+#[oai(example)]
+struct AddressWish {
+    password: SecretText,
+    /// Where the confirmation goes.
+    #[oai(validator(max_length = 254))]
+    new_email: String,
+}
+
+impl Example for AddressWish {
+    fn example() -> Self {
+        Self {
+            password: SecretText::example(EXAMPLE_PASSWORD),
+            new_email: EXAMPLE_NEW_EMAIL.to_owned(),
+        }
+    }
+}
+
+/// The token from the mail to the new address.
+#[derive(Object)]
+#[oai(example)]
+struct AddressToken {
+    token: SecretText,
+}
+
+impl Example for AddressToken {
+    fn example() -> Self {
+        Self {
+            token: SecretText::example(EXAMPLE_TOKEN),
+        }
+    }
+}
+
+#[derive(Clone, Copy, Enum)]
+#[oai(rename_all = "snake_case")]
+enum WishStatus {
+    /// If the address can be written to, whoever reads its mails has mail.
+    ConfirmationSent,
+}
+
+/// What became of the wish, in public.
+#[derive(Object)]
+#[oai(example)]
+struct ConfirmationMail {
+    status: WishStatus,
+}
+
+impl Example for ConfirmationMail {
+    fn example() -> Self {
+        Self {
+            status: WishStatus::ConfirmationSent,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Enum)]
+#[oai(rename_all = "snake_case")]
+enum AddressStatus {
+    /// The account has the new address from now on.
+    Changed,
+}
+
+/// The new address is confirmed.
+#[derive(Object)]
+#[oai(example)]
+struct AddressChanged {
+    status: AddressStatus,
+}
+
+impl Example for AddressChanged {
+    fn example() -> Self {
+        Self {
+            status: AddressStatus::Changed,
+        }
+    }
+}
+
+#[derive(ApiResponse)]
+enum Asked {
+    /// Accepted: the same for every address.
+    #[oai(status = 202)]
+    Accepted(Json<ConfirmationMail>),
+}
+
+/// Addresses; the service comes with the request.
+pub(super) struct AddressesApi;
+
+#[OpenApi(prefix_path = "/api/auth", tag = "Tag::Accounts")]
+impl AddressesApi {
+    /// Ask for another address
+    ///
+    /// Mails the new address a token that is good for 30 minutes, once; nothing changes until then. The owner of an
+    /// account that has the address already gets a notice instead; the answer is the same. A change of the password,
+    /// logging out everywhere and another change of the address make the token void.
+    #[oai(path = "/email", method = "post", operation_id = "change_email")]
+    async fn change(
+        &self,
+        caller: Caller,
+        identity: Data<&Arc<Identity>>,
+        device: Device,
+        body: Json<AddressWish>,
+    ) -> Result<Asked, Problem<ChangeEmailError>> {
+        let wish = Wish {
+            password: body.0.password.into_secret(),
+            new_email: body.0.new_email,
+            network: device.network,
+        };
+        change_email(&identity, &caller, wish, identity.clock.now()).await?;
+        Ok(Asked::Accepted(Json(ConfirmationMail {
+            status: WishStatus::ConfirmationSent,
+        })))
+    }
+
+    /// Confirm another address
+    ///
+    /// The account logs in with the new address from now on, and the old one gets a notice. Sessions go on. Mails to
+    /// choose a new password, logins that wait for their second factor and device tokens from before are void.
+    #[oai(
+        path = "/email/confirm",
+        method = "post",
+        operation_id = "confirm_email"
+    )]
+    async fn confirm(
+        &self,
+        identity: Data<&Arc<Identity>>,
+        device: Device,
+        body: Json<AddressToken>,
+    ) -> Result<Json<AddressChanged>, Problem<ConfirmEmailError>> {
+        let confirmation = Confirmation {
+            token: body.0.token.into_secret(),
+            device,
+        };
+        confirm_email(&identity, confirmation, identity.clock.now()).await?;
+        Ok(Json(AddressChanged {
+            status: AddressStatus::Changed,
+        }))
+    }
+}
