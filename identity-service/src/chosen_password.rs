@@ -4,8 +4,9 @@
 use std::{sync::Arc, time::Duration};
 
 use secrecy::SecretString;
-use shared::problem::{
-    Case, Failure, FieldError, INTERNAL, INVALID_REQUEST, UNAVAILABLE, Unexpected,
+use shared::{
+    problem::{Case, Failure, FieldError, INTERNAL, INVALID_REQUEST, UNAVAILABLE, Unexpected},
+    random,
 };
 use thiserror::Error;
 use time::OffsetDateTime;
@@ -91,6 +92,17 @@ pub(crate) async fn replacement(
         password,
         email_index,
     })
+}
+
+/// A hash of no password that anybody knows, of today's cost: comparing with it takes what comparing with any does.
+pub(crate) async fn hash_of_none(identity: &Identity) -> Result<String, Overloaded> {
+    let secrets = Arc::clone(&identity.secrets);
+    let cost = identity.passwords.cost;
+    let hashed = identity.hashing.run(move || {
+        let nobodys = SecretString::from(hex::encode(random::bytes::<32>()));
+        hash(&secrets, &Password::presented(&nobodys), cost).hash
+    });
+    hashed.await
 }
 
 /// What is kept of a password: under the newest pepper. Takes as long as the cost says.

@@ -49,9 +49,8 @@ impl Device {
 /// A device seen acting for a person, ready to be noted.
 pub(crate) struct Sighting {
     pub(crate) user: UserId,
-    device: Device,
     /// `None` while the vault is away: what is noted then has no device.
-    key: Option<Arc<DataKey>>,
+    seen: Option<(Device, Arc<DataKey>)>,
 }
 
 impl Sighting {
@@ -73,15 +72,21 @@ impl Sighting {
                 None
             }
         };
-        Self { user, device, key }
+        let seen = key.map(|key| (device, key));
+        Self { user, seen }
+    }
+
+    /// For what an operator does to an account: no device of the person's acted.
+    pub(crate) fn by_an_operator(user: UserId) -> Self {
+        Self { user, seen: None }
     }
 
     /// The device for that column of that row.
     pub(crate) fn sealed(&self, column: Column, record: Uuid) -> Option<Vec<u8>> {
-        let json = serde_json::to_vec(&self.device).expect("texts are always JSON");
+        let (device, key) = self.seen.as_ref()?;
+        let json = serde_json::to_vec(device).expect("texts are always JSON");
         let json = Zeroizing::new(json);
         let place = column.of(self.user.uuid(), record);
-        let key = self.key.as_ref()?;
         Some(key.seal(&place, &json).expect("a device is short"))
     }
 }

@@ -106,6 +106,12 @@ impl Settings {
             .install_telemetry("identity", env!("CARGO_PKG_VERSION"))
     }
 
+    /// Starts logging for a command that answers on standard output. Once in a process.
+    pub(crate) fn install_command_log(&self) {
+        self.service
+            .install_command_log("identity", env!("CARGO_PKG_VERSION"));
+    }
+
     /// Brings the schema of the service's database up to date.
     pub async fn migrate(&self) -> Result<(), StartError> {
         self.service.migrate(MIGRATIONS).await

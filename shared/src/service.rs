@@ -21,7 +21,7 @@ use crate::{
     problem::Unexpected,
     serve::{Edge, Limits, Server, Shutdown, TrustedProxies},
     settings::{Problems, Reader, parsed, postgres_url},
-    telemetry::{self, LogLevel, Metrics},
+    telemetry::{self, LogLevel, LogStream, Metrics},
 };
 
 /// The pause between two tries to reach Postgres at start.
@@ -109,6 +109,15 @@ impl ServiceSettings {
     pub fn install_telemetry(&self, service: &'static str, version: &'static str) -> Metrics {
         telemetry::install(service, version, self.log_level)
             .expect("nothing else in this process installs telemetry")
+    }
+
+    /// Starts logging on standard error, for a subcommand that answers on standard output.
+    ///
+    /// # Panics
+    /// When this process has done so already.
+    pub fn install_command_log(&self, service: &'static str, version: &'static str) {
+        telemetry::install_log(service, version, self.log_level, LogStream::Stderr)
+            .expect("nothing else in this process installs telemetry");
     }
 
     /// The subcommand `migrate`.

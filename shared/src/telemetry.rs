@@ -1,4 +1,4 @@
-//! Logs as JSON lines on standard output, and the counters behind `/metrics`.
+//! Logs as JSON lines, and the counters behind `/metrics`.
 
 use std::fmt::{self, Write as _};
 use std::io::{self, Write as _};
@@ -46,33 +46,27 @@ impl Metrics {
     }
 }
 
+/// Where log lines go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogStream {
+    /// Where collectors of logs read: for services.
+    Stdout,
+    /// For commands whose answer is on standard output.
+    Stderr,
+}
+
 /// Installs the log, the counters and a panic hook. `service` is the short name (`vault`); `version`
 /// is that of the calling crate, `env!("CARGO_PKG_VERSION")`.
-///
-/// The level is for our own code. Dependencies stay at `warn` whatever it is: at `debug` some of them
-/// print headers, and with them tokens.
 pub fn install(
     service: &'static str,
     version: &'static str,
     level: LogLevel,
 ) -> Result<Metrics, TelemetryError> {
-    let already = |error: &dyn fmt::Display| TelemetryError(error.to_string());
-    let own = format!("{service}_service");
-    let filter = Targets::new()
-        .with_default(level.min(LogLevel::WARN))
-        .with_targets([("shared", level), (own.as_str(), level)]);
-    let lines = Lines {
-        service,
-        version,
-        clock: Clock::system(),
-    };
-    tracing::subscriber::set_global_default(Registry::default().with(filter).with(lines))
-        .map_err(|error| already(&error))?;
-    std::panic::set_hook(Box::new(log_panic));
+    install_log(service, version, level, LogStream::Stdout)?;
     let handle = PrometheusBuilder::new()
         .set_buckets(&SECONDS)
         .and_then(PrometheusBuilder::install_recorder)
-        .map_err(|error| already(&error))?;
+        .map_err(|error| TelemetryError(error.to_string()))?;
     metrics::describe_counter!(
         "http_requests_total",
         "Requests answered, by operation and status."
@@ -88,6 +82,32 @@ pub fn install(
     Ok(Metrics(handle))
 }
 
+/// Installs the log and a panic hook alone, for commands that count nothing.
+///
+/// The level is for our own code, audit lines included. Dependencies stay at `warn` whatever it is: at `debug` some
+/// of them print headers, and with them tokens.
+pub fn install_log(
+    service: &'static str,
+    version: &'static str,
+    level: LogLevel,
+    stream: LogStream,
+) -> Result<(), TelemetryError> {
+    let own = format!("{service}_service");
+    let filter = Targets::new()
+        .with_default(level.min(LogLevel::WARN))
+        .with_targets([("shared", level), ("audit", level), (own.as_str(), level)]);
+    let lines = Lines {
+        service,
+        version,
+        clock: Clock::system(),
+        stream,
+    };
+    tracing::subscriber::set_global_default(Registry::default().with(filter).with(lines))
+        .map_err(|error| TelemetryError(error.to_string()))?;
+    std::panic::set_hook(Box::new(log_panic));
+    Ok(())
+}
+
 /// The place only: the text of a panic may quote anything that was in memory.
 fn log_panic(panic: &PanicHookInfo<'_>) {
     let at = panic.location().map(tracing::field::display);
@@ -99,6 +119,7 @@ struct Lines {
     service: &'static str,
     version: &'static str,
     clock: Clock,
+    stream: LogStream,
 }
 
 impl Lines {
@@ -125,7 +146,11 @@ impl<S: Subscriber> Layer<S> for Lines {
     fn on_event(&self, event: &Event<'_>, _context: Context<'_, S>) {
         // One write per line, so that lines of several threads do not mix. A log that cannot be
         // written must not end the service.
-        let _ = io::stdout().lock().write_all(self.line(event).as_bytes());
+        let line = self.line(event);
+        let _ = match self.stream {
+            LogStream::Stdout => io::stdout().lock().write_all(line.as_bytes()),
+            LogStream::Stderr => io::stderr().lock().write_all(line.as_bytes()),
+        };
     }
 }
 

@@ -23,10 +23,16 @@ pub(crate) enum Event {
     PasswordChanged,
     /// Another address was confirmed.
     AddressChanged,
+    /// An operator made the password void: another one must be chosen by mail.
+    PasswordResetRequired,
+    /// An operator closed the account.
+    AccountDisabled,
+    /// An operator opened it again.
+    AccountEnabled,
 }
 
 impl Event {
-    const ALL: [Self; 13] = [
+    const ALL: [Self; 16] = [
         Self::LoggedIn,
         Self::LoggedOut,
         Self::LoggedOutEverywhere,
@@ -40,6 +46,9 @@ impl Event {
         Self::PasswordReset,
         Self::PasswordChanged,
         Self::AddressChanged,
+        Self::PasswordResetRequired,
+        Self::AccountDisabled,
+        Self::AccountEnabled,
     ];
 
     /// As the database and the log spell it.
@@ -58,6 +67,9 @@ impl Event {
             Self::PasswordReset => "password_reset",
             Self::PasswordChanged => "password_changed",
             Self::AddressChanged => "address_changed",
+            Self::PasswordResetRequired => "password_reset_required",
+            Self::AccountDisabled => "account_disabled",
+            Self::AccountEnabled => "account_enabled",
         }
     }
 

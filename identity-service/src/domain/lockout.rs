@@ -33,6 +33,15 @@ pub(crate) struct Bucket {
     pub(crate) user_id: Option<UserId>,
 }
 
+/// What a bucket is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Guessed {
+    /// Whatever was given for an address.
+    Address,
+    /// A device or a session of a person's.
+    Device,
+}
+
 /// What was counted, this attempt included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Counted {
@@ -74,6 +83,16 @@ impl Lockout {
     /// How much longer an attempt that was just counted is locked out; `None` when it may be compared.
     pub(crate) fn locked_for(&self, counted: &Counted, now: OffsetDateTime) -> Option<Duration> {
         (counted.attempts > u64::from(self.failures)).then(|| counted.over_at - now)
+    }
+
+    /// Until when the next attempt will be locked out; `None` when it will be compared.
+    pub(crate) fn locked_until(
+        &self,
+        counted: &Counted,
+        now: OffsetDateTime,
+    ) -> Option<OffsetDateTime> {
+        let full = counted.attempts >= u64::from(self.failures) && counted.over_at > now;
+        full.then_some(counted.over_at)
     }
 }
 

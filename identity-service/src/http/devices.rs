@@ -113,6 +113,12 @@ enum Kind {
     PasswordChanged,
     /// Another address was confirmed for the account.
     AddressChanged,
+    /// An operator made the password void: another one must be chosen by mail.
+    PasswordResetRequired,
+    /// An operator closed the account.
+    AccountDisabled,
+    /// An operator opened the account again.
+    AccountEnabled,
 }
 
 impl From<Event> for Kind {
@@ -131,6 +137,9 @@ impl From<Event> for Kind {
             Event::PasswordReset => Self::PasswordReset,
             Event::PasswordChanged => Self::PasswordChanged,
             Event::AddressChanged => Self::AddressChanged,
+            Event::PasswordResetRequired => Self::PasswordResetRequired,
+            Event::AccountDisabled => Self::AccountDisabled,
+            Event::AccountEnabled => Self::AccountEnabled,
         }
     }
 }

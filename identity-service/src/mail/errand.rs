@@ -31,6 +31,8 @@ pub(crate) enum Errand {
     },
     /// An account has another address now: for this one, from before.
     AddressChanged { email: String, network: String },
+    /// An operator made the password of this account void.
+    ResetRequired { user_id: UserId },
 }
 
 impl Errand {

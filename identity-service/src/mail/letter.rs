@@ -19,6 +19,8 @@ pub(crate) enum Letter<'a> {
     AddressWanted,
     /// To the address that an account had before.
     AddressChanged,
+    /// To the owner of an account whose password an operator made void.
+    ResetRequired { token: &'a str },
     /// To the owner of an account, about what happened to it.
     Notice(Notice),
 }
@@ -32,6 +34,7 @@ impl Letter<'_> {
             Self::ResetPassword { .. } => "password_reset",
             Self::ConfirmNewAddress { .. } | Self::AddressWanted => "address_change",
             Self::AddressChanged => "address_changed",
+            Self::ResetRequired { .. } => "reset_required",
             Self::Notice(notice) => notice.name(),
         }
     }

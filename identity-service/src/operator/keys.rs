@@ -3,7 +3,6 @@
 //! Only the database is changed. Running services look there every five seconds and follow by themselves.
 
 use std::{
-    fmt::Write as _,
     io::{self, Write as _},
     process::ExitCode,
 };
@@ -11,11 +10,12 @@ use std::{
 use clap::Subcommand;
 use shared::{postgres::Pool, problem::Unexpected, settings::Problems, vault_client::VaultClient};
 use thiserror::Error;
-use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+use time::OffsetDateTime;
 
 use crate::{
     Settings,
     domain::signing_key::published_until,
+    operator::table::{moment, table, when},
     rotate_keys::{Move, MoveError, move_on},
     store::signing_keys::{self as store, StoredKey},
 };
@@ -91,34 +91,22 @@ async fn stored(pool: &Pool) -> Result<Vec<StoredKey>, Unexpected> {
 }
 
 fn print(keys: &[StoredKey]) -> Result<(), KeysError> {
-    Ok(io::stdout().write_all(table(keys).as_bytes())?)
+    Ok(io::stdout().write_all(readable(keys).as_bytes())?)
 }
 
 /// One line for each key.
-fn table(keys: &[StoredKey]) -> String {
-    let mut table = format!(
-        "{:<43}  {:<7}  {:<20}  {:<20}  {}\n",
-        "KID", "STATE", "CREATED", "SIGNS SINCE", "PUBLISHED UNTIL"
-    );
-    for key in keys {
-        let until = key.retired_at.map(published_until);
-        writeln!(
-            table,
-            "{:<43}  {:<7}  {:<20}  {:<20}  {}",
-            key.kid,
-            key.state.name(),
-            when(Some(key.created_at)),
-            when(key.activated_at),
-            when(until)
-        )
-        .expect("a string takes everything");
-    }
-    table
-}
-
-fn when(moment: Option<OffsetDateTime>) -> String {
-    let whole = moment.and_then(|moment| moment.replace_nanosecond(0).ok());
-    whole
-        .and_then(|moment| moment.format(&Rfc3339).ok())
-        .unwrap_or_else(|| "-".to_owned())
+fn readable(keys: &[StoredKey]) -> String {
+    let rows = keys.iter().map(|key| {
+        [
+            key.kid.clone(),
+            key.state.name().to_owned(),
+            when(moment(Some(key.created_at)).as_deref()),
+            when(moment(key.activated_at).as_deref()),
+            when(moment(key.retired_at.map(published_until)).as_deref()),
+        ]
+    });
+    table(
+        ["KID", "STATE", "CREATED", "SIGNS SINCE", "PUBLISHED UNTIL"],
+        rows,
+    )
 }

@@ -48,8 +48,9 @@ pub(crate) struct NewAccount<'a> {
 
 const CREDENTIALS: &str = "SELECT user_id, password_hash, pepper_version, session_epoch,
         disabled_at IS NOT NULL AS disabled";
+const PROFILE: &str = "SELECT email_sealed, wrapped_key, key_generation, created_at";
 /// Whether an account needs a second factor.
-const SECOND_FACTOR: &str = "EXISTS (SELECT 1 FROM totp_factors factor
+pub(super) const SECOND_FACTOR: &str = "EXISTS (SELECT 1 FROM totp_factors factor
         WHERE factor.user_id = accounts.user_id AND factor.confirmed_at IS NOT NULL) AS second_factor";
 
 /// The account of an address, under whichever version of the index it was stored.
@@ -171,6 +172,47 @@ pub(crate) async fn replace_address(
     Ok(rows == 1)
 }
 
+/// Takes the password away, in favour of the hash of one that nobody knows, and ends, by the epoch, every session.
+/// Pepper and index stay of one version: no address is at hand, and under no pepper does such a hash match. `false`
+/// when there is no such account.
+pub(crate) async fn void_password(
+    db: &impl GenericClient,
+    user: UserId,
+    hash: &str,
+) -> Result<bool, Unexpected> {
+    let sql = "UPDATE accounts SET password_hash = $2, session_epoch = session_epoch + 1 WHERE user_id = $1";
+    let rows = db
+        .execute_typed(sql, &[(&user.uuid(), Type::UUID), (&hash, Type::TEXT)])
+        .await?;
+    Ok(rows == 1)
+}
+
+/// Closes an account to every path and ends, by the epoch, every session; `false` when it is closed already, or gone.
+pub(crate) async fn disable(
+    db: &impl GenericClient,
+    user: UserId,
+    now: OffsetDateTime,
+) -> Result<bool, Unexpected> {
+    let sql = "UPDATE accounts SET disabled_at = $2, session_epoch = session_epoch + 1
+               WHERE user_id = $1 AND disabled_at IS NULL";
+    let rows = db
+        .execute_typed(
+            sql,
+            &[(&user.uuid(), Type::UUID), (&now, Type::TIMESTAMPTZ)],
+        )
+        .await?;
+    Ok(rows == 1)
+}
+
+/// Opens an account again; `false` when it is open, or gone. The epoch goes up once more, so that nothing from before
+/// comes back, however the account was closed.
+pub(crate) async fn enable(db: &impl GenericClient, user: UserId) -> Result<bool, Unexpected> {
+    let sql = "UPDATE accounts SET disabled_at = NULL, session_epoch = session_epoch + 1
+               WHERE user_id = $1 AND disabled_at IS NOT NULL";
+    let rows = db.execute_typed(sql, &[(&user.uuid(), Type::UUID)]).await?;
+    Ok(rows == 1)
+}
+
 /// What `/me` shows.
 pub(crate) async fn profile(
     db: &impl GenericClient,
@@ -178,22 +220,25 @@ pub(crate) async fn profile(
 ) -> Result<Option<Profile>, Unexpected> {
     let row = db
         .query_typed_opt(
-            &format!(
-                "SELECT email_sealed, wrapped_key, key_generation, created_at, {SECOND_FACTOR}
-                 FROM accounts WHERE user_id = $1 AND disabled_at IS NULL"
-            ),
+            &format!("{PROFILE}, {SECOND_FACTOR} FROM accounts WHERE user_id = $1 AND disabled_at IS NULL"),
             &[(&user.uuid(), Type::UUID)],
         )
         .await?;
-    row.map(|row| {
-        Ok(Profile {
-            key: key_of(&row, user)?,
-            email_sealed: row.try_get("email_sealed")?,
-            second_factor: row.try_get("second_factor")?,
-            created_at: row.try_get("created_at")?,
-        })
-    })
-    .transpose()
+    row.map(|row| Profile::read(&row, user)).transpose()
+}
+
+/// The same for an operator, who is shown disabled accounts as well.
+pub(crate) async fn profile_of_any(
+    db: &impl GenericClient,
+    user: UserId,
+) -> Result<Option<Profile>, Unexpected> {
+    let row = db
+        .query_typed_opt(
+            &format!("{PROFILE}, {SECOND_FACTOR} FROM accounts WHERE user_id = $1"),
+            &[(&user.uuid(), Type::UUID)],
+        )
+        .await?;
+    row.map(|row| Profile::read(&row, user)).transpose()
 }
 
 /// The person's key, as it is stored.
@@ -281,6 +326,17 @@ impl Credentials {
             epoch: row.try_get("session_epoch")?,
             second_factor: row.try_get("second_factor")?,
             disabled: row.try_get("disabled")?,
+        })
+    }
+}
+
+impl Profile {
+    fn read(row: &Row, user: UserId) -> Result<Self, Unexpected> {
+        Ok(Self {
+            key: key_of(row, user)?,
+            email_sealed: row.try_get("email_sealed")?,
+            second_factor: row.try_get("second_factor")?,
+            created_at: row.try_get("created_at")?,
         })
     }
 }

@@ -2,9 +2,12 @@
 
 use shared::{problem::Unexpected, user_id::UserId};
 use time::OffsetDateTime;
-use tokio_postgres::{GenericClient, types::Type};
+use tokio_postgres::{GenericClient, Row, types::Type};
 
-use crate::domain::lockout::{Bucket, Counted, Lockout};
+use crate::domain::lockout::{Bucket, Counted, Guessed, Lockout};
+
+/// Buckets that an operator is shown at most: a person has few devices, and a stranger can make up none.
+const SHOWN: i64 = 20;
 
 /// Counts an attempt, in one statement: parallel ones wait for each other at the row, and each sees what the one
 /// before it left.
@@ -33,12 +36,7 @@ pub(crate) async fn count(
     let row = rows
         .first()
         .ok_or_else(|| Unexpected::bug("an attempt was not counted"))?;
-    let attempts: i64 = row.try_get("attempts")?;
-    Ok(Counted {
-        attempts: u64::try_from(attempts)
-            .map_err(|_| Unexpected::bug(format!("impossible attempts: {attempts}")))?,
-        over_at: row.try_get("over_at")?,
-    })
+    read(row)
 }
 
 /// Takes one attempt back.
@@ -64,6 +62,38 @@ pub(crate) async fn clear_devices(
     Ok(db.execute_typed(sql, &[(&user.uuid(), Type::UUID)]).await?)
 }
 
+/// What is counted at the moment against an address, and against the devices and sessions of its person, if there is
+/// one: the fullest first.
+pub(crate) async fn counted(
+    db: &impl GenericClient,
+    identifier: &Bucket,
+    user: UserId,
+    now: OffsetDateTime,
+) -> Result<Vec<(Guessed, Counted)>, Unexpected> {
+    let rows = db
+        .query_typed(
+            "SELECT attempts, over_at, user_id IS NULL AS of_address FROM lockouts
+             WHERE (bucket = $1 OR user_id = $2) AND over_at > $3 AND attempts > 0
+             ORDER BY attempts DESC, over_at DESC LIMIT $4",
+            &[
+                (&identifier.mac, Type::BYTEA),
+                (&user.uuid(), Type::UUID),
+                (&now, Type::TIMESTAMPTZ),
+                (&SHOWN, Type::INT8),
+            ],
+        )
+        .await?;
+    let counted = rows.iter().map(|row| {
+        let guessed = if row.try_get("of_address")? {
+            Guessed::Address
+        } else {
+            Guessed::Device
+        };
+        Ok((guessed, read(row)?))
+    });
+    counted.collect()
+}
+
 /// Removes what is forgotten anyway.
 pub(crate) async fn discard_expired(
     db: &impl GenericClient,
@@ -73,6 +103,15 @@ pub(crate) async fn discard_expired(
     Ok(db
         .execute_typed(expired, &[(&now, Type::TIMESTAMPTZ)])
         .await?)
+}
+
+fn read(row: &Row) -> Result<Counted, Unexpected> {
+    let attempts: i64 = row.try_get("attempts")?;
+    Ok(Counted {
+        attempts: u64::try_from(attempts)
+            .map_err(|_| Unexpected::bug(format!("impossible attempts: {attempts}")))?,
+        over_at: row.try_get("over_at")?,
+    })
 }
 
 #[cfg(test)]

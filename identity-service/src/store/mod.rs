@@ -7,6 +7,7 @@ pub(crate) mod lockouts;
 pub(crate) mod mail_allowances;
 pub(crate) mod mfa_challenges;
 pub(crate) mod outbox;
+pub(crate) mod overviews;
 pub(crate) mod password_resets;
 pub(crate) mod pending_signups;
 pub(crate) mod second_factors;

@@ -39,6 +39,30 @@ pub(crate) async fn insert(
         .transpose()
 }
 
+/// The same for an account that is known already; `false` when it is gone or disabled.
+pub(crate) async fn insert_for(
+    db: &impl GenericClient,
+    token_hash: &[u8],
+    user: UserId,
+    expires_at: OffsetDateTime,
+    now: OffsetDateTime,
+) -> Result<bool, Unexpected> {
+    let rows = db
+        .execute_typed(
+            "INSERT INTO password_resets (token_hash, user_id, epoch, created_at, expires_at)
+             SELECT $1, user_id, session_epoch, $3, $4
+             FROM accounts WHERE user_id = $2 AND disabled_at IS NULL",
+            &[
+                (&token_hash, Type::BYTEA),
+                (&user.uuid(), Type::UUID),
+                (&now, Type::TIMESTAMPTZ),
+                (&expires_at, Type::TIMESTAMPTZ),
+            ],
+        )
+        .await?;
+    Ok(rows == 1)
+}
+
 /// What a token is good for now, if anything.
 pub(crate) async fn find(
     db: &impl GenericClient,

@@ -43,6 +43,10 @@ pub(crate) enum EndReason {
     PasswordReset,
     /// The password was changed in another session.
     PasswordChange,
+    /// An operator made the password void.
+    ResetRequired,
+    /// An operator closed the account.
+    Disabled,
 }
 
 impl EndReason {
@@ -54,6 +58,8 @@ impl EndReason {
             Self::Reuse => "reuse",
             Self::PasswordReset => "password_reset",
             Self::PasswordChange => "password_change",
+            Self::ResetRequired => "reset_required",
+            Self::Disabled => "disabled",
         }
     }
 }

@@ -30,6 +30,8 @@ const AGAIN: i64 = 3;
 /// How long a reset, or an address, waits from the mail on.
 const GOOD_FOR: Duration = Duration::minutes(30);
 
+const NOBODY: &str = "a reset for an account that is gone or disabled: no mail";
+
 /// What became of it, for the log.
 pub(super) async fn run(
     identity: &Identity,
@@ -85,6 +87,13 @@ pub(super) async fn run(
             } else {
                 "another address, one mail too many: no mail"
             })
+        }
+        Errand::ResetRequired { user_id } => {
+            let occasion = Occasion {
+                at: message.created_at,
+                network: None,
+            };
+            reset_required(identity, user_id, occasion, now).await
         }
     }
 }
@@ -202,20 +211,51 @@ async fn forgot(
         let db = identity.pool.get().await?;
         password_resets::insert(&*db, &token.hash(), &indexes, now + GOOD_FOR, now).await?
     };
-    let owner = match owner {
-        // As the owner wrote it, and not as whoever asked did.
-        Some(owner) => notice::address_of(identity, owner, now).await?,
-        None => None,
-    };
-    let Some(address) = owner else {
+    let Some(owner) = owner else {
         return Ok("a reset for an address whose account is unknown or disabled: no mail");
+    };
+    let letter = Letter::ResetPassword {
+        token: token.expose(),
+    };
+    send_reset(identity, owner, letter, occasion, now).await
+}
+
+/// A token for the owner of an account whose password is void.
+async fn reset_required(
+    identity: &Identity,
+    owner: UserId,
+    occasion: Occasion<'_>,
+    now: OffsetDateTime,
+) -> Result<&'static str, Unsendable> {
+    let token = MailToken::generate(MailPurpose::PasswordReset);
+    let known = {
+        let db = identity.pool.get().await?;
+        password_resets::insert_for(&*db, &token.hash(), owner, now + GOOD_FOR, now).await?
+    };
+    if !known {
+        return Ok(NOBODY);
+    }
+    let letter = Letter::ResetRequired {
+        token: token.expose(),
+    };
+    send_reset(identity, owner, letter, occasion, now).await
+}
+
+/// To the address as its owner wrote it, and not as whoever asked did.
+async fn send_reset(
+    identity: &Identity,
+    owner: UserId,
+    letter: Letter<'_>,
+    occasion: Occasion<'_>,
+    now: OffsetDateTime,
+) -> Result<&'static str, Unsendable> {
+    let Some(address) = notice::address_of(identity, owner, now).await? else {
+        return Ok(NOBODY);
     };
     let mail = Mail {
         id: random::uuid_v7(now),
         to: &address,
-        letter: Letter::ResetPassword {
-            token: token.expose(),
-        },
+        letter,
         occasion,
     };
     let sent = deliver(identity, &mail, now).await?;

@@ -1,11 +1,15 @@
 //! No path leads past the one gate before tokens.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 
+use tokio::task::{JoinSet, spawn_blocking};
+
 use crate::{
+    accounts::OTHER_PASSWORD,
     device::{befall, claims, unauthorized},
+    replica::Region,
     service::Service,
 };
 
@@ -80,6 +84,98 @@ async fn a_refresh_waits_for_whoever_is_disabling_the_account_and_gives_nothing_
     assert_eq!(refreshed.problem(), unauthorized("session_ended"));
     let logged_in = login.await.expect("no panic");
     assert_eq!(logged_in.problem(), unauthorized("invalid_credentials"));
+}
+
+/// What operators do to an account between two steps of its owner.
+const COMMANDS: [&[&str]; 3] = [&["disable"], &["require-reset"], &["disable", "enable"]];
+
+fn operate(region: &Region, commands: &[&str], who: &str) {
+    for command in commands {
+        let output = region.run(&["users", command, who]);
+        assert!(output.status.success(), "{command}: {output:?}");
+    }
+    region.catch_up();
+}
+
+#[tokio::test]
+async fn nothing_that_was_got_before_an_operator_acted_leads_to_a_token() {
+    for commands in COMMANDS {
+        let region = Region::new().await;
+        let running = region.start().await;
+        let identity = &running.service;
+        let ada = region.protected(identity).await;
+        // The notice about the second factor comes first.
+        identity.outbox_empties().await;
+        let reset = identity.mailed_reset(&ada.person.email).await;
+        let [by_code, by_recovery] = [
+            identity.challenge(&ada.person).await,
+            identity.challenge(&ada.person).await,
+        ];
+        let next = identity.refresh(&ada.tokens.refresh).await.tokens();
+        operate(&region, commands, &ada.person.email);
+
+        let code = region.code(&ada.authenticator);
+        for (answer, expected) in [
+            (identity.refresh(&next.refresh).await, "session_ended"),
+            (identity.refresh(&ada.tokens.refresh).await, "session_ended"),
+            (identity.me(&next.access).await, "session_ended"),
+            (
+                identity.verify_code(&by_code, &code).await,
+                "invalid_mfa_token",
+            ),
+            (
+                identity
+                    .verify_recovery(&by_recovery, &ada.recovery_codes[0])
+                    .await,
+                "invalid_mfa_token",
+            ),
+        ] {
+            assert_eq!(answer.problem(), unauthorized(expected), "{commands:?}");
+        }
+        let reset = identity.reset(&reset, OTHER_PASSWORD).await;
+        assert_eq!(reset.problem().1, "invalid_reset_token", "{commands:?}");
+
+        // Only an account that is open and whose password holds begins anew, and has lost no factor.
+        let login = identity
+            .login(&ada.person.email, &ada.person.password)
+            .await;
+        if commands.ends_with(&["enable"]) {
+            let token = identity.challenge(&ada.person).await;
+            let code = region.code(&ada.authenticator);
+            identity.verify_code(&token, &code).await.tokens();
+        } else {
+            assert_eq!(login.problem(), unauthorized("invalid_credentials"));
+        }
+    }
+}
+
+#[tokio::test]
+async fn no_login_that_runs_while_an_operator_acts_leaves_a_session() {
+    for commands in [COMMANDS[0], COMMANDS[1]] {
+        let region = Arc::new(Region::new().await);
+        let running = region.start().await;
+        let identity = &running.service;
+        let ada = identity.person().await;
+        let mut logins = JoinSet::new();
+        for number in 0..40 {
+            let (service, person) = (identity.clone(), ada.clone());
+            logins.spawn(async move {
+                tokio::time::sleep(Duration::from_millis(10 * number)).await;
+                service.login(&person.email, &person.password).await
+            });
+        }
+        let (program, email) = (Arc::clone(&region), ada.email.clone());
+        let operating = spawn_blocking(move || operate(&program, commands, &email));
+        operating.await.expect("no panic");
+        let before = identity.login(&ada.email, &ada.password).await;
+        assert_ne!(before.status, 200);
+        for answer in logins.join_all().await {
+            if answer.status == 200 {
+                let refreshed = identity.refresh(&answer.tokens().refresh).await;
+                assert_eq!(refreshed.problem(), unauthorized("session_ended"));
+            }
+        }
+    }
 }
 
 #[tokio::test]

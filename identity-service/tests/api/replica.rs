@@ -22,6 +22,7 @@ use stack::{
     database::{self, Database},
     until,
 };
+use time::Duration;
 
 use crate::service::{PATIENCE, Service, connected, sent};
 
@@ -82,6 +83,12 @@ impl Region {
     /// What its services are given unless a test says otherwise.
     pub(crate) fn secret(&self) -> &str {
         &self.secret
+    }
+
+    /// Moves the clock to the true time, which is that of the program when it is run.
+    pub(crate) fn catch_up(&self) {
+        let behind = Clock::system().now() - self.clock.now();
+        self.clock.advance(behind.max(Duration::ZERO));
     }
 
     /// The database, whether a service runs or not.
@@ -146,6 +153,13 @@ impl Region {
             .envs(environment.take())
             .output()
             .expect("the program runs")
+    }
+
+    /// Runs it without any settings.
+    pub(crate) fn unset(arguments: &[&str]) -> Output {
+        let mut program = Command::new(PROGRAM);
+        let running = program.args(arguments).env_clear().output();
+        running.expect("the program runs")
     }
 
     fn setting(&self, name: &str) -> Option<String> {

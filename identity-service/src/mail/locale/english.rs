@@ -50,6 +50,7 @@ pub(super) fn write(app_url: &str, letter: Letter<'_>, occasion: Occasion<'_>) -
                  {app_url}/\n"
             ),
         },
+        Letter::ResetRequired { token } => reset_required(app_url, token, &when),
         Letter::Notice(notice) => about(app_url, notice, &when),
     }
 }
@@ -110,6 +111,29 @@ fn confirm_new_address(app_url: &str, token: &str, when: &str) -> Text {
              {app_url}/confirm-email#token={token}\n\
              \n\
              If it was not you, do nothing: then nothing changes.\n\
+             \n\
+             Token:\n\
+             {token}\n"
+        ),
+    }
+}
+
+fn reset_required(app_url: &str, token: &str, when: &str) -> Text {
+    Text {
+        subject: "You need a new password",
+        body: format!(
+            "For your safety, whoever runs this service made the password of your account\n\
+             void and ended all its sessions\n\
+             {when}.\n\
+             \n\
+             Choose a new password within 30 minutes:\n\
+             {app_url}/reset-password#token={token}\n\
+             \n\
+             Later, ask for another mail like this one:\n\
+             {app_url}/forgot-password\n\
+             \n\
+             Use neither your old password nor one that you use elsewhere: somebody else\n\
+             may know it.\n\
              \n\
              Token:\n\
              {token}\n"

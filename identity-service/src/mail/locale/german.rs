@@ -51,6 +51,7 @@ pub(super) fn write(app_url: &str, letter: Letter<'_>, occasion: Occasion<'_>) -
                  {app_url}/\n"
             ),
         },
+        Letter::ResetRequired { token } => reset_required(app_url, token, &when),
         Letter::Notice(notice) => about(app_url, notice, &when),
     }
 }
@@ -113,6 +114,29 @@ fn confirm_new_address(app_url: &str, token: &str, when: &str) -> Text {
              {app_url}/confirm-email#token={token}\n\
              \n\
              Wenn Sie es nicht waren, tun Sie nichts: dann ändert sich nichts.\n\
+             \n\
+             Code:\n\
+             {token}\n"
+        ),
+    }
+}
+
+fn reset_required(app_url: &str, token: &str, when: &str) -> Text {
+    Text {
+        subject: "Sie brauchen ein neues Passwort",
+        body: format!(
+            "Zu Ihrem Schutz hat der Betreiber dieses Dienstes das Passwort Ihres Kontos\n\
+             für ungültig erklärt und alle Sitzungen beendet:\n\
+             {when}.\n\
+             \n\
+             Wählen Sie innerhalb von 30 Minuten ein neues Passwort:\n\
+             {app_url}/reset-password#token={token}\n\
+             \n\
+             Danach fordern Sie noch eine solche Mail an:\n\
+             {app_url}/forgot-password\n\
+             \n\
+             Nehmen Sie weder Ihr altes Passwort noch eines, das Sie anderswo benutzen:\n\
+             jemand anderes könnte es kennen.\n\
              \n\
              Code:\n\
              {token}\n"

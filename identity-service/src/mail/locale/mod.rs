@@ -57,6 +57,7 @@ mod tests {
             Letter::ConfirmNewAddress { token },
             Letter::AddressWanted,
             Letter::AddressChanged,
+            Letter::ResetRequired { token },
         ];
         let notices = notice::tests::ALL.map(Letter::Notice);
         letters.into_iter().chain(notices).collect()
@@ -102,6 +103,7 @@ mod tests {
                 ),
                 (Letter::ResetPassword { token }, &["reset-password"]),
                 (Letter::ConfirmNewAddress { token }, &["confirm-email"]),
+                (Letter::ResetRequired { token }, &["reset-password"]),
             ] {
                 let body = locale.write(APP, letter, occasion()).body;
                 for link in links {
