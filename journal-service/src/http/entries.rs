@@ -53,7 +53,10 @@ struct EntryDraft {
     #[oai(validator(minimum(value = "1"), maximum(value = "10")))]
     mood: Option<u8>,
     /// At most 32 different ones of 1 to 64 characters, kept in order.
-    #[oai(default, validator(max_items = 32, min_length = 1, max_length = 64))]
+    #[oai(
+        default,
+        validator(max_items = 32, unique_items, min_length = 1, max_length = 64)
+    )]
     tags: Vec<String>,
     /// Whether the person is done with this entry.
     #[oai(default)]

@@ -233,6 +233,8 @@ mod tests {
         remember: Option<bool>,
         #[oai(validator(pattern = "^[0-9]{6}$"))]
         code: Option<String>,
+        #[oai(default, validator(unique_items))]
+        scopes: Vec<String>,
     }
 
     fn problem(body: &str) -> Details {
@@ -277,6 +279,18 @@ mod tests {
         let login: Login =
             parse(br#"{"email":"a","password":"p","remember":null}"#).expect("it is right");
         assert_eq!((login.email.as_str(), login.remember), ("a", None));
+    }
+
+    #[test]
+    fn a_field_with_a_default_is_left_out_and_never_null() {
+        let details = problem(r#"{"email":"a","password":"p","scopes":null}"#);
+        assert_eq!(details.errors[0].pointer, "#/scopes");
+    }
+
+    #[test]
+    fn an_item_that_repeats_another_is_named() {
+        let details = problem(r#"{"email":"a","password":"p","scopes":["x","y","x"]}"#);
+        assert_eq!(details.errors[0].pointer, "#/scopes/2");
     }
 
     #[test]

@@ -99,7 +99,8 @@ impl Schema {
         for (name, value) in fields {
             let at = child(at, name);
             match schema.properties.iter().find(|(known, _)| known == name) {
-                Some((known, _)) if value.is_null() && !schema.required.contains(known) => {}
+                Some((known, property))
+                    if value.is_null() && self.may_be_null(schema, known, property) => {}
                 Some((_, property)) => self.visit(property, value, &at, found),
                 None => match &schema.additional_properties {
                     Some(rest) => self.visit(rest, value, &at, found),
@@ -110,12 +111,25 @@ impl Schema {
         }
     }
 
+    /// An optional field; one that has a default is left out instead.
+    fn may_be_null(&self, schema: &MetaSchema, name: &str, property: &MetaSchemaRef) -> bool {
+        let default = self.resolve(property).and_then(|it| it.default.as_ref());
+        !schema.required.contains(&name) && default.is_none()
+    }
+
     fn array(&self, schema: &MetaSchema, items: &[Value], at: &str, found: &mut Found) {
         if schema.max_items.is_some_and(|most| items.len() > most) {
             return found.add(at, "has too many items");
         }
         if schema.min_items.is_some_and(|least| items.len() < least) {
             return found.add(at, "has too few items");
+        }
+        if schema.unique_items == Some(true) {
+            for (index, value) in items.iter().enumerate() {
+                if items.iter().take(index).any(|earlier| earlier == value) {
+                    found.add(&child(at, &index.to_string()), "repeats an earlier item");
+                }
+            }
         }
         if let Some(item) = &schema.items {
             for (index, value) in items.iter().enumerate() {

@@ -11,6 +11,7 @@ mod forward_auth;
 mod nginx;
 mod openapi_documents;
 mod python;
+mod schemathesis;
 mod smtp;
 mod summary;
 
@@ -43,6 +44,10 @@ pub(crate) async fn all(summary: &mut Summary, progress: Progress) -> Result<(),
     summary.watch("forward auth in nginx", judged).await;
     let judged = smtp::judge(&mut stack, progress);
     summary.watch("mail through an SMTP server", judged).await;
+    let judged = schemathesis::judge(&mut stack, progress);
+    summary
+        .watch("every operation under schemathesis", judged)
+        .await;
     // Last, so that what the other judges asked for counts as use.
     let judged = footprint::judge(&mut stack);
     summary.watch("memory and time to ready", judged).await;
