@@ -7,6 +7,7 @@ use secrecy::SecretString;
 use shared::{
     problem::{Case, Failure, FieldError, INTERNAL, INVALID_REQUEST, UNAVAILABLE, Unexpected},
     random,
+    user_id::UserId,
 };
 use thiserror::Error;
 use time::OffsetDateTime;
@@ -80,12 +81,12 @@ pub(crate) async fn replacement(
     let address = EmailAddress::parse(&me::address(identity, profile, now).await?);
     let address = address.ok_or_else(|| Unexpected::bug("the address of an account is none"))?;
     let email_index = identity.secrets.email_index(&address);
-    let secrets = Arc::clone(&identity.secrets);
+    let (secrets, owner) = (Arc::clone(&identity.secrets), profile.key.user_id);
     let Passwords { shortest, cost } = identity.passwords;
     let hashed = identity.hashing.run(move || {
         let field = "new_password";
         Password::chosen(field, &new_password, shortest, Some(&address))
-            .map(|password| hash(&secrets, &password, cost))
+            .map(|password| hash(&secrets, owner, &password, cost))
     });
     let password = hashed.await?.map_err(NotChosen::Weak)?;
     Ok(Replacement {
@@ -95,23 +96,28 @@ pub(crate) async fn replacement(
 }
 
 /// A hash of no password that anybody knows, of today's cost: comparing with it takes what comparing with any does.
-pub(crate) async fn hash_of_none(identity: &Identity) -> Result<String, Overloaded> {
+pub(crate) async fn hash_of_none(identity: &Identity, owner: UserId) -> Result<String, Overloaded> {
     let secrets = Arc::clone(&identity.secrets);
     let cost = identity.passwords.cost;
     let hashed = identity.hashing.run(move || {
         let nobodys = SecretString::from(hex::encode(random::bytes::<32>()));
-        hash(&secrets, &Password::presented(&nobodys), cost).hash
+        hash(&secrets, owner, &Password::presented(&nobodys), cost).hash
     });
     hashed.await
 }
 
-/// What is kept of a password: under the newest pepper. Takes as long as the cost says.
-pub(crate) fn hash(secrets: &SecretKeys, password: &Password, cost: u32) -> StoredPassword {
+/// What is kept of the password of an account: under the newest pepper. Takes as long as the cost says.
+pub(crate) fn hash(
+    secrets: &SecretKeys,
+    owner: UserId,
+    password: &Password,
+    cost: u32,
+) -> StoredPassword {
     let pepper_version = secrets.newest();
     let pepper = secrets.pepper(pepper_version);
     let pepper = pepper.expect("the newest version is there");
     StoredPassword {
-        hash: password.hash(pepper, cost),
+        hash: password.hash(owner, pepper, cost),
         pepper_version,
     }
 }

@@ -6,9 +6,11 @@ use secrecy::{ExposeSecret, SecretString};
 use shared::{
     access_token::CROSS_SITE,
     problem::{Case, Failure, INTERNAL, UNAVAILABLE, Unexpected},
+    user_id::UserId,
 };
 use thiserror::Error;
 use time::OffsetDateTime;
+use uuid::Uuid;
 
 use crate::{
     Identity, chosen_password,
@@ -220,16 +222,18 @@ pub(crate) async fn compare(
             let pepper = secrets.pepper(credentials.password.pepper_version)?;
             Some((credentials, pepper))
         });
-        let matches = comparable
-            .as_ref()
-            .is_some_and(|(found, pepper)| password.matches(pepper, &found.password.hash));
+        let matches = comparable.as_ref().is_some_and(|(found, pepper)| {
+            password.matches(found.user_id, pepper, &found.password.hash)
+        });
         let stored = comparable
             .as_ref()
             .map(|(found, _)| found.password.hash.as_str());
         let newest = secrets.pepper(secrets.newest());
         let newest = newest.expect("the newest version is there");
+        let owner = comparable.as_ref().map(|(found, _)| found.user_id);
+        let owner = owner.unwrap_or(UserId::new(Uuid::nil()));
         for dummy in missing_work(stored, cost) {
-            black_box(password.matches(newest, &dummy));
+            black_box(password.matches(owner, newest, &dummy));
         }
         // The gate would not let a disabled account pass either, but it would take its time.
         let (found, _) = comparable.filter(|(found, _)| matches && !found.disabled)?;
@@ -259,7 +263,7 @@ async fn keep_up_to_date(
     let secrets = Arc::clone(&identity.secrets);
     let hashed = identity
         .hashing
-        .run(move || chosen_password::hash(&secrets, &password, cost));
+        .run(move || chosen_password::hash(&secrets, user_id, &password, cost));
     let Ok(after) = hashed.await else { return };
     let email_index = identity.secrets.email_index(address);
     let stored = async {

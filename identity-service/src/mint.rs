@@ -185,6 +185,7 @@ fn mint(
         .map_err(|error| Unexpected::bug("signing an access token").caused_by(error))?;
     let presented = Presented {
         session_id: session.id,
+        user_id: session.user_id,
         counter: session.state.counter,
     };
     Ok(Tokens {

@@ -141,6 +141,11 @@ pub(crate) async fn refresh(
     let transaction = db.transaction().await.map_err(Unexpected::from)?;
     let session = sessions::find_and_lock(&transaction, presented.session_id).await?;
     let session = session.ok_or(RefreshError::SessionEnded)?;
+    // No service moves a session to another person.
+    if session.user_id != presented.user_id {
+        tracing::error!(session.id = %session.id, user.id = %session.user_id, "a session was given to somebody else");
+        return Err(RefreshError::SessionEnded);
+    }
     // What lives in a cookie stays there: read out by whatever means, it is worth nothing in a body.
     if session.carrier != carrier {
         return Err(RefreshError::WrongTokenType);

@@ -7,9 +7,11 @@ use secrecy::SecretString;
 use shared::{
     problem::{Case, Failure, FieldError, INTERNAL, INVALID_REQUEST, UNAVAILABLE, Unexpected},
     random,
+    user_id::UserId,
 };
 use thiserror::Error;
 use time::{Duration, OffsetDateTime};
+use uuid::Uuid;
 
 use crate::{
     Identity,
@@ -92,9 +94,9 @@ pub(crate) async fn signup(
         password,
         network,
     } = attempt;
-    let (address, password) = prepare(identity, email, password).await?;
-    let outbox = outbox_key::opened(identity, now).await?;
     let id = random::uuid_v7(now);
+    let (address, password) = prepare(identity, id, email, password).await?;
+    let outbox = outbox_key::opened(identity, now).await?;
     let email_index = identity.secrets.email_index(&address);
     let pending = Pending {
         id,
@@ -115,18 +117,21 @@ pub(crate) async fn signup(
 /// told at once.
 async fn prepare(
     identity: &Identity,
+    pending_id: Uuid,
     email: String,
     password: SecretString,
 ) -> Result<(EmailAddress, StoredPassword), SignupError> {
-    let secrets = Arc::clone(&identity.secrets);
+    // The account that the sign-up becomes has its id.
+    let (secrets, owner) = (Arc::clone(&identity.secrets), UserId::new(pending_id));
     let Passwords { shortest, cost } = identity.passwords;
     let prepared = identity.hashing.run(move || {
         let address = EmailAddress::parse(&email);
         let password = Password::chosen("password", &password, shortest, address.as_ref());
         match (address, password) {
-            (Some(address), Ok(password)) => {
-                Ok((address, chosen_password::hash(&secrets, &password, cost)))
-            }
+            (Some(address), Ok(password)) => Ok((
+                address,
+                chosen_password::hash(&secrets, owner, &password, cost),
+            )),
             (address, password) => {
                 let email = FieldError::body("email", "is not an e-mail address");
                 let wrong = address.is_none().then_some(email);

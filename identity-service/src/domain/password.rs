@@ -1,14 +1,15 @@
 //! Passwords: what is acceptable, and the only place that hashes.
 //!
-//! `bcrypt(cost, base64(HMAC-SHA-256(pepper, NFC(password))))`: bcrypt alone ignores everything after 72
+//! `bcrypt(cost, base64(HMAC-SHA-256(pepper, user id || NFC(password))))`: bcrypt alone ignores everything after 72
 //! bytes and takes a NUL for the end; 44 characters of base64 have neither trap, and without the pepper,
-//! which is in no database, a stolen hash cannot even be guessed at.
+//! which is in no database, a stolen hash cannot even be guessed at. With the id in it, a hash that somebody with
+//! access to the table copies to another account is of no password there.
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use hmac::{Hmac, KeyInit, Mac};
 use secrecy::{ExposeSecret, SecretString};
 use sha2::Sha256;
-use shared::{problem::FieldError, settings::Key256};
+use shared::{problem::FieldError, settings::Key256, user_id::UserId};
 use unicode_normalization::UnicodeNormalization;
 use zeroize::Zeroizing;
 
@@ -60,18 +61,18 @@ impl Password {
     }
 
     /// The string to store. Takes about a quarter of a second at cost 12: never on an async thread.
-    pub(crate) fn hash(&self, pepper: &Key256, cost: u32) -> String {
+    pub(crate) fn hash(&self, owner: UserId, pepper: &Key256, cost: u32) -> String {
         #[expect(
             clippy::disallowed_methods,
             reason = "the one place that hashes; 44 bytes, no NUL"
         )]
-        let hash = bcrypt::hash(self.peppered(pepper), cost);
+        let hash = bcrypt::hash(self.peppered(owner, pepper), cost);
         hash.expect("the settings keep the cost within bcrypt's range")
     }
 
-    /// Whether `hash` is of this password; in constant time for a given cost. A malformed hash, or one of
+    /// Whether `hash` is of this password and this account; in constant time for a given cost. A malformed hash, or one of
     /// a cost that would take minutes, is of no password.
-    pub(crate) fn matches(&self, pepper: &Key256, hash: &str) -> bool {
+    pub(crate) fn matches(&self, owner: UserId, pepper: &Key256, hash: &str) -> bool {
         if cost_of(hash).is_none_or(|cost| cost > HIGHEST_COST) {
             return false;
         }
@@ -79,13 +80,14 @@ impl Password {
             clippy::disallowed_methods,
             reason = "the one place that compares; 44 bytes, no NUL"
         )]
-        let verified = bcrypt::verify(self.peppered(pepper), hash);
+        let verified = bcrypt::verify(self.peppered(owner, pepper), hash);
         verified.unwrap_or(false)
     }
 
-    fn peppered(&self, pepper: &Key256) -> Zeroizing<String> {
+    fn peppered(&self, owner: UserId, pepper: &Key256) -> Zeroizing<String> {
         let mut mac =
             Hmac::<Sha256>::new_from_slice(pepper.as_slice()).expect("HMAC takes any key");
+        mac.update(owner.uuid().as_bytes());
         mac.update(self.0.expose_secret().as_bytes());
         let digest = Zeroizing::new(<[u8; 32]>::from(mac.finalize().into_bytes()));
         Zeroizing::new(BASE64_STANDARD.encode(digest.as_slice()))
@@ -119,11 +121,16 @@ pub(crate) fn missing_work(stored: Option<&str>, cost: u32) -> impl Iterator<Ite
 #[cfg(test)]
 mod tests {
     use super::*;
+    use uuid::Uuid;
 
     const COST: u32 = 4;
 
     fn pepper(byte: u8) -> Key256 {
         Zeroizing::new([byte; 32])
+    }
+
+    fn owner(number: u128) -> UserId {
+        UserId::new(Uuid::from_u128(number))
     }
 
     fn presented(text: &str) -> Password {
@@ -175,22 +182,31 @@ mod tests {
             (String::new(), "\0".to_owned()),
         ];
         for (one, other) in pairs {
-            let hash = presented(&one).hash(&pepper(1), COST);
-            assert!(presented(&one).matches(&pepper(1), &hash));
-            assert!(!presented(&other).matches(&pepper(1), &hash), "{other:?}");
+            let hash = presented(&one).hash(owner(1), &pepper(1), COST);
+            assert!(presented(&one).matches(owner(1), &pepper(1), &hash));
+            assert!(
+                !presented(&other).matches(owner(1), &pepper(1), &hash),
+                "{other:?}"
+            );
         }
     }
 
     #[test]
     fn a_hash_is_useless_without_its_pepper() {
-        let hash = presented("a difference engine of my own").hash(&pepper(1), COST);
-        assert!(!presented("a difference engine of my own").matches(&pepper(2), &hash));
+        let hash = presented("a difference engine of my own").hash(owner(1), &pepper(1), COST);
+        assert!(!presented("a difference engine of my own").matches(owner(1), &pepper(2), &hash));
+    }
+
+    #[test]
+    fn a_hash_is_of_no_password_in_another_account() {
+        let hash = presented("a difference engine of my own").hash(owner(1), &pepper(1), COST);
+        assert!(!presented("a difference engine of my own").matches(owner(2), &pepper(1), &hash));
     }
 
     #[test]
     fn two_ways_of_composing_a_letter_are_one_password() {
-        let hash = presented("zo\u{e9} de la gare").hash(&pepper(1), COST);
-        assert!(presented("zoe\u{301} de la gare").matches(&pepper(1), &hash));
+        let hash = presented("zo\u{e9} de la gare").hash(owner(1), &pepper(1), COST);
+        assert!(presented("zoe\u{301} de la gare").matches(owner(1), &pepper(1), &hash));
     }
 
     #[test]
@@ -228,7 +244,7 @@ mod tests {
 
     #[test]
     fn a_stored_hash_cannot_ask_for_minutes() {
-        assert!(!presented("anything").matches(&pepper(1), &dummy_hash(31)));
-        assert!(!presented("anything").matches(&pepper(1), "nonsense"));
+        assert!(!presented("anything").matches(owner(1), &pepper(1), &dummy_hash(31)));
+        assert!(!presented("anything").matches(owner(1), &pepper(1), "nonsense"));
     }
 }

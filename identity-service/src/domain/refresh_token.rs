@@ -1,4 +1,5 @@
-//! Refresh tokens: a session, a counter and a MAC. The database keeps the counter, and no token.
+//! Refresh tokens: a session, whose it is, a counter and a MAC. The database keeps the counter, and no token; a session
+//! that somebody with access to the table gave to another person is not continued.
 //!
 //! ```text
 //! presented = current          → the counter advances; the answer carries the next token
@@ -9,6 +10,7 @@
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use secrecy::SecretString;
+use shared::user_id::UserId;
 use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 
@@ -27,15 +29,17 @@ const GRACE: Duration = Duration::seconds(30);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Presented {
     pub(crate) session_id: Uuid,
+    pub(crate) user_id: UserId,
     pub(crate) counter: u64,
 }
 
 impl Presented {
-    /// `kst_r_` and base64url of `session (16) || counter (8, big endian) || HMAC-SHA-256 (32)`.
+    /// `kst_r_` and base64url of `session (16) || person (16) || counter (8, big endian) || HMAC-SHA-256 (32)`.
     pub(crate) fn seal(&self, keys: &SecretKeys) -> SecretString {
+        let (session, person) = (self.session_id.as_bytes(), self.user_id.uuid().into_bytes());
         let counter = self.counter.to_be_bytes();
-        let mac = keys.refresh_mac(&[DOMAIN, self.session_id.as_bytes(), &counter]);
-        let bytes = [self.session_id.as_bytes().as_slice(), &counter, &mac].concat();
+        let mac = keys.refresh_mac(&[DOMAIN, session, &person, &counter]);
+        let bytes = [session.as_slice(), &person, &counter, &mac].concat();
         format!("{PREFIX}{}", BASE64_URL_SAFE_NO_PAD.encode(bytes)).into()
     }
 
@@ -46,12 +50,15 @@ impl Presented {
             .decode(encoded)
             .map_err(|_| NotOurs::Invalid)?;
         let (session, rest) = bytes.split_first_chunk::<16>().ok_or(NotOurs::Invalid)?;
+        let (person, rest) = rest.split_first_chunk::<16>().ok_or(NotOurs::Invalid)?;
         let (counter, mac) = rest.split_first_chunk::<8>().ok_or(NotOurs::Invalid)?;
-        if mac.len() != MAC || !keys.verifies_refresh_mac(&[DOMAIN, session, counter], mac) {
+        if mac.len() != MAC || !keys.verifies_refresh_mac(&[DOMAIN, session, person, counter], mac)
+        {
             return Err(NotOurs::Invalid);
         }
         Ok(Self {
             session_id: Uuid::from_bytes(*session),
+            user_id: UserId::new(Uuid::from_bytes(*person)),
             counter: u64::from_be_bytes(*counter),
         })
     }
@@ -130,6 +137,7 @@ mod tests {
         let keys = keys(&[1]);
         let said = Presented {
             session_id: Uuid::from_u128(7),
+            user_id: UserId::new(Uuid::from_u128(8)),
             counter: 3,
         };
         let token = said.seal(&keys);

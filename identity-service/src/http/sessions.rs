@@ -29,8 +29,7 @@ pub(super) const EXAMPLE_ACCESS: &str =
 pub(super) const EXAMPLE_MFA: &str = "kst_m_4ZbQ0mJt3rC1oVn8yPqXk2uHs6dLgWfAeTiBzRx7NcM";
 const EXAMPLE_DEVICE: &str =
     "kst_d_AZq08HwAcACAAAAAAAAAAQAAAABlYvqA4ZbQ0mJt3rC1oVn8yPqXk2uHs6dLgWfAeTiBzRx7NcM";
-const EXAMPLE_REFRESH: &str =
-    "kst_r_AZq08HwAcACAAAAAAAAAAQAAAAAAAAAA4ZbQ0mJt3rC1oVn8yPqXk2uHs6dLgWfAeTiBzRx7NcM";
+const EXAMPLE_REFRESH: &str = "kst_r_AZq08HwAcACAAAAAAAAAAQGYwN4AAHAAgAAAAAAAAAEAAAAAAAAAAOGW0NJibd6wtaFZ_Mj6l5Nrh7OnS4FnwHk4gc0cezXD";
 
 /// An address and its password.
 #[derive(Object)]

@@ -1,7 +1,10 @@
 //! What a thief of the database gets, and what somebody who writes to it achieves.
 
+use uuid::Uuid;
+
 use crate::{
     accounts::{OTHER_PASSWORD, PASSWORD, invalid_token, somebody},
+    device::{Tokens, claims, unauthorized},
     replica::Region,
 };
 
@@ -48,6 +51,50 @@ async fn no_table_holds_an_address_a_password_or_a_token() {
         }
     }
     assert!(rows >= 8, "only {rows} rows were looked at");
+}
+
+#[tokio::test]
+async fn a_password_pasted_into_another_account_opens_nothing() {
+    let region = Region::new().await;
+    let replica = region.start().await;
+    let identity = &replica.service;
+    let (mallory, bob) = (identity.person().await, identity.person().await);
+    let (hers, his) = (
+        identity.logged_in(&mallory).await,
+        identity.logged_in(&bob).await,
+    );
+    let paste = "UPDATE accounts SET (password_hash, pepper_version) =
+                 (SELECT password_hash, pepper_version FROM accounts WHERE user_id = $1)
+                 WHERE user_id = $2";
+    let db = identity.database().await;
+    let rows = db.execute(paste, &[&user_id(&hers), &user_id(&his)]).await;
+    assert_eq!(rows.ok(), Some(1));
+    let answer = identity.login(&bob.email, &mallory.password).await;
+    assert_eq!(answer.problem(), unauthorized("invalid_credentials"));
+    identity.logged_in(&mallory).await;
+}
+
+#[tokio::test]
+async fn a_session_given_to_another_person_is_not_continued() {
+    let region = Region::new().await;
+    let replica = region.start().await;
+    let identity = &replica.service;
+    let (mallory, bob) = (identity.person().await, identity.person().await);
+    let hers = identity.logged_in(&mallory).await;
+    let his = identity.logged_in(&bob).await;
+    let paste = "UPDATE sessions SET user_id = $2 WHERE user_id = $1";
+    let db = identity.database().await;
+    let rows = db.execute(paste, &[&user_id(&hers), &user_id(&his)]).await;
+    assert_eq!(rows.ok(), Some(1));
+    let answer = identity.refresh(&hers.refresh).await;
+    assert_eq!(answer.problem(), unauthorized("session_ended"));
+    assert_eq!(identity.refresh(&his.refresh).await.status, 200);
+}
+
+fn user_id(tokens: &Tokens) -> Uuid {
+    let claims = claims(&tokens.access);
+    let id = claims["sub"].as_str().and_then(|id| id.parse().ok());
+    id.expect("a person")
 }
 
 #[tokio::test]

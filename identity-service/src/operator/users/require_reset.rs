@@ -25,7 +25,7 @@ pub(super) async fn require_reset(
     now: OffsetDateTime,
 ) -> Result<Outcome, UsersError> {
     let user = find(identity, who).await?;
-    let hash = chosen_password::hash_of_none(identity).await?;
+    let hash = chosen_password::hash_of_none(identity, user).await?;
     let errand = Errand::ResetRequired { user_id: user };
     let message = errand.sealed(&outbox_key::opened(identity, now).await?, now);
 
