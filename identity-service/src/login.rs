@@ -153,7 +153,8 @@ pub(crate) async fn login(
         // No account has it; it is counted and compared all the same.
         None => None,
     };
-    let bucket = bucket(identity, &attempt, found.as_ref(), now);
+    let known = known_device(identity, &attempt, found.as_ref(), now);
+    let bucket = bucket(identity, &attempt.email, known);
     lockout::admit(identity, &bucket, now).await?;
     let password = Password::presented(&attempt.password);
     let compared = compare(identity, password, found).await;
@@ -161,7 +162,20 @@ pub(crate) async fn login(
         lockout::take_back(identity, &bucket).await;
     }
     let (credentials, password) = compared?.ok_or(LoginError::InvalidCredentials)?;
-    let logged_in = proceed(identity, &credentials, attempt.device, attempt.carrier, now).await?;
+    let Attempt {
+        device, carrier, ..
+    } = attempt;
+    let proven = Proven {
+        user_id: credentials.user_id,
+        epoch: credentials.epoch,
+        amr: Amr::Password,
+        known_device: known.is_some(),
+    };
+    let logged_in = if credentials.second_factor {
+        LoggedIn::MfaRequired(mfa_challenge::begin(identity, proven, now).await?)
+    } else {
+        LoggedIn::Authenticated(mint::open_session(identity, proven, device, carrier, now).await?)
+    };
     lockout::clear(identity, &bucket).await;
     if let Some(address) = address {
         keep_up_to_date(identity, credentials, &address, password).await;
@@ -169,43 +183,26 @@ pub(crate) async fn login(
     Ok(logged_in)
 }
 
-/// After a right password.
-async fn proceed(
-    identity: &Identity,
-    credentials: &Credentials,
-    device: Device,
-    carrier: Carrier,
-    now: OffsetDateTime,
-) -> Result<LoggedIn, Withheld> {
-    let Credentials { user_id, epoch, .. } = *credentials;
-    if credentials.second_factor {
-        let challenge = mfa_challenge::begin(identity, user_id, epoch, now).await?;
-        return Ok(LoggedIn::MfaRequired(challenge));
-    }
-    let proven = Proven {
-        user_id,
-        epoch,
-        amr: Amr::Password,
-    };
-    let opened = mint::open_session(identity, proven, device, carrier, now).await?;
-    Ok(LoggedIn::Authenticated(opened))
-}
-
-/// Where the attempt counts: with the device, if this account knows it, and otherwise with all strangers who try
-/// this address.
-fn bucket(
+/// The device, if it shows that it logged in to this account before.
+fn known_device(
     identity: &Identity,
     attempt: &Attempt,
     found: Option<&Credentials>,
     now: OffsetDateTime,
-) -> Bucket {
-    let known = || {
-        let token = attempt.device_token.as_ref()?.expose_secret();
-        let Credentials { user_id, epoch, .. } = *found?;
-        let device = device_token::known(&identity.secrets, Holder { user_id, epoch }, token, now)?;
-        Some(Bucket::device(&identity.secrets, user_id, device))
-    };
-    known().unwrap_or_else(|| Bucket::identifier(&identity.secrets, &attempt.email))
+) -> Option<(UserId, Uuid)> {
+    let token = attempt.device_token.as_ref()?.expose_secret();
+    let Credentials { user_id, epoch, .. } = *found?;
+    let device = device_token::known(&identity.secrets, Holder { user_id, epoch }, token, now)?;
+    Some((user_id, device))
+}
+
+/// Where the attempt counts: with the device, if this account knows it, and otherwise with all strangers who try
+/// this address.
+fn bucket(identity: &Identity, email: &str, known: Option<(UserId, Uuid)>) -> Bucket {
+    match known {
+        Some((user_id, device)) => Bucket::device(&identity.secrets, user_id, device),
+        None => Bucket::identifier(&identity.secrets, email),
+    }
 }
 
 /// The work of one hash at the present cost, whether there is an account or not.

@@ -1,13 +1,13 @@
 //! A login whose password was right and whose second factor is still to be shown.
 
 use secrecy::SecretString;
-use shared::{problem::Unexpected, user_id::UserId};
+use shared::problem::Unexpected;
 use time::{Duration, OffsetDateTime};
 
 use crate::{
     Identity,
     domain::mfa_token::MfaToken,
-    mint::{self, Withheld},
+    mint::{self, Proven, Withheld},
     store::mfa_challenges,
 };
 
@@ -21,15 +21,24 @@ pub(crate) struct Challenge {
     pub(crate) expires_in: Duration,
 }
 
-/// Begins a challenge for a person whose password was compared while their account was of this epoch.
+/// Begins a challenge for a person who has proven their password.
 pub(crate) async fn begin(
     identity: &Identity,
-    user_id: UserId,
-    epoch: i64,
+    proven: Proven,
     now: OffsetDateTime,
 ) -> Result<Challenge, Withheld> {
     let token = MfaToken::generate();
-    let challenge = mfa_challenges::Challenge { user_id, epoch };
+    let Proven {
+        user_id,
+        epoch,
+        known_device,
+        ..
+    } = proven;
+    let challenge = mfa_challenges::Challenge {
+        user_id,
+        epoch,
+        known_device,
+    };
     let mut db = identity.pool.get().await?;
     let transaction = db.transaction().await.map_err(Unexpected::from)?;
     mint::good_standing(&transaction, user_id, epoch).await?;

@@ -21,13 +21,15 @@ use crate::{
         amr::Amr,
         carrier::Carrier,
         device_token::{self, Holder},
-        event::Event,
+        event::{Event, TRAIL},
+        notice::Notice,
         refresh_token::{Presented, State, remaining},
         sealed::Column,
     },
-    events,
+    events, notices,
     store::{
         accounts::{self, Standing},
+        security_events,
         sessions::{self, Session},
     },
 };
@@ -59,6 +61,8 @@ pub(crate) struct Proven {
     /// Of the account when the proof was compared: what has ended sessions since has ended this one.
     pub(crate) epoch: i64,
     pub(crate) amr: Amr,
+    /// The device showed that it logged in before.
+    pub(crate) known_device: bool,
 }
 
 /// Why there are no tokens.
@@ -72,7 +76,10 @@ pub(crate) enum Withheld {
 }
 
 /// A session that passed the gate. Made by [`gate`] alone, so that nothing else can reach [`mint`].
-struct Passed<'a>(&'a Session);
+struct Passed<'a> {
+    session: &'a Session,
+    standing: Standing,
+}
 
 /// Opens a session for a person who has just proven who they are.
 pub(crate) async fn open_session(
@@ -86,6 +93,7 @@ pub(crate) async fn open_session(
         user_id,
         epoch,
         amr,
+        known_device,
     } = proven;
     let sighting = Sighting::of(identity, user_id, device, now).await;
     let mut db = identity.pool.get().await?;
@@ -106,14 +114,28 @@ pub(crate) async fn open_session(
     let passed = gate(&transaction, &session, Some(amr)).await?;
     let device = sighting.sealed(Column::SessionDevice, session.id);
     sessions::insert(&transaction, &session, device.as_deref(), now).await?;
+    if !known_device && logged_in_before(&transaction, &passed, now).await? {
+        notices::queue(&transaction, &sighting, Notice::NewDevice, now).await?;
+    }
     events::record(&transaction, &sighting, Event::LoggedIn, now).await?;
     let tokens = mint(identity, &passed, now)?;
     transaction.commit().await.map_err(Unexpected::from)?;
+    identity.outbox_filled.notify_one();
     let holder = Holder { user_id, epoch };
     Ok(Opened {
         tokens,
         device_token: device_token::issue(&identity.secrets, holder, now),
     })
+}
+
+/// Whether anybody has: the login after the sign-up is no news. What is older than the trail counts as somebody's.
+async fn logged_in_before(
+    db: &impl GenericClient,
+    Passed { session, standing }: &Passed<'_>,
+    now: OffsetDateTime,
+) -> Result<bool, Unexpected> {
+    let forgotten = standing.created_at < now - TRAIL;
+    Ok(forgotten || security_events::has(db, session.user_id, Event::LoggedIn).await?)
 }
 
 /// Tokens for a session that goes on, inside the transaction that has locked and moved it.
@@ -138,7 +160,7 @@ async fn gate<'a>(
     if standing.second_factor && amr.is_some_and(|amr| !amr.has_second_factor()) {
         return Err(Withheld::NotAllowed);
     }
-    Ok(Passed(session))
+    Ok(Passed { session, standing })
 }
 
 /// An account that may have sessions of that epoch; it stays so until the transaction ends.
@@ -155,7 +177,7 @@ pub(crate) async fn good_standing(
 /// Access token (RFC 9068) and refresh token of a session that passed the gate.
 fn mint(
     identity: &Identity,
-    Passed(session): &Passed<'_>,
+    Passed { session, .. }: &Passed<'_>,
     now: OffsetDateTime,
 ) -> Result<Tokens, Unexpected> {
     let signing = identity.signing.active()?;

@@ -169,6 +169,7 @@ pub(crate) async fn verify_mfa(
         user_id,
         epoch: challenge.epoch,
         amr,
+        known_device: challenge.known_device,
     };
     Ok(mint::open_session(identity, proven, attempt.device, attempt.carrier, now).await?)
 }

@@ -1,5 +1,10 @@
 //! What can happen to an account that its person should be able to see.
 
+use time::Duration;
+
+/// How far back a person's trail goes.
+pub(crate) const TRAIL: Duration = Duration::days(180);
+
 /// One kind of security event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Event {

@@ -15,16 +15,19 @@ pub(crate) enum Notice {
     SecondFactorGuessed,
     /// A refresh token came that had been replaced: two parties hold the session.
     TokenReused,
+    /// Somebody logged in from a device that the account did not know.
+    NewDevice,
 }
 
 impl Notice {
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 7] = [
         Self::PasswordChanged,
         Self::MfaEnabled,
         Self::MfaDisabled,
         Self::RecoveryCodesReplaced,
         Self::SecondFactorGuessed,
         Self::TokenReused,
+        Self::NewDevice,
     ];
 
     /// As the database spells it.
@@ -36,6 +39,7 @@ impl Notice {
             Self::RecoveryCodesReplaced => "recovery_codes_replaced",
             Self::SecondFactorGuessed => "second_factor_guessed",
             Self::TokenReused => "token_reused",
+            Self::NewDevice => "new_device",
         }
     }
 
@@ -49,7 +53,7 @@ impl Notice {
 pub(crate) mod tests {
     use super::*;
 
-    pub(crate) const ALL: [Notice; 6] = Notice::ALL;
+    pub(crate) const ALL: [Notice; 7] = Notice::ALL;
 
     #[test]
     fn a_notice_is_found_again_by_its_name() {

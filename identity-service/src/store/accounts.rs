@@ -28,6 +28,7 @@ pub(crate) struct Standing {
     pub(crate) session_epoch: i64,
     pub(crate) disabled: bool,
     pub(crate) second_factor: bool,
+    pub(crate) created_at: OffsetDateTime,
 }
 
 /// What a person is shown of their own account, its address still sealed.
@@ -97,7 +98,7 @@ pub(crate) async fn standing(
     let row = db
         .query_typed_opt(
             &format!(
-                "SELECT session_epoch, disabled_at IS NOT NULL AS disabled, {SECOND_FACTOR}
+                "SELECT session_epoch, disabled_at IS NOT NULL AS disabled, created_at, {SECOND_FACTOR}
                  FROM accounts WHERE user_id = $1 FOR SHARE"
             ),
             &[(&user.uuid(), Type::UUID)],
@@ -108,6 +109,7 @@ pub(crate) async fn standing(
             session_epoch: row.try_get("session_epoch")?,
             disabled: row.try_get("disabled")?,
             second_factor: row.try_get("second_factor")?,
+            created_at: row.try_get("created_at")?,
         })
     })
     .transpose()

@@ -12,6 +12,8 @@ pub(crate) struct Challenge {
     pub(crate) user_id: UserId,
     /// Of the account when the password was compared.
     pub(crate) epoch: i64,
+    /// The password came from a device that had logged in before.
+    pub(crate) known_device: bool,
 }
 
 /// Stores a challenge that begins now.
@@ -23,14 +25,15 @@ pub(crate) async fn insert(
     expires_at: OffsetDateTime,
 ) -> Result<(), Unexpected> {
     db.execute_typed(
-        "INSERT INTO mfa_challenges (token_hash, user_id, epoch, created_at, expires_at)
-         VALUES ($1, $2, $3, $4, $5)",
+        "INSERT INTO mfa_challenges (token_hash, user_id, epoch, created_at, expires_at, known_device)
+         VALUES ($1, $2, $3, $4, $5, $6)",
         &[
             (&token_hash, Type::BYTEA),
             (&challenge.user_id.uuid(), Type::UUID),
             (&challenge.epoch, Type::INT8),
             (&now, Type::TIMESTAMPTZ),
             (&expires_at, Type::TIMESTAMPTZ),
+            (&challenge.known_device, Type::BOOL),
         ],
     )
     .await?;
@@ -45,7 +48,7 @@ pub(crate) async fn find(
 ) -> Result<Option<Challenge>, Unexpected> {
     let row = db
         .query_typed_opt(
-            "SELECT user_id, epoch FROM mfa_challenges JOIN accounts USING (user_id)
+            "SELECT user_id, epoch, known_device FROM mfa_challenges JOIN accounts USING (user_id)
              WHERE token_hash = $1 AND expires_at > $2 AND tries < $3
                AND epoch = session_epoch AND disabled_at IS NULL",
             &[
@@ -69,7 +72,7 @@ pub(crate) async fn count_try(
         .query_typed_opt(
             "UPDATE mfa_challenges SET tries = tries + 1
              WHERE token_hash = $1 AND expires_at > $2 AND tries < $3
-             RETURNING user_id, epoch",
+             RETURNING user_id, epoch, known_device",
             &[
                 (&token_hash, Type::BYTEA),
                 (&now, Type::TIMESTAMPTZ),
@@ -100,5 +103,6 @@ fn read(row: &Row) -> Result<Challenge, Unexpected> {
     Ok(Challenge {
         user_id: UserId::new(row.try_get("user_id")?),
         epoch: row.try_get("epoch")?,
+        known_device: row.try_get("known_device")?,
     })
 }

@@ -56,4 +56,8 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
         name: "0011_address_changes.sql",
         sql: include_str!("../../migrations/0011_address_changes.sql"),
     },
+    Migration {
+        name: "0014_known_devices.sql",
+        sql: include_str!("../../migrations/0014_known_devices.sql"),
+    },
 ];

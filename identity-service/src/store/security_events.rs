@@ -59,6 +59,21 @@ pub(crate) async fn page(
         .collect()
 }
 
+/// Whether a person has one of that kind.
+pub(crate) async fn has(
+    db: &impl GenericClient,
+    user: UserId,
+    event: Event,
+) -> Result<bool, Unexpected> {
+    let row = db
+        .query_typed_opt(
+            "SELECT 1 FROM security_events WHERE user_id = $1 AND kind = $2 LIMIT 1",
+            &[(&user.uuid(), Type::UUID), (&event.name(), Type::TEXT)],
+        )
+        .await?;
+    Ok(row.is_some())
+}
+
 /// Removes events that are older than anybody needs.
 pub(crate) async fn discard_before(
     db: &impl GenericClient,

@@ -11,6 +11,7 @@ use tokio::time::sleep;
 use crate::{
     Identity,
     confirm_totp::OFFERED,
+    domain::event::TRAIL,
     store::{
         address_changes, lockouts, mail_allowances, mfa_challenges, password_resets,
         pending_signups, second_factors, security_events, sessions,
@@ -18,8 +19,6 @@ use crate::{
 };
 
 const EVERY: Duration = Duration::from_mins(10);
-/// How long a person's trail of security events goes back.
-const TRAIL: time::Duration = time::Duration::days(180);
 
 /// Works until the shutdown is requested.
 pub(super) async fn run(identity: Arc<Identity>, mut shutdown: Shutdown) {

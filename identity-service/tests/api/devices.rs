@@ -14,7 +14,7 @@ const PHONE: &str = "Zinnia-Phone/1.0";
 const LAPTOP: &str = "Quartz-Laptop/2.0";
 
 impl Service {
-    async fn logged_in_on(&self, person: &Person, user_agent: &str) -> Tokens {
+    pub(crate) async fn logged_in_on(&self, person: &Person, user_agent: &str) -> Tokens {
         let body = json!({ "email": person.email, "password": person.password });
         let request = self.request(Method::POST, "/api/auth/login");
         sent(

@@ -22,6 +22,7 @@ mod login;
 mod logout;
 mod mail;
 mod me;
+mod new_device;
 mod no_enumeration;
 mod outbox;
 mod passwords;

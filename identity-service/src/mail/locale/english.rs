@@ -169,6 +169,10 @@ fn about(app_url: &str, notice: Notice, when: &str) -> Text {
             "A session of your account was used by two devices, as if a copy of it had\n\
              been stolen. It was ended",
         ),
+        Notice::NewDevice => (
+            "A login from a new device",
+            "Somebody logged in to your account from a device that it did not know",
+        ),
     };
     Text {
         subject,

@@ -173,6 +173,10 @@ fn about(app_url: &str, notice: Notice, when: &str) -> Text {
             "Eine Sitzung Ihres Kontos wurde von zwei Geräten benutzt, als wäre eine Kopie\n\
              von ihr gestohlen worden. Sie wurde beendet:",
         ),
+        Notice::NewDevice => (
+            "Anmeldung von einem neuen Gerät",
+            "Jemand hat sich von einem Gerät angemeldet, das Ihr Konto noch nicht kannte:",
+        ),
     };
     Text {
         subject,
