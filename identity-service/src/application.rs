@@ -84,6 +84,7 @@ impl Identity {
             services: settings.services,
             outbox_key: OutboxKey::default(),
             outbox_filled: Notify::new(),
+            login_failed: Notify::new(),
             mailer: Mailer::new(settings.mail),
             passwords: settings.passwords,
             sessions: settings.sessions,

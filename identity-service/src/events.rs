@@ -3,6 +3,7 @@
 use shared::{problem::Unexpected, random};
 use time::OffsetDateTime;
 use tokio_postgres::GenericClient;
+use uuid::Uuid;
 
 use crate::{
     device::Sighting,
@@ -17,11 +18,21 @@ pub(crate) async fn record(
     event: Event,
     now: OffsetDateTime,
 ) -> Result<(), Unexpected> {
-    let id = random::uuid_v7(now);
+    record_as(db, random::uuid_v7(now), sighting, event, now).await
+}
+
+/// The same under an id that was made when it happened.
+pub(crate) async fn record_as(
+    db: &impl GenericClient,
+    id: Uuid,
+    sighting: &Sighting,
+    event: Event,
+    happened: OffsetDateTime,
+) -> Result<(), Unexpected> {
     let noted = Noted {
         id,
         event,
-        created_at: now,
+        created_at: happened,
         device_sealed: sighting.sealed(Column::EventDevice, id),
     };
     security_events::insert(db, sighting.user, &noted).await?;

@@ -14,6 +14,7 @@ mod domain;
 mod end_session;
 mod enrol_totp;
 mod events;
+mod failed_login;
 mod forward_auth;
 mod hashing;
 mod http;
@@ -86,6 +87,8 @@ struct Identity {
     outbox_key: OutboxKey,
     /// Wakes the worker as soon as there is mail.
     outbox_filled: Notify,
+    /// The same for failed logins.
+    login_failed: Notify,
     mailer: Mailer,
     passwords: Passwords,
     sessions: Sessions,

@@ -23,6 +23,7 @@ use crate::{
         lockout::Bucket,
         password::{Password, cost_of, missing_work},
     },
+    failed_login,
     hashing::{OVERLOADED, Overloaded},
     lockout::{self, Locked, NotAdmitted, TOO_MANY_ATTEMPTS},
     mfa_challenge::{self, Challenge},
@@ -161,7 +162,13 @@ pub(crate) async fn login(
     if compared.is_err() {
         lockout::take_back(identity, &bucket).await;
     }
-    let (credentials, password) = compared?.ok_or(LoginError::InvalidCredentials)?;
+    let Some((credentials, password)) = compared? else {
+        // What is no address has no account, whatever anybody knows of those that are.
+        if let Some(address) = &address {
+            failed_login::note(identity, address, attempt.device, now).await;
+        }
+        return Err(LoginError::InvalidCredentials);
+    };
     let Attempt {
         device, carrier, ..
     } = attempt;

@@ -9,6 +9,8 @@ pub(crate) const TRAIL: Duration = Duration::days(180);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Event {
     LoggedIn,
+    /// A password that was not the account's, or the right one of a disabled account.
+    LoginFailed,
     LoggedOut,
     /// Every session was ended at once.
     LoggedOutEverywhere,
@@ -37,8 +39,9 @@ pub(crate) enum Event {
 }
 
 impl Event {
-    const ALL: [Self; 16] = [
+    const ALL: [Self; 17] = [
         Self::LoggedIn,
+        Self::LoginFailed,
         Self::LoggedOut,
         Self::LoggedOutEverywhere,
         Self::SessionEnded,
@@ -60,6 +63,7 @@ impl Event {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::LoggedIn => "logged_in",
+            Self::LoginFailed => "login_failed",
             Self::LoggedOut => "logged_out",
             Self::LoggedOutEverywhere => "logged_out_everywhere",
             Self::SessionEnded => "session_ended",

@@ -20,6 +20,8 @@ pub(crate) enum Column {
     PendingApplicant,
     /// `outbox.sealed`
     OutboxMail,
+    /// `failed_logins.sealed`
+    FailedLogin,
     /// `outbox.device_sealed`
     NoticeDevice,
     /// `signing_keys.sealed_seed`
@@ -37,6 +39,7 @@ impl Column {
             Self::TotpSecret => ("totp_factor", "secret"),
             Self::PendingApplicant => ("pending", "applicant"),
             Self::OutboxMail => ("outbox", "mail"),
+            Self::FailedLogin => ("failed_login", "attempt"),
             Self::NoticeDevice => ("outbox", "device"),
             Self::SigningSeed => ("signing_key", "seed"),
         };
@@ -65,6 +68,7 @@ mod tests {
             Column::EventDevice,
             Column::PendingApplicant,
             Column::OutboxMail,
+            Column::FailedLogin,
             Column::NoticeDevice,
             Column::SigningSeed,
         ];

@@ -94,6 +94,8 @@ impl Example for MySessions {
 #[oai(rename_all = "snake_case")]
 enum Kind {
     LoggedIn,
+    /// Somebody tried a wrong password.
+    LoginFailed,
     LoggedOut,
     /// Every session was ended at once.
     LoggedOutEverywhere,
@@ -125,6 +127,7 @@ impl From<Event> for Kind {
     fn from(event: Event) -> Self {
         match event {
             Event::LoggedIn => Self::LoggedIn,
+            Event::LoginFailed => Self::LoginFailed,
             Event::LoggedOut => Self::LoggedOut,
             Event::LoggedOutEverywhere => Self::LoggedOutEverywhere,
             Event::SessionEnded => Self::SessionEnded,
@@ -261,7 +264,8 @@ impl DevicesApi {
 
     /// Read the security events
     ///
-    /// Logins, logouts and changes of the last half year, the newest first.
+    /// Logins, failed ones too, logouts and changes of the last half year, the newest first. Attempts that were turned
+    /// away unseen, because there had been too many, are not among them.
     #[oai(
         path = "/security-events",
         method = "get",

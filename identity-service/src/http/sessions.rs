@@ -130,7 +130,8 @@ pub(super) struct NewSession {
     #[oai(flatten)]
     session: Session,
     /// For the next login on this device: keep it when the session ends. It opens nothing. Good for 180 days, and
-    /// until every session of the account is ended at once. Not for a cookie session.
+    /// until every session of the account is ended at once or its password or address is another one. A login without
+    /// it is told to the owner of the account, as one from a new device. Not for a cookie session.
     #[oai(skip_serializing_if_is_none)]
     device_token: Option<String>,
 }

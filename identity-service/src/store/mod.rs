@@ -3,6 +3,7 @@
 pub(crate) mod accounts;
 pub(crate) mod address_changes;
 pub(crate) mod counters;
+pub(crate) mod failed_logins;
 pub(crate) mod lockouts;
 pub(crate) mod mail_allowances;
 pub(crate) mod mfa_challenges;
@@ -59,5 +60,9 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
     Migration {
         name: "0014_known_devices.sql",
         sql: include_str!("../../migrations/0014_known_devices.sql"),
+    },
+    Migration {
+        name: "0015_failed_logins.sql",
+        sql: include_str!("../../migrations/0015_failed_logins.sql"),
     },
 ];

@@ -15,6 +15,7 @@ pub(crate) struct Noted {
     pub(crate) device_sealed: Option<Vec<u8>>,
 }
 
+/// Stores an event; one of that id stays as it is, so that nobody who writes to the database can hold up a worker with it.
 pub(crate) async fn insert(
     db: &impl GenericClient,
     user: UserId,
@@ -22,7 +23,7 @@ pub(crate) async fn insert(
 ) -> Result<(), Unexpected> {
     db.execute_typed(
         "INSERT INTO security_events (user_id, event_id, kind, created_at, device_sealed)
-         VALUES ($1, $2, $3, $4, $5)",
+         VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING",
         &[
             (&user.uuid(), Type::UUID),
             (&noted.id, Type::UUID),

@@ -13,12 +13,15 @@ use crate::{
     confirm_totp::OFFERED,
     domain::event::TRAIL,
     store::{
-        address_changes, lockouts, mail_allowances, mfa_challenges, password_resets,
+        address_changes, failed_logins, lockouts, mail_allowances, mfa_challenges, password_resets,
         pending_signups, second_factors, security_events, sessions,
     },
 };
 
 const EVERY: Duration = Duration::from_mins(10);
+
+/// Failed logins that no worker took up are of no use after that.
+const UNSEEN: time::Duration = time::Duration::days(1);
 
 /// Works until the shutdown is requested.
 pub(super) async fn run(identity: Arc<Identity>, mut shutdown: Shutdown) {
@@ -40,12 +43,14 @@ async fn forget(identity: &Identity, now: OffsetDateTime) -> Result<(), Unexpect
     let lockouts = lockouts::discard_expired(&*db, now).await?;
     let events = security_events::discard_before(&*db, now - TRAIL).await?;
     let resets = password_resets::discard_expired(&*db, now).await?;
+    let failures = failed_logins::discard_before(&*db, now - UNSEEN).await?;
     let addresses = address_changes::discard_expired(&*db, now).await?;
     let allowances = mail_allowances::discard_refilled(&*db, now).await?;
     let challenges = mfa_challenges::discard_expired(&*db, now).await?;
     let offers = second_factors::discard_unconfirmed_before(&*db, now - OFFERED).await?;
     let forgotten = [
-        signups, sessions, lockouts, events, resets, addresses, allowances, challenges, offers,
+        signups, sessions, lockouts, events, resets, failures, addresses, allowances, challenges,
+        offers,
     ];
     if forgotten.iter().any(|rows| *rows > 0) {
         tracing::info!(
@@ -54,6 +59,7 @@ async fn forget(identity: &Identity, now: OffsetDateTime) -> Result<(), Unexpect
             lockouts,
             events,
             resets,
+            failures,
             addresses,
             allowances,
             challenges,

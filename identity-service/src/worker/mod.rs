@@ -1,9 +1,10 @@
-//! What goes on behind the requests: mail, signing keys, and forgetting what is over.
+//! What goes on behind the requests: mail, failed logins, signing keys, and forgetting what is over.
 
 mod counters;
 mod delivery;
 mod errand;
 mod expiry;
+mod failed_logins;
 mod notice;
 mod outbox;
 mod signing_keys;
@@ -20,6 +21,7 @@ pub(crate) async fn run(identity: Arc<Identity>, shutdown: Shutdown) {
     let mut loops = JoinSet::new();
     loops.spawn(counters::run(Arc::clone(&identity), shutdown.clone()));
     loops.spawn(outbox::run(Arc::clone(&identity), shutdown.clone()));
+    loops.spawn(failed_logins::run(Arc::clone(&identity), shutdown.clone()));
     loops.spawn(signing_keys::run(Arc::clone(&identity), shutdown.clone()));
     loops.spawn(expiry::run(identity, shutdown));
     loops.join_all().await;

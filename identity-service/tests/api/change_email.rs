@@ -12,6 +12,7 @@ use crate::{
     gate::FATES,
     lockout::locked,
     no_enumeration::Standing,
+    outbox::{hold, release},
     replica::Region,
     service::{Answer, Service, sent},
 };
@@ -50,7 +51,7 @@ impl Service {
     }
 
     /// A new person, logged in.
-    async fn newcomer(&self) -> (Person, Tokens) {
+    pub(crate) async fn newcomer(&self) -> (Person, Tokens) {
         let person = self.person().await;
         let tokens = self.logged_in(&person).await;
         (person, tokens)
@@ -263,11 +264,7 @@ async fn a_wish_that_the_worker_reads_after_everything_was_ended_is_mailed_to_no
     let identity = &replica.service;
     let (_, tokens) = identity.newcomer().await;
     let new = somebody();
-    let hold = "CREATE FUNCTION hold() RETURNS trigger LANGUAGE plpgsql AS
-                  $$ BEGIN NEW.due_at := NEW.due_at + interval '1 hour'; RETURN NEW; END $$;
-                CREATE TRIGGER hold BEFORE INSERT ON outbox FOR EACH ROW EXECUTE FUNCTION hold()";
-    let db = identity.database().await;
-    db.batch_execute(hold).await.expect("a trigger");
+    hold(identity).await;
     assert_eq!(
         identity.want_address(&tokens, PASSWORD, &new).await.status,
         202
@@ -276,8 +273,7 @@ async fn a_wish_that_the_worker_reads_after_everything_was_ended_is_mailed_to_no
         .as_person(Method::POST, "logout-all", &tokens)
         .await;
     assert_eq!(everywhere.status, 204);
-    let due = "DROP TRIGGER hold ON outbox; UPDATE outbox SET due_at = created_at";
-    db.batch_execute(due).await.expect("released");
+    release(identity, "SELECT 1").await;
     identity.outbox_empties().await;
     assert!(identity.mails(&new).is_empty());
     assert_eq!(identity.count("address_changes").await, 0);

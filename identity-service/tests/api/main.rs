@@ -14,6 +14,7 @@ mod change_password;
 mod device;
 mod devices;
 mod expiry;
+mod failed_logins;
 mod gate;
 mod hashing;
 mod known_device;

@@ -2,7 +2,7 @@
 
 use crate::{
     accounts::{OTHER_PASSWORD, PASSWORD, somebody},
-    device::befall,
+    device::{Tokens, befall},
     service::{Answer, Service},
 };
 
@@ -43,22 +43,25 @@ impl Standing {
     }
 }
 
-/// What an outsider can ask about an address.
+/// What can be asked about somebody else's address.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Question {
+pub(crate) enum Question<'a> {
     SignUp,
     Resend,
     Login,
+    Forgot,
+    /// By somebody who has an account and wants the address for it.
+    ChangeAddress(&'a Tokens),
 }
 
-impl Question {
-    pub(crate) const ALL: [Self; 3] = [Self::SignUp, Self::Resend, Self::Login];
-
+impl Question<'_> {
     /// Asks. A login names the right password, where that is of no use, and otherwise a wrong one.
     pub(crate) async fn ask(self, identity: &Service, email: &str, standing: Standing) -> Answer {
         match (self, standing) {
             (Self::SignUp, _) => identity.sign_up(email, OTHER_PASSWORD).await,
             (Self::Resend, _) => identity.resend(email).await,
+            (Self::Forgot, _) => identity.forgot(email).await,
+            (Self::ChangeAddress(asker), _) => identity.want_address(asker, PASSWORD, email).await,
             (Self::Login, Standing::Known) => identity.login(email, OTHER_PASSWORD).await,
             (Self::Login, _) => identity.login(email, PASSWORD).await,
         }
@@ -66,8 +69,8 @@ impl Question {
 
     fn status(self) -> u16 {
         match self {
-            Self::SignUp | Self::Resend => 202,
             Self::Login => 401,
+            _ => 202,
         }
     }
 }
@@ -75,7 +78,14 @@ impl Question {
 #[tokio::test]
 async fn no_answer_tells_known_unknown_unverified_and_disabled_addresses_apart() {
     let identity = Service::of_the_test_run();
-    for question in Question::ALL {
+    let (_, asker) = identity.newcomer().await;
+    for question in [
+        Question::SignUp,
+        Question::Resend,
+        Question::Login,
+        Question::Forgot,
+        Question::ChangeAddress(&asker),
+    ] {
         let mut seen = Vec::new();
         for standing in Standing::ALL {
             let email = standing.address(&identity).await;

@@ -15,7 +15,7 @@ use crate::{
 const JUNK: i64 = 40;
 
 /// Keeps what comes into the outbox from being due.
-async fn hold(identity: &Service) {
+pub(crate) async fn hold(identity: &Service) {
     let trigger = "CREATE FUNCTION hold() RETURNS trigger LANGUAGE plpgsql AS
                      $$ BEGIN NEW.due_at := NEW.due_at + interval '1 hour'; RETURN NEW; END $$;
                    CREATE TRIGGER hold BEFORE INSERT ON outbox FOR EACH ROW EXECUTE FUNCTION hold()";
@@ -24,7 +24,7 @@ async fn hold(identity: &Service) {
 }
 
 /// Does something to the oldest messages, and lets all of them be due.
-async fn release(identity: &Service, tampering: &str) {
+pub(crate) async fn release(identity: &Service, tampering: &str) {
     let statements = format!(
         "{tampering};
          DROP TRIGGER hold ON outbox;

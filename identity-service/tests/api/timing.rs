@@ -101,7 +101,7 @@ impl Bench {
     }
 
     /// Asks so many rounds. A clock that is moved comes last: the vault takes no token from the future.
-    async fn ask(&self, question: Question, rounds: usize) -> Vec<Measured> {
+    async fn ask(&self, question: Question<'_>, rounds: usize) -> Vec<Measured> {
         self.measure(question, rounds, false).await
     }
 
@@ -114,7 +114,7 @@ impl Bench {
         self.measure(Question::Login, rounds, true).await
     }
 
-    async fn measure(&self, question: Question, rounds: usize, locked: bool) -> Vec<Measured> {
+    async fn measure(&self, question: Question<'_>, rounds: usize, locked: bool) -> Vec<Measured> {
         let mut measured: Vec<_> = self.addresses.iter().cloned().map(Measured::none).collect();
         for round in 0..rounds {
             // Before the fifth failure; what was counted is forgotten then.
@@ -150,7 +150,7 @@ pub(crate) async fn take_the_same_time(
     judge("login", &measured, Bound::Part(0.1));
 }
 
-async fn time(identity: &Service, question: Question, of: &Measured, locked: bool) -> Duration {
+async fn time(identity: &Service, question: Question<'_>, of: &Measured, locked: bool) -> Duration {
     let begun = Instant::now();
     let answer = question.ask(identity, &of.email, of.standing).await;
     let took = begun.elapsed();
@@ -192,6 +192,10 @@ async fn judge_all(cost: &str, rounds: usize, bound: Bound) {
     let bench = Bench::at_cost(cost).await;
     judge("sign-up", &bench.ask(Question::SignUp, rounds).await, bound);
     judge("resend", &bench.ask(Question::Resend, rounds).await, bound);
+    judge("forgot", &bench.ask(Question::Forgot, rounds).await, bound);
+    let (_, asker) = bench.replica.service.newcomer().await;
+    let wanted = Question::ChangeAddress(&asker);
+    judge("change of address", &bench.ask(wanted, rounds).await, bound);
     judge("login", &bench.ask(Question::Login, rounds).await, bound);
     judge("locked", &bench.ask_locked(rounds).await, bound);
 }

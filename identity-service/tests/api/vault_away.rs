@@ -72,6 +72,7 @@ async fn without_the_vault_codes_wait_and_everything_else_about_logging_in_goes_
     line.cut();
 
     identity.logged_in(&bob).await;
+    assert_eq!(identity.mistyped(&bob).await.status, 401);
     let token = identity.challenge(&ada).await;
     let code = app.code(now + STEP);
     // More often than a challenge takes wrong codes: an outage is not the person's failure.
