@@ -51,7 +51,7 @@ mod worker;
 
 pub use application::Application;
 pub use http::print_document;
-pub use operator::{KeysCommand, UsersCommand};
+pub use operator::{KeysCommand, UsersCommand, run_doctor};
 pub use settings::Settings;
 
 use std::sync::Arc;

@@ -3,7 +3,9 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use identity_service::{Application, KeysCommand, Settings, UsersCommand, print_document};
+use identity_service::{
+    Application, KeysCommand, Settings, UsersCommand, print_document, run_doctor,
+};
 use shared::{
     clock::Clock,
     hardening::harden,
@@ -48,6 +50,7 @@ fn main() -> ExitCode {
 #[tokio::main]
 async fn run(command: Subcommands, settings: Settings) -> ExitCode {
     match command {
+        Subcommands::Service(Command::Doctor) => run_doctor(settings, Clock::system()).await,
         Subcommands::Service(command) => exit_code(run_service(command, settings).await),
         Subcommands::Users(command) => command.run(settings, Clock::system()).await,
         Subcommands::Keys(command) => command.run(settings, Clock::system().now()).await,
@@ -56,7 +59,7 @@ async fn run(command: Subcommands, settings: Settings) -> ExitCode {
 
 async fn run_service(command: Command, settings: Settings) -> Result<(), StartError> {
     match command {
-        Command::CheckConfig | Command::Openapi => Ok(()),
+        Command::CheckConfig | Command::Openapi | Command::Doctor => Ok(()),
         Command::Migrate => {
             settings.install_telemetry();
             settings.migrate().await

@@ -205,6 +205,16 @@ fn kid(loaded: &Loaded) -> Option<String> {
     loaded.active.as_ref().map(|key| key.public.kid.clone())
 }
 
+/// Whether a stored key can be opened, asked of the vault.
+pub(crate) async fn opens(
+    identity: &Identity,
+    stored: &StoredKey,
+    now: OffsetDateTime,
+) -> Result<(), Unexpected> {
+    open(identity, stored, now).await?;
+    Ok(())
+}
+
 /// The public key is made from the seed, never read: whoever can write to the table cannot have a key of
 /// their own published, because only the vault makes what opens here.
 async fn open(

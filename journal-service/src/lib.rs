@@ -2,6 +2,7 @@
 
 mod application;
 mod data_key;
+mod doctor;
 mod domain;
 mod entries;
 mod http;
@@ -9,6 +10,7 @@ mod settings;
 mod store;
 
 pub use application::Application;
+pub use doctor::run_doctor;
 pub use http::{document, print_document};
 pub use settings::Settings;
 

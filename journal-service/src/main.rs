@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use journal_service::{Application, Settings, print_document};
+use journal_service::{Application, Settings, print_document, run_doctor};
 use shared::{
     clock::Clock,
     hardening::harden,
@@ -26,14 +26,23 @@ fn main() -> ExitCode {
     if let Command::Openapi = command {
         return print_document();
     }
-    let settings = Settings::read(&process_environment).map_err(StartError::from);
-    exit_code(settings.and_then(|settings| run(command, settings)))
+    match Settings::read(&process_environment) {
+        Ok(settings) => run(command, settings),
+        Err(problems) => problems.report(),
+    }
 }
 
 #[tokio::main]
-async fn run(command: Command, settings: Settings) -> Result<(), StartError> {
+async fn run(command: Command, settings: Settings) -> ExitCode {
     match command {
-        Command::CheckConfig | Command::Openapi => Ok(()),
+        Command::Doctor => run_doctor(settings, Clock::system()).await,
+        command => exit_code(run_service(command, settings).await),
+    }
+}
+
+async fn run_service(command: Command, settings: Settings) -> Result<(), StartError> {
+    match command {
+        Command::CheckConfig | Command::Openapi | Command::Doctor => Ok(()),
         Command::Migrate => {
             settings.install_telemetry();
             settings.migrate().await

@@ -2,6 +2,7 @@
 
 pub mod access_token;
 pub mod clock;
+pub mod doctor;
 pub mod envelope;
 mod explorer;
 pub mod hardening;

@@ -11,6 +11,7 @@ use std::{
 use deadpool_postgres::{Manager, ManagerConfig, Object, RecyclingMethod, Runtime};
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
+use time::OffsetDateTime;
 use tokio_postgres::{Client, Config, GenericClient, NoTls, types::Type};
 
 use crate::{problem::Unexpected, settings::Problems};
@@ -114,8 +115,84 @@ pub async fn migrate(pool: &Pool, migrations: &[Migration]) -> Result<(), Unexpe
     Ok(())
 }
 
+/// What a database is like, for the doctor.
+#[derive(Clone, Debug)]
+pub(crate) struct Condition {
+    /// Of the server.
+    pub(crate) version: String,
+    /// A standby takes no writes.
+    pub(crate) read_only: bool,
+    /// How many ran.
+    pub(crate) migrations: usize,
+    /// Migrations of this program that did not run yet.
+    pub(crate) pending: Vec<&'static str>,
+    /// Migrations that ran with another text.
+    pub(crate) changed: Vec<&'static str>,
+    /// Migrations that this program does not know.
+    pub(crate) unknown: Vec<String>,
+}
+
+/// Looks without changing anything: a database that was never migrated stays so.
+pub(crate) async fn condition(
+    pool: &Pool,
+    migrations: &[Migration],
+) -> Result<Condition, Unexpected> {
+    let db = pool.get().await?;
+    let server = db
+        .query_typed_one(
+            "SELECT current_setting('server_version') AS version, pg_is_in_recovery() AS read_only,
+                    to_regclass('migrations') IS NOT NULL AS migrated",
+            &[],
+        )
+        .await?;
+    let ran = if server.try_get("migrated")? {
+        db.query_typed("SELECT name, checksum FROM migrations ORDER BY name", &[])
+            .await?
+    } else {
+        Vec::new()
+    };
+    let ran: Vec<(String, Vec<u8>)> = ran
+        .iter()
+        .map(|row| Ok((row.try_get("name")?, row.try_get("checksum")?)))
+        .collect::<Result<_, tokio_postgres::Error>>()?;
+    let (mut pending, mut changed) = (Vec::new(), Vec::new());
+    for migration in migrations {
+        match ran.iter().find(|(name, _)| name == migration.name) {
+            None => pending.push(migration.name),
+            Some((_, checksum)) if *checksum != checksum_of(migration) => {
+                changed.push(migration.name);
+            }
+            Some(_) => {}
+        }
+    }
+    let known = |name: &str| migrations.iter().any(|migration| migration.name == name);
+    Ok(Condition {
+        version: server.try_get("version")?,
+        read_only: server.try_get("read_only")?,
+        migrations: ran.len(),
+        pending,
+        changed,
+        unknown: ran
+            .into_iter()
+            .map(|(name, _)| name)
+            .filter(|name| !known(name))
+            .collect(),
+    })
+}
+
+/// What time it is there.
+pub(crate) async fn its_time(pool: &Pool) -> Result<OffsetDateTime, Unexpected> {
+    let db = pool.get().await?;
+    let row = db.query_typed_one("SELECT clock_timestamp()", &[]).await?;
+    Ok(row.try_get(0)?)
+}
+
+fn checksum_of(migration: &Migration) -> Vec<u8> {
+    Sha256::digest(migration.sql).to_vec()
+}
+
 async fn apply(transaction: &impl GenericClient, migration: &Migration) -> Result<(), Unexpected> {
-    let checksum = Sha256::digest(migration.sql).to_vec();
+    let checksum = checksum_of(migration);
     let known = transaction
         .query_typed_opt(
             "SELECT checksum FROM migrations WHERE name = $1",

@@ -37,6 +37,8 @@ pub enum Command {
     Migrate,
     /// Read the settings, name every problem, and exit.
     CheckConfig,
+    /// Look at everything the service needs, and say what is wrong and what to do about it.
+    Doctor,
     /// Print the OpenAPI document.
     Openapi,
 }

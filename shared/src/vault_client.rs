@@ -4,17 +4,17 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use moka::future::Cache;
-use reqwest::{Certificate, Identity, Response, StatusCode, Url};
+use reqwest::{Certificate, Identity, Response, StatusCode, Url, header::DATE};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
-use time::OffsetDateTime;
+use time::{OffsetDateTime, format_description::well_known::Rfc2822};
 use uuid::Uuid;
 use zeroize::{Zeroize, Zeroizing};
 
 use crate::{
     envelope::DataKey,
-    problem::Unexpected,
+    problem::{INVALID_REQUEST, Unexpected},
     random,
     serve::RequestScope,
     service_token::Signer,
@@ -126,6 +126,15 @@ impl From<VaultError> for Unexpected {
     }
 }
 
+/// What the vault said to a question about nothing.
+#[derive(Clone, Debug)]
+pub struct Answered {
+    /// What time it is there, in whole seconds.
+    pub date: Option<OffsetDateTime>,
+    /// Why it does not take this service for itself: its stable code.
+    pub refused: Option<String>,
+}
+
 /// The vault, as one service sees it.
 #[derive(Clone)]
 pub struct VaultClient {
@@ -201,6 +210,31 @@ impl VaultClient {
                 VaultError::Refused(code) => VaultError::Refused(code.clone()),
                 VaultError::Unavailable(_) => away(error),
             })
+    }
+
+    /// Asks for no key at all, once, to see whether the vault is there and believes who is asking: it looks at the
+    /// question only then, and finds it empty.
+    pub async fn knock(&self, now: OffsetDateTime) -> Result<Answered, VaultError> {
+        let body = NothingToUnwrap { items: [] };
+        let sent = self.send("v1/data-keys/unwrap", &body, None, now).await;
+        let response = sent.map_err(away)?;
+        let date = response.headers().get(DATE).and_then(|date| {
+            let date = date.to_str().ok()?;
+            OffsetDateTime::parse(date, &Rfc2822).ok()
+        });
+        if response.status().is_success() {
+            return Ok(Answered {
+                date,
+                refused: None,
+            });
+        }
+        match refusal(response).await {
+            VaultError::Refused(code) => Ok(Answered {
+                date,
+                refused: Some(code).filter(|code| code != INVALID_REQUEST.code),
+            }),
+            unavailable @ VaultError::Unavailable(_) => Err(unavailable),
+        }
     }
 
     async fn fetch(
@@ -332,6 +366,11 @@ struct UnwrapItem {
     subject: Uuid,
     purpose: &'static str,
     wrapped_key: String,
+}
+
+#[derive(Serialize)]
+struct NothingToUnwrap {
+    items: [UnwrapItem; 0],
 }
 
 #[derive(Deserialize)]

@@ -36,6 +36,20 @@ pub(crate) async fn check_master_keys(
     compare(keyring, &master_keys::known(db).await?)
 }
 
+/// The same look, for the doctor: remembers nothing, and names the versions that it would.
+pub(crate) async fn look_at_master_keys(
+    db: &impl GenericClient,
+    keyring: &Keyring,
+) -> Result<String, WrongMasterKeys> {
+    let known = master_keys::known(db).await?;
+    compare(keyring, &known)?;
+    let given = keyring.versions().iter().map(|(version, _)| *version);
+    let new: Vec<_> = given
+        .filter(|version| known.iter().all(|known| known.version != *version))
+        .collect();
+    Ok(list(&new))
+}
+
 fn compare(keyring: &Keyring, known: &[KnownVersion]) -> Result<(), WrongMasterKeys> {
     let given = |version| {
         let mut versions = keyring.versions().iter();

@@ -3,6 +3,7 @@
 mod application;
 mod check_master_keys;
 mod create_data_key;
+mod doctor;
 mod domain;
 mod http;
 mod purge;
@@ -17,6 +18,7 @@ mod tombstone_file;
 mod unwrap_data_keys;
 
 pub use application::Application;
+pub use doctor::run_doctor;
 pub use http::{document, print_document};
 pub use settings::Settings;
 

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use shared::problem::Unexpected;
+use shared::{problem::Unexpected, random};
 use tokio::task::spawn_blocking;
 use uuid::Uuid;
 
@@ -26,14 +26,24 @@ pub(super) async fn write(folder: &Path, id: Uuid, mail: Vec<u8>) -> Result<(), 
         .map_err(|error| away().caused_by(error))
 }
 
+/// Writes a file and takes it away again.
+pub(super) async fn examine(folder: &Path) -> Result<(), Unexpected> {
+    let folder = folder.to_owned();
+    let tried = spawn_blocking(move || {
+        let unfinished = unfinished(&folder, Uuid::from_bytes(random::bytes()))?;
+        fs::write(&unfinished, "")?;
+        fs::remove_file(&unfinished)
+    });
+    let away = || Unexpected::unavailable("writing into the folder of mails", RETRY);
+    tried
+        .await
+        .map_err(|error| away().caused_by(error))?
+        .map_err(|error| away().caused_by(error))
+}
+
 fn write_now(folder: &Path, id: Uuid, mail: &[u8]) -> io::Result<()> {
-    fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(folder)?;
-    let file: PathBuf = folder.join(format!("{id}.eml"));
     // Whole or not at all, for whoever watches the folder.
-    let unfinished = file.with_extension("part");
+    let unfinished = unfinished(folder, id)?;
     let mut options = fs::OpenOptions::new();
     let mut writing = options
         .write(true)
@@ -43,5 +53,14 @@ fn write_now(folder: &Path, id: Uuid, mail: &[u8]) -> io::Result<()> {
         .open(&unfinished)?;
     writing.write_all(mail)?;
     writing.sync_all()?;
-    fs::rename(&unfinished, &file)
+    fs::rename(&unfinished, unfinished.with_extension("eml"))
+}
+
+/// Where a mail is until it is whole, in a folder that is there.
+fn unfinished(folder: &Path, id: Uuid) -> io::Result<PathBuf> {
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(folder)?;
+    Ok(folder.join(format!("{id}.part")))
 }

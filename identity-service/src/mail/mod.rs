@@ -71,6 +71,17 @@ impl Mailer {
         }
     }
 
+    /// Whether mail would be taken, as far as that can be seen without sending any; what is known, for a person.
+    pub(crate) async fn examine(&self) -> Result<String, Unsendable> {
+        match &self.route {
+            Route::Files(folder) => {
+                files::examine(folder).await?;
+                Ok(format!("{} takes files", folder.display()))
+            }
+            Route::Smtp(smtp) => smtp.examine().await,
+        }
+    }
+
     /// Hands over one mail.
     pub(crate) async fn send(
         &self,

@@ -24,6 +24,8 @@ use super::Unsendable;
 
 /// For one mail, from the connection to the last answer. The outbox gives a message to nobody else for longer.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// For a look without a mail, which a person waits for.
+const EXAMINED: Duration = Duration::from_secs(8);
 /// A connection that lay idle for longer is not used again: what is between may have forgotten it.
 const KEEP: Duration = Duration::from_secs(30);
 /// How soon a server that does not take mail may take it.
@@ -72,6 +74,26 @@ impl Smtp {
     pub(super) async fn send(&self, message: &Message) -> Result<(), Unsendable> {
         let sent = timeout(self.patience, self.send_now(message)).await;
         sent.unwrap_or_else(|_| Err(away("it takes too long")))
+    }
+
+    /// Greets the server, over TLS where the settings want it, shows the password, and leaves.
+    pub(super) async fn examine(&self) -> Result<String, Unsendable> {
+        let examined = timeout(self.patience.min(EXAMINED), async {
+            let connecting = self.connect().await;
+            let mut connection = connecting.map_err(|error| away(reason(&error)))?;
+            // It has answered all that was asked.
+            let _ = connection.quit().await;
+            Ok(())
+        });
+        examined
+            .await
+            .unwrap_or_else(|_| Err(away("it takes too long")))?;
+        let Server { host, port, .. } = &self.server;
+        let knows_us = match self.server.credentials {
+            Some(_) => " and takes the password",
+            None => "",
+        };
+        Ok(format!("{host}:{port} answers{knows_us}"))
     }
 
     /// The connection is out of its place while the mail is on it, so that a mail that fails or is given up takes

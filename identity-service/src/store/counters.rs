@@ -9,6 +9,7 @@
 //! everybody to the memory of this process at once, and [`Counters::check`], called twice a second, finds
 //! the way back. (The crate's own `ConnectionManager` makes requests wait while it reconnects.)
 
+use std::fmt;
 use std::sync::{PoisonError, RwLock};
 use std::time::Duration;
 
@@ -18,6 +19,8 @@ use redis::{
     cluster::{ClusterClient, ClusterClientBuilder},
     cluster_async::ClusterConnection,
 };
+use shared::random;
+use time::OffsetDateTime;
 use tokio::time::timeout;
 
 use crate::domain::rate_limit::{Debt, Decision, RateLimit};
@@ -81,9 +84,22 @@ pub(crate) struct Take {
     pub(crate) now: u64,
 }
 
+/// What Redis is like.
+pub(crate) struct Found {
+    server: String,
+    /// When its memory is full it forgets counts before their time.
+    pub(crate) evicts: bool,
+}
+
+impl fmt::Display for Found {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{}, and counts", self.server)
+    }
+}
+
 /// Why Redis is of no use.
 #[derive(Debug, thiserror::Error)]
-enum Lost {
+pub(crate) enum Lost {
     #[error("no answer in time")]
     Hung,
     #[error(transparent)]
@@ -142,6 +158,40 @@ impl Counters {
         if let Err(lost) = outcome {
             self.lose(&lost);
         }
+    }
+
+    /// Looks at Redis anew, for a person: connects, counts once under a name that nobody has, and reads the server's
+    /// own account of itself.
+    pub(crate) async fn examine(&self, now: OffsetDateTime) -> Result<Found, Lost> {
+        let mut connection = within(UNHURRIED, self.connect()).await?;
+        within(UNHURRIED, connection.ping()).await?;
+        let limit = RateLimit::parse("1/1s").expect("a limit");
+        let mut call = self
+            .script
+            .key(format!("{{doctor:{}}}", hex::encode(random::bytes::<16>())));
+        let micros = u64::try_from(now.unix_timestamp_nanos() / 1_000).unwrap_or_default();
+        call.arg(micros)
+            .arg(limit.interval())
+            .arg(limit.capacity())
+            .arg(0);
+        within(UNHURRIED, connection.invoke(&call)).await?;
+        let Connection::Single(single) = &mut connection else {
+            return Ok(Found {
+                server: "every master of the cluster answers".to_owned(),
+                evicts: false,
+            });
+        };
+        let told: String = within(UNHURRIED, redis::cmd("INFO").query_async(single)).await?;
+        let told_of = |name: &str| {
+            let mut lines = told.lines();
+            lines.find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
+        };
+        let evicts = told_of("maxmemory_policy")
+            .is_some_and(|policy| !["noeviction", "volatile-ttl"].contains(&policy));
+        Ok(Found {
+            server: format!("Redis {}", told_of("redis_version").unwrap_or("answers")),
+            evicts,
+        })
     }
 
     async fn connect(&self) -> Result<Connection, RedisError> {
@@ -250,7 +300,7 @@ mod tests {
         let mut runner = TestRunner::new(ProptestConfig::with_cases(200));
         let outcome = tokio::task::block_in_place(|| {
             runner.run(&(limits(), steps()), |(limit, steps)| {
-                let bucket = format!("test:{}", hex::encode(shared::random::bytes::<16>()));
+                let bucket = format!("test:{}", hex::encode(random::bytes::<16>()));
                 let (mut now, mut end) = (1_795_500_000_000_000_i64, 0_u64);
                 for (pause, known_debt) in steps {
                     now += pause;
@@ -277,7 +327,7 @@ mod tests {
         let counters = counters().await;
         let limit = RateLimit::parse("1/1m").unwrap();
         let take = Take {
-            bucket: format!("test:{}", hex::encode(shared::random::bytes::<16>())),
+            bucket: format!("test:{}", hex::encode(random::bytes::<16>())),
             limit,
             known_debt: 0,
             now: 1_795_500_000_000_000,

@@ -88,6 +88,30 @@ pub(crate) async fn claim(
     row.as_ref().map(read).transpose()
 }
 
+/// What waits.
+pub(crate) struct Backlog {
+    pub(crate) messages: i64,
+    /// When the one that has waited longest came.
+    pub(crate) oldest: Option<OffsetDateTime>,
+    pub(crate) most_attempts: i64,
+}
+
+/// How much waits, and for how long.
+pub(crate) async fn backlog(db: &impl GenericClient) -> Result<Backlog, Unexpected> {
+    let row = db
+        .query_typed_one(
+            "SELECT count(*) AS messages, min(created_at) AS oldest, coalesce(max(attempts), 0) AS most_attempts
+             FROM outbox",
+            &[],
+        )
+        .await?;
+    Ok(Backlog {
+        messages: row.try_get("messages")?,
+        oldest: row.try_get("oldest")?,
+        most_attempts: row.try_get("most_attempts")?,
+    })
+}
+
 pub(crate) async fn delete(db: &impl GenericClient, id: Uuid) -> Result<(), Unexpected> {
     let sql = "DELETE FROM outbox WHERE message_id = $1";
     db.execute_typed(sql, &[(&id, Type::UUID)]).await?;

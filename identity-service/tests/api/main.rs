@@ -13,6 +13,7 @@ mod change_email;
 mod change_password;
 mod device;
 mod devices;
+mod doctor;
 mod expiry;
 mod failed_logins;
 mod gate;

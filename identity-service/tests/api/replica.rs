@@ -13,9 +13,12 @@ use reqwest::Method;
 use serde_json::Value;
 use shared::{
     clock::Clock,
+    postgres::Pool,
     random,
     serve::{Shutdown, Trigger},
+    settings::Reader,
     telemetry::{self, LogLevel, Metrics},
+    vault_client::{VaultClient, VaultSettings},
 };
 use stack::{
     Addresses,
@@ -83,6 +86,26 @@ impl Region {
     /// What its services are given unless a test says otherwise.
     pub(crate) fn secret(&self) -> &str {
         &self.secret
+    }
+
+    /// The vault, as a service of the region sees it.
+    pub(crate) fn vault_client(&self) -> VaultClient {
+        let lookup = |name: &str| self.setting(name);
+        let mut env = Reader::new(&lookup);
+        let settings = VaultSettings::read(&mut env, "identity");
+        let settings = env.finish(|| settings).expect("the settings are good");
+        VaultClient::new(settings).expect("a client")
+    }
+
+    /// The database, as a service of the region sees it.
+    pub(crate) fn pool(&self) -> Pool {
+        Pool::new(&self.database.url().into()).expect("a URL")
+    }
+
+    /// Everything in the folder for mail.
+    pub(crate) fn mail_files(&self) -> Vec<PathBuf> {
+        let files = fs::read_dir(&self.mail_dir).expect("the folder");
+        files.map(|file| file.expect("a file").path()).collect()
     }
 
     /// Moves the clock to the true time, which is that of the program when it is run.

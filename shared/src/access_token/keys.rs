@@ -29,6 +29,8 @@ const PAUSE: Duration = Duration::seconds(10);
 const MOMENT: Duration = Duration::seconds(1);
 /// How long one fetch may take.
 const PATIENCE: std::time::Duration = std::time::Duration::from_secs(2);
+/// What failed when they are not to be had.
+const FETCHING: &str = "fetching identity's signing keys";
 /// Longer answers are given up on; a set of ours is below 2 KiB.
 const LARGEST: usize = 64 * 1024;
 
@@ -177,6 +179,24 @@ impl Keys {
     }
 }
 
+impl Keys {
+    /// How many there are, asked anew.
+    pub(super) async fn fetch(&self) -> Result<usize, Unexpected> {
+        match self {
+            Self::Local(current) => {
+                let current = current.read().unwrap_or_else(PoisonError::into_inner);
+                Ok(current.as_ref().map_or(0, |keys| keys.0.len()))
+            }
+            Self::Remote(remote) => {
+                let fetched = remote.download().await.map_err(|error| {
+                    Unexpected::unavailable(FETCHING, PATIENCE).caused_by(error)
+                })?;
+                Ok(fetched.0.len())
+            }
+        }
+    }
+}
+
 impl Remote {
     async fn find(self: &Arc<Self>, kid: &str) -> Result<Option<Arc<DecodingKey>>, Unexpected> {
         match self.known(kid) {
@@ -199,11 +219,7 @@ impl Remote {
         match (self.known(kid), outcome) {
             (Some((key, _)), _) => Ok(Some(key)),
             (None, Ok(())) => Ok(None),
-            (None, Err(error)) => Err(Unexpected::unavailable(
-                "fetching identity's signing keys",
-                PATIENCE,
-            )
-            .caused_by(error)),
+            (None, Err(error)) => Err(Unexpected::unavailable(FETCHING, PATIENCE).caused_by(error)),
         }
     }
 

@@ -153,6 +153,12 @@ impl Verifier {
         self.keys.replace(None);
     }
 
+    /// Fetches the keys of a remote verifier anew, and says how many there are; a local one has those it was given.
+    /// For a look at whether they can be had: [`Verifier::verify`] fetches by itself.
+    pub async fn fetch_keys(&self) -> Result<usize, Unexpected> {
+        self.keys.fetch().await
+    }
+
     /// The claims of a token that is genuine, ours, for us and current at `now`.
     ///
     /// Algorithm, `typ`, issuer and audience are pinned here; the token's own header only names a key

@@ -9,6 +9,7 @@ mod another_user;
 mod browser_session;
 mod clean_shutdown;
 mod descriptors;
+mod doctor;
 mod first_entry;
 mod forged_tokens;
 mod key_rotation;

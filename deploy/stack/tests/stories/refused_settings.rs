@@ -139,7 +139,7 @@ async fn a_missing_or_weak_secret_alone_stops_a_start_with_otherwise_good_settin
 #[test]
 fn everything_that_is_missing_is_named_at_once() {
     for expected in &EXPECTED {
-        for command in ["serve", "migrate", "check-config"] {
+        for command in ["serve", "migrate", "check-config", "doctor"] {
             let told = refused(expected.service, command, &[]);
             assert_eq!(named(&told), sorted(expected.missing.to_vec()), "{told}");
         }
