@@ -32,8 +32,10 @@ pub(crate) struct SealedEntry {
     pub(crate) id: EntryId,
     pub(crate) date: Date,
     pub(crate) revision: Revision,
-    pub(crate) created_at: OffsetDateTime,
-    pub(crate) updated_at: OffsetDateTime,
+    /// `None` when the stored one is none that a clock shows, and so none that this service wrote.
+    pub(crate) created_at: Option<OffsetDateTime>,
+    /// As `created_at`.
+    pub(crate) updated_at: Option<OffsetDateTime>,
     pub(crate) title: Vec<u8>,
     pub(crate) body: Vec<u8>,
     pub(crate) details: Vec<u8>,
@@ -93,8 +95,8 @@ impl SealedEntry {
             id: entry.id,
             date: content.date,
             revision: entry.revision,
-            created_at: entry.created_at,
-            updated_at: entry.updated_at,
+            created_at: Some(entry.created_at),
+            updated_at: Some(entry.updated_at),
             title: seal(Column::Title, content.title.as_bytes()),
             body: seal(Column::Body, content.body.as_bytes()),
             details: seal(Column::Details, &Details::of(entry).padded()),
@@ -111,10 +113,13 @@ impl SealedEntry {
         let body = text(Column::Body, open(Column::Body, &self.body)?)?;
         let details: Details = serde_json::from_slice(&open(Column::Details, &self.details)?)
             .map_err(|_| Unopened::Foreign(Column::Details.name()))?;
+        let (Some(created_at), Some(updated_at)) = (self.created_at, self.updated_at) else {
+            return Err(Unopened::Moved);
+        };
         let clear = (
             self.date.to_julian_day(),
-            micros(self.created_at),
-            micros(self.updated_at),
+            micros(created_at),
+            micros(updated_at),
         );
         if clear != (details.date, details.created_at, details.updated_at) {
             return Err(Unopened::Moved);
@@ -122,8 +127,8 @@ impl SealedEntry {
         Ok(Entry {
             id: self.id,
             revision: self.revision,
-            created_at: self.created_at,
-            updated_at: self.updated_at,
+            created_at,
+            updated_at,
             content: Content::sealed_before(Draft {
                 date: self.date,
                 title,
@@ -298,16 +303,20 @@ mod tests {
             ),
             Unopened::Moved
         );
-        for by in [Duration::microseconds(1), Duration::days(-1)] {
+        for other in [
+            Some(NOW + Duration::microseconds(1)),
+            Some(NOW - Duration::days(1)),
+            None,
+        ] {
             let (row, key) = sealed();
             let moved = SealedEntry {
-                created_at: row.created_at + by,
+                created_at: other,
                 ..row
             };
             assert_eq!(refused(&moved, ada(), &key), Unopened::Moved);
             let (row, key) = sealed();
             let moved = SealedEntry {
-                updated_at: row.updated_at + by,
+                updated_at: other,
                 ..row
             };
             assert_eq!(refused(&moved, ada(), &key), Unopened::Moved);

@@ -1,8 +1,11 @@
 //! Table `entries`: sealed rows, always asked for by their person.
 
 use shared::{problem::Unexpected, user_id::UserId};
-use time::Date;
-use tokio_postgres::{GenericClient, Row, types::Type};
+use time::{Date, OffsetDateTime};
+use tokio_postgres::{
+    GenericClient, Row,
+    types::{FromSql, Type},
+};
 
 use crate::domain::{
     cursor::Position,
@@ -199,12 +202,33 @@ fn read(row: &Row) -> Result<SealedEntry, Unexpected> {
         id: EntryId::new(row.try_get("entry_id")?),
         date: row.try_get("date")?,
         revision: revision(row)?,
-        created_at: row.try_get("created_at")?,
-        updated_at: row.try_get("updated_at")?,
+        created_at: time(row, "created_at")?,
+        updated_at: time(row, "updated_at")?,
         title: row.try_get("title_sealed")?,
         body: row.try_get("body_sealed")?,
         details: row.try_get("details_sealed")?,
     })
+}
+
+/// A time, or `None` for one that no clock shows: `infinity`, or a year that has more than four digits.
+struct Shown(Option<OffsetDateTime>);
+
+impl<'a> FromSql<'a> for Shown {
+    fn from_sql(
+        column: &Type,
+        raw: &'a [u8],
+    ) -> Result<Self, Box<dyn std::error::Error + Sync + Send>> {
+        Ok(Self(OffsetDateTime::from_sql(column, raw).ok()))
+    }
+
+    fn accepts(column: &Type) -> bool {
+        <OffsetDateTime as FromSql>::accepts(column)
+    }
+}
+
+fn time(row: &Row, column: &str) -> Result<Option<OffsetDateTime>, Unexpected> {
+    let Shown(time) = row.try_get(column)?;
+    Ok(time)
 }
 
 fn revision(row: &Row) -> Result<Revision, Unexpected> {

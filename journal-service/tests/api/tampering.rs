@@ -226,6 +226,61 @@ async fn the_day_the_times_and_the_revision_in_clear_are_protected_too() {
 }
 
 #[tokio::test]
+async fn a_time_that_no_clock_shows_makes_its_entry_unreadable_and_nothing_else() {
+    let ada = Journal::of_a_new_person().await;
+    let untouched = ada.write(&draft("2026-11-24", "untouched")).await;
+    for column in ["created_at", "updated_at"] {
+        for time in ["infinity", "-infinity", "294276-01-01", "4713-01-01 BC"] {
+            let id = ada.write(&draft("2026-11-24", "secret")).await;
+            let change = format!(
+                "UPDATE entries SET {column} = '{time}' WHERE entry_id = '{}'",
+                id_of(&id)
+            );
+            let mut database = database().await;
+            let refused = database.execute(&change, &[]).await.map_err(|e| {
+                e.as_db_error()
+                    .and_then(|e| e.constraint().map(str::to_owned))
+            });
+            assert_eq!(refused, Err(Some(format!("entries_{column}_check"))));
+            past_the_check(&mut database, column, &change).await;
+            assert_unreadable(&ada, &id).await;
+            assert_eq!(
+                ada.delete(&id, Some("\"2\"")).await.problem(),
+                (412, "revision_conflict".to_owned())
+            );
+            assert_eq!(ada.read(&untouched).await.json()["title"], "untouched");
+            let page = ada.list("").await.json();
+            assert_eq!(page["entries"][0]["id"], untouched.as_str(), "{page}");
+            assert_eq!(ada.delete(&id, Some("\"1\"")).await.status, 204);
+        }
+    }
+    let page = ada.list("").await.json();
+    assert_eq!(page["unreadable"], json!([]));
+}
+
+/// Who owns the table takes its check away, changes the row and puts the check back as it was.
+async fn past_the_check(database: &mut tokio_postgres::Client, column: &str, change: &str) {
+    let transaction = database.transaction().await.expect("a transaction");
+    let check = format!("entries_{column}_check");
+    let definition: String = transaction
+        .query_one(
+            "SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conname = $1",
+            &[&check],
+        )
+        .await
+        .expect("the check is there")
+        .get(0);
+    transaction
+        .batch_execute(&format!(
+            "ALTER TABLE entries DROP CONSTRAINT {check}; {change};
+             ALTER TABLE entries ADD CONSTRAINT {check} {definition}"
+        ))
+        .await
+        .expect("the owner may do that");
+    transaction.commit().await.expect("it is committed");
+}
+
+#[tokio::test]
 async fn an_entry_that_does_not_open_can_be_deleted() {
     let ada = Journal::of_a_new_person().await;
     let id = ada.write(&draft("2026-11-24", "secret")).await;
