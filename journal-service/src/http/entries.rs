@@ -5,7 +5,7 @@ use std::sync::Arc;
 use poem::web::Data;
 use poem_openapi::{
     ApiResponse, Object, OpenApi, Tags,
-    param::{Header, Path, Query},
+    param::{Path, Query},
     types::Example,
 };
 use shared::{access_token::Caller, problem::Problem, serve::Json};
@@ -15,12 +15,13 @@ use time::{
 };
 use uuid::Uuid;
 
+use super::if_match::IfMatch;
 use crate::{
     Journal,
     domain::{
         content::Draft,
         entry::{self, EntryId},
-        precondition::{Precondition, entity_tag},
+        precondition::entity_tag,
     },
     entries::{
         create::{CreateError, create},
@@ -275,10 +276,10 @@ impl EntriesApi {
         id: Path<Uuid>,
         /// The `ETag` that was read: replace only this revision.
         #[oai(name = "If-Match")]
-        if_match: Header<Option<String>>,
+        if_match: IfMatch,
         body: Json<EntryDraft>,
     ) -> Result<OneEntry, Problem<EditError>> {
-        let precondition = Precondition::parse(if_match.as_deref()).map_err(EditError::header)?;
+        let precondition = if_match.precondition().map_err(EditError::header)?;
         let wanted = Edit {
             id: EntryId::new(id.0),
             draft: body.0.into(),
@@ -301,9 +302,9 @@ impl EntriesApi {
         id: Path<Uuid>,
         /// The `ETag` that was read: delete only this revision.
         #[oai(name = "If-Match")]
-        if_match: Header<Option<String>>,
+        if_match: IfMatch,
     ) -> Result<Deleted, Problem<DeleteError>> {
-        let precondition = Precondition::parse(if_match.as_deref()).map_err(DeleteError::header)?;
+        let precondition = if_match.precondition().map_err(DeleteError::header)?;
         delete(&journal, &caller, EntryId::new(id.0), precondition).await?;
         Ok(Deleted::NoContent)
     }

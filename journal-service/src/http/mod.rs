@@ -1,6 +1,7 @@
 //! The API port and the ops port of the journal.
 
 mod entries;
+mod if_match;
 
 use std::{process::ExitCode, sync::Arc};
 

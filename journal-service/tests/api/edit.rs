@@ -1,9 +1,10 @@
 //! `PUT /api/entries/{id}`.
 
+use reqwest::{Method, header::HeaderValue};
 use serde_json::json;
 use tokio::task::JoinSet;
 
-use crate::journal::{Journal, draft};
+use crate::journal::{Journal, draft, sent};
 
 #[tokio::test]
 async fn an_edit_replaces_everything_and_counts_the_revision() {
@@ -62,6 +63,45 @@ async fn an_edit_of_another_revision_is_refused_with_the_current_one() {
             .await;
         assert_eq!(taken.status, 200, "{}", taken.text);
     }
+}
+
+#[tokio::test]
+async fn no_line_of_if_match_is_overlooked() {
+    let ada = Journal::of_a_new_person().await;
+    let id = ada.write(&draft("2026-11-24", "first")).await;
+    let second = draft("2026-11-24", "second");
+    let attempt = async |method: Method, lines: &[&[u8]]| {
+        let mut request = ada.request(method, &format!("/{id}")).json(&second);
+        for line in lines {
+            let value = HeaderValue::from_bytes(line).expect("HTTP allows it");
+            request = request.header("If-Match", value);
+        }
+        sent(request).await
+    };
+    let unreadable: [&[&[u8]]; 5] = [
+        &[b"\"\xff7\""],
+        &[b"\xff"],
+        &[b"\"1\"", b"\"\xff\""],
+        &[b"*", b"\"1\""],
+        &[b"\"1\"", b"1"],
+    ];
+    let elsewhere: [&[&[u8]]; 2] = [&[b"\"2\"", b"\"99\""], &[b"W/\"1\"", b"\"2\""]];
+    for method in [Method::PUT, Method::DELETE] {
+        for lines in unreadable {
+            let refused = attempt(method.clone(), lines).await;
+            assert_eq!(refused.problem(), (400, "invalid_request".to_owned()));
+            assert_eq!(refused.pointers(), ["header:If-Match"], "{lines:?}");
+        }
+        for lines in elsewhere {
+            let refused = attempt(method.clone(), lines).await;
+            assert_eq!(refused.problem(), (412, "revision_conflict".to_owned()));
+        }
+    }
+    assert_eq!(ada.read(&id).await.json()["title"], "first");
+    let edited = attempt(Method::PUT, &[b"\"7\"", b"\"1\""]).await;
+    assert_eq!(edited.status, 200, "{}", edited.text);
+    let deleted = attempt(Method::DELETE, &[b"\"1\"", b"\"2\""]).await;
+    assert_eq!(deleted.status, 204, "{}", deleted.text);
 }
 
 #[tokio::test]
