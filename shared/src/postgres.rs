@@ -8,10 +8,14 @@ use std::{
     time::Duration,
 };
 
-use deadpool_postgres::{Manager, ManagerConfig, Object, RecyclingMethod, Runtime};
+use deadpool::{
+    Runtime,
+    managed::{self, Metrics, RecycleError, RecycleResult},
+};
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 use time::OffsetDateTime;
+use tokio::task::AbortHandle;
 use tokio_postgres::{Client, Config, GenericClient, NoTls, types::Type};
 
 use crate::{problem::Unexpected, settings::Problems};
@@ -20,15 +24,24 @@ use crate::{problem::Unexpected, settings::Problems};
 const CONNECTIONS: usize = 16;
 /// How long a request waits for a connection, or for a new one to open, before it answers 503.
 const PATIENCE: Duration = Duration::from_secs(3);
+/// How long one use of a connection may take: all statements of a transaction together. They take
+/// milliseconds, so that only a lock that is never given back, or a server that hangs, takes longer.
+const LENT: Duration = Duration::from_secs(5);
+/// The same for migrations, and for work on whole tables that nobody waits for.
+const LENT_FOR_LONG: Duration = Duration::from_mins(30);
 /// The advisory lock of migrations: the ASCII of `keystead`.
 const MIGRATION_LOCK: i64 = 0x6b65_7973_7465_6164;
 
 /// The service's connections to its own database. Opening is lazy: a service starts without Postgres.
 #[derive(Clone)]
-pub struct Pool(deadpool_postgres::Pool);
+pub struct Pool(managed::Pool<Manager>);
 
-/// A connection that goes back to the pool when dropped.
-pub struct Connection(Object);
+/// A connection that goes back to the pool when dropped, unless its time ran out before: then it is closed, and
+/// everything that was asked of it has failed as `Unavailable`.
+pub struct Connection {
+    session: managed::Object<Manager>,
+    limit: AbortHandle,
+}
 
 impl Pool {
     /// Prepares a pool for the database at `url` (several hosts and `target_session_attrs` are fine).
@@ -37,11 +50,9 @@ impl Pool {
         let mut config: Config = url.expose_secret().parse().map_err(|_| wrong())?;
         config
             .connect_timeout(PATIENCE)
+            .tcp_user_timeout(LENT)
             .keepalives_idle(Duration::from_secs(30));
-        let recycling = ManagerConfig {
-            recycling_method: RecyclingMethod::Fast,
-        };
-        let pool = deadpool_postgres::Pool::builder(Manager::from_config(config, NoTls, recycling))
+        let pool = managed::Pool::builder(Manager(config))
             .max_size(CONNECTIONS)
             .wait_timeout(Some(PATIENCE))
             .create_timeout(Some(PATIENCE))
@@ -51,9 +62,24 @@ impl Pool {
         Ok(Self(pool))
     }
 
-    /// A connection, or `Unavailable` after three seconds without one.
+    /// A connection for five seconds, or `Unavailable` after three without one.
+    ///
+    /// A server that is frozen, or that the network lost, keeps its connections open and says nothing; a limit
+    /// that the server itself keeps (`statement_timeout`) would be frozen with it. A transaction that is cut off
+    /// has happened wholly or not at all, and only when its `COMMIT` was sent is it unknown which.
     pub async fn get(&self) -> Result<Connection, Unexpected> {
-        Ok(Connection(self.0.get().await?))
+        self.lend(LENT).await
+    }
+
+    /// A connection for half an hour: for migrations, and for work on whole tables that nobody waits for.
+    pub async fn get_for_long(&self) -> Result<Connection, Unexpected> {
+        self.lend(LENT_FOR_LONG).await
+    }
+
+    async fn lend(&self, time: Duration) -> Result<Connection, Unexpected> {
+        let session = self.0.get().await?;
+        let limit = cut_off(session.driver.clone(), time);
+        Ok(Connection { session, limit })
     }
 
     /// Whether a statement comes back.
@@ -63,17 +89,81 @@ impl Pool {
     }
 }
 
+/// Closes the socket when the time is over, so that nobody ever reads the late answer.
+fn cut_off(driver: AbortHandle, after: Duration) -> AbortHandle {
+    let limit = tokio::spawn(async move {
+        tokio::time::sleep(after).await;
+        metrics::counter!("postgres_connections_cut_off_total").increment(1);
+        tracing::warn!(
+            after_seconds = after.as_secs(),
+            "a connection to postgres is cut off: its use took too long"
+        );
+        driver.abort();
+    });
+    limit.abort_handle()
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.limit.abort();
+    }
+}
+
+/// Opens connections for the pool and takes back those that are still open.
+struct Manager(Config);
+
+/// An open connection: what asks, and the task that moves the bytes.
+struct Session {
+    client: Client,
+    driver: AbortHandle,
+}
+
+impl managed::Manager for Manager {
+    type Type = Session;
+    type Error = tokio_postgres::Error;
+
+    async fn create(&self) -> Result<Session, Self::Error> {
+        // Boxed: it is large, and would be part of every future that asks for a connection.
+        let (client, connection) = Box::pin(self.0.connect(NoTls)).await?;
+        let driver = tokio::spawn(async move {
+            if let Err(error) = connection.await {
+                tracing::warn!(%error, "a connection to postgres broke");
+            }
+        });
+        Ok(Session {
+            client,
+            driver: driver.abort_handle(),
+        })
+    }
+
+    /// Costs no round trip: one that broke unnoticed fails its next user, who answers 503.
+    async fn recycle(&self, session: &mut Session, _: &Metrics) -> RecycleResult<Self::Error> {
+        // The client notices only once the aborted task has been dropped.
+        if session.client.is_closed() || session.driver.is_finished() {
+            return Err(RecycleError::message("it is closed"));
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Session {
+    /// Without a farewell, which a server that hangs would not take.
+    fn drop(&mut self) {
+        self.driver.abort();
+    }
+}
+
 impl Deref for Connection {
     type Target = Client;
 
     fn deref(&self) -> &Client {
-        &self.0
+        &self.session.client
     }
 }
 
 impl DerefMut for Connection {
     fn deref_mut(&mut self) -> &mut Client {
-        &mut self.0
+        &mut self.session.client
     }
 }
 
@@ -91,7 +181,7 @@ pub struct Migration {
 /// Any number of replicas may start at once: a transaction-scoped advisory lock lets one through, the
 /// others find nothing left to do. A migration whose text differs from what ran is refused.
 pub async fn migrate(pool: &Pool, migrations: &[Migration]) -> Result<(), Unexpected> {
-    let mut connection = pool.get().await?;
+    let mut connection = pool.get_for_long().await?;
     let transaction = connection.transaction().await?;
     transaction
         .execute_typed(

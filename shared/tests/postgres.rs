@@ -1,7 +1,10 @@
 //! Migrations against a real Postgres: many replicas at once, and a migration that changed after it ran.
 
+use std::time::{Duration, Instant};
+
 use secrecy::SecretString;
 use shared::postgres::{Migration, Pool, migrate};
+use shared::problem::Unexpected;
 use tokio_postgres::types::Type;
 
 const MIGRATIONS: &[Migration] = &[
@@ -88,4 +91,64 @@ async fn a_failing_migration_leaves_nothing_behind() {
         .await
         .expect("counted");
     assert_eq!(left.get::<_, i64>(0), 0);
+}
+
+#[tokio::test]
+async fn a_use_that_takes_too_long_is_cut_off_and_leaves_nothing_half_written() {
+    let database = stack::database::cloned("identity").await;
+    let pool = pool(&database);
+    pool.get()
+        .await
+        .expect("a connection")
+        .batch_execute("CREATE TABLE written (note text)")
+        .await
+        .expect("created");
+    let started = Instant::now();
+    let failed = half_a_transaction(&pool).await.expect_err("cut off");
+    assert!(failed.is_unavailable(), "{}", failed.chain());
+    let took = started.elapsed();
+    assert!(
+        (Duration::from_secs(4)..Duration::from_secs(8)).contains(&took),
+        "{took:?}"
+    );
+    // Sixteen at once: none of them is the one that was cut off.
+    let mut lent = Vec::new();
+    for _ in 0..16 {
+        lent.push(pool.get().await.expect("a connection"));
+    }
+    for connection in &lent {
+        let row = connection
+            .query_typed_one("SELECT count(*) FROM written", &[])
+            .await
+            .expect("a good connection");
+        assert_eq!(row.get::<_, i64>(0), 0);
+    }
+}
+
+async fn half_a_transaction(pool: &Pool) -> Result<(), Unexpected> {
+    let mut connection = pool.get().await?;
+    let transaction = connection.transaction().await?;
+    transaction
+        .execute_typed("INSERT INTO written VALUES ('half')", &[])
+        .await?;
+    transaction.query_typed("SELECT pg_sleep(9)", &[]).await?;
+    transaction.commit().await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn time_between_two_uses_does_not_count() {
+    let database = stack::database::cloned("identity").await;
+    let pool = pool(&database);
+    let backend = async || {
+        let connection = pool.get().await.expect("a connection");
+        let row = connection
+            .query_typed_one("SELECT pg_backend_pid()", &[])
+            .await
+            .expect("answered");
+        row.get::<_, i32>(0)
+    };
+    let first = backend().await;
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    assert_eq!(backend().await, first);
 }

@@ -41,7 +41,7 @@ async fn turn(vault: &Vault, now: OffsetDateTime) -> Result<(), Unexpected> {
     if let Some(file) = &vault.tombstones {
         write_missing(vault, file, now - LOOK_BACK).await?;
     }
-    forget_spent(&*vault.pool.get().await?, now).await
+    forget_spent(&*vault.pool.get_for_long().await?, now).await
 }
 
 /// Ends one shred that is due and that no other replica is ending; `false` when there is none.

@@ -37,7 +37,7 @@ pub(super) async fn run(identity: Arc<Identity>, mut shutdown: Shutdown) {
 }
 
 async fn forget(identity: &Identity, now: OffsetDateTime) -> Result<(), Unexpected> {
-    let db = identity.pool.get().await?;
+    let db = identity.pool.get_for_long().await?;
     let signups = pending_signups::discard_expired(&*db, now).await?;
     let sessions = sessions::discard_expired(&*db, now).await?;
     let lockouts = lockouts::discard_expired(&*db, now).await?;

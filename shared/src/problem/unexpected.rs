@@ -6,7 +6,7 @@ use std::fmt;
 use std::panic::Location;
 use std::time::Duration;
 
-use deadpool_postgres::PoolError;
+use deadpool::managed::PoolError;
 use tokio_postgres::error::SqlState;
 
 use super::{Case, Failure, INTERNAL, UNAVAILABLE};
@@ -141,9 +141,9 @@ impl From<tokio_postgres::Error> for Unexpected {
     }
 }
 
-impl From<PoolError> for Unexpected {
+impl From<PoolError<tokio_postgres::Error>> for Unexpected {
     #[track_caller]
-    fn from(error: PoolError) -> Self {
+    fn from(error: PoolError<tokio_postgres::Error>) -> Self {
         match error {
             // Whatever goes wrong while connecting, a wrong password included, is cured outside.
             PoolError::Backend(error) => {

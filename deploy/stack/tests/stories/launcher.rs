@@ -69,6 +69,10 @@ impl Seen {
         self.pid
     }
 
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
     pub(crate) fn uid(&self) -> u32 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid)).unwrap();
         let line = status
@@ -201,18 +205,23 @@ impl Launcher {
 
     /// Everything it has started, directly or not.
     pub(crate) fn descendants(&self) -> Vec<Seen> {
-        let mut found = Vec::new();
-        let mut parents = vec![self.child.id().expect("it is running")];
-        while let Some(parent) = parents.pop() {
-            for (process, its_parent) in processes() {
-                if its_parent == parent {
-                    parents.push(process.pid);
-                    found.push(process);
-                }
+        descendants_of(self.child.id().expect("it is running"))
+    }
+}
+
+/// Everything that a process has started, directly or not.
+pub(crate) fn descendants_of(ancestor: u32) -> Vec<Seen> {
+    let mut found = Vec::new();
+    let mut parents = vec![ancestor];
+    while let Some(parent) = parents.pop() {
+        for (process, its_parent) in processes() {
+            if its_parent == parent {
+                parents.push(process.pid);
+                found.push(process);
             }
         }
-        found
     }
+    found
 }
 
 pub(crate) fn send(pid: u32, signal: Signal) {

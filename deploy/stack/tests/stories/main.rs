@@ -12,6 +12,7 @@ mod descriptors;
 mod doctor;
 mod first_entry;
 mod forged_tokens;
+mod frozen_postgres;
 mod key_rotation;
 mod private_servers;
 mod refused_settings;
