@@ -4,7 +4,10 @@
 use secrecy::SecretString;
 use shared::{
     access_token::Caller,
-    problem::{Case, Failure, FieldError, INTERNAL, INVALID_REQUEST, UNAVAILABLE, Unexpected},
+    problem::{
+        Case, Failure, FieldError, INTERNAL, INVALID_REQUEST, RECORD_UNREADABLE, UNAVAILABLE,
+        Unexpected,
+    },
 };
 use thiserror::Error;
 use time::OffsetDateTime;
@@ -50,6 +53,7 @@ impl Failure for ChangePasswordError {
         SESSION_ENDED,
         WRONG_PASSWORD,
         TOO_MANY_ATTEMPTS,
+        RECORD_UNREADABLE,
         OVERLOADED,
         INTERNAL,
         UNAVAILABLE,

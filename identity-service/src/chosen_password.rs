@@ -5,7 +5,10 @@ use std::{sync::Arc, time::Duration};
 
 use secrecy::SecretString;
 use shared::{
-    problem::{Case, Failure, FieldError, INTERNAL, INVALID_REQUEST, UNAVAILABLE, Unexpected},
+    problem::{
+        Case, Failure, FieldError, INTERNAL, INVALID_REQUEST, RECORD_UNREADABLE, UNAVAILABLE,
+        Unexpected,
+    },
     random,
     user_id::UserId,
 };
@@ -33,7 +36,13 @@ pub(crate) enum NotChosen {
 }
 
 impl Failure for NotChosen {
-    const CASES: &'static [Case] = &[INVALID_REQUEST, OVERLOADED, INTERNAL, UNAVAILABLE];
+    const CASES: &'static [Case] = &[
+        INVALID_REQUEST,
+        RECORD_UNREADABLE,
+        OVERLOADED,
+        INTERNAL,
+        UNAVAILABLE,
+    ];
 
     fn case(&self) -> &'static Case {
         match self {

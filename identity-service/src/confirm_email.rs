@@ -5,7 +5,7 @@
 //! challenge, another change) is void, and nothing that was begun before can write the old address back.
 
 use secrecy::SecretString;
-use shared::problem::{Case, Failure, INTERNAL, UNAVAILABLE, Unexpected};
+use shared::problem::{Case, Failure, INTERNAL, RECORD_UNREADABLE, UNAVAILABLE, Unexpected};
 use thiserror::Error;
 use time::OffsetDateTime;
 
@@ -60,7 +60,14 @@ const INVALID_TOKEN: Case = Case::new(
 const TAKEN: Case = Case::new(409, "address_taken", "The address has an account");
 
 impl Failure for ConfirmEmailError {
-    const CASES: &'static [Case] = &[INVALID_TOKEN, WRONG_TYPE, TAKEN, INTERNAL, UNAVAILABLE];
+    const CASES: &'static [Case] = &[
+        INVALID_TOKEN,
+        WRONG_TYPE,
+        TAKEN,
+        RECORD_UNREADABLE,
+        INTERNAL,
+        UNAVAILABLE,
+    ];
 
     fn case(&self) -> &'static Case {
         match self {

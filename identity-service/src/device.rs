@@ -41,8 +41,12 @@ impl Device {
         user: UserId,
         record: Uuid,
     ) -> Option<Self> {
-        let json = key.open(&column.of(user.uuid(), record), sealed).ok()?;
-        serde_json::from_slice(&json).ok()
+        let json = key.open(&column.of(user.uuid(), record), sealed).ok();
+        let device = json.and_then(|json| serde_json::from_slice(&json).ok());
+        if device.is_none() {
+            tracing::warn!(user.id = %user, record.id = %record, "a device does not open");
+        }
+        device
     }
 }
 

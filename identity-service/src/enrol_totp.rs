@@ -3,7 +3,7 @@
 use secrecy::SecretString;
 use shared::{
     access_token::Caller,
-    problem::{Case, Failure, INTERNAL, UNAVAILABLE, Unexpected},
+    problem::{Case, Failure, INTERNAL, RECORD_UNREADABLE, UNAVAILABLE, Unexpected},
     random,
 };
 use thiserror::Error;
@@ -45,6 +45,7 @@ impl Failure for EnrolError {
         WRONG_PASSWORD,
         ALREADY_ENABLED,
         TOO_MANY_ATTEMPTS,
+        RECORD_UNREADABLE,
         OVERLOADED,
         INTERNAL,
         UNAVAILABLE,

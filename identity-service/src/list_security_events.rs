@@ -46,15 +46,14 @@ pub(crate) async fn list_security_events(
         let before = wanted.after.unwrap_or(Uuid::max());
         security_events::page(&*db, user, before, wanted.limit).await?
     };
-    let key = person_key::opened(identity, user, now).await?;
-    let key = key.ok_or(SessionError::Ended)?;
+    let key = person_key::if_readable(identity, user, now).await?;
     let seen = noted.into_iter().map(|noted| Seen {
         id: noted.id,
         event: noted.event,
         at: noted.created_at,
-        device: noted
-            .device_sealed
-            .and_then(|sealed| Device::open(&sealed, &key, Column::EventDevice, user, noted.id)),
+        device: noted.device_sealed.and_then(|sealed| {
+            Device::open(&sealed, key.as_ref()?, Column::EventDevice, user, noted.id)
+        }),
     });
     Ok(seen.collect())
 }

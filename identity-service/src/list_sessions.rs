@@ -38,14 +38,19 @@ pub(crate) async fn list_sessions(
         }
         sessions::list(&*db, user, now - identity.sessions.idle, now).await?
     };
-    let key = person_key::opened(identity, user, now).await?;
-    let key = key.ok_or(SessionError::Ended)?;
+    let key = person_key::if_readable(identity, user, now).await?;
     let open = |session: Listed| OpenSession {
         id: session.id,
         created_at: session.created_at,
         last_used_at: session.last_used_at,
         device: session.device_sealed.and_then(|sealed| {
-            Device::open(&sealed, &key, Column::SessionDevice, user, session.id)
+            Device::open(
+                &sealed,
+                key.as_ref()?,
+                Column::SessionDevice,
+                user,
+                session.id,
+            )
         }),
         current: session.id == caller.session_id(),
     };

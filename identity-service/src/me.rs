@@ -1,12 +1,17 @@
 //! What a person sees of their own account.
 
-use shared::{access_token::Caller, problem::Unexpected, user_id::UserId};
+use shared::{
+    access_token::Caller,
+    problem::{Case, Failure, INTERNAL, RECORD_UNREADABLE, UNAVAILABLE, Unexpected},
+    user_id::UserId,
+};
+use thiserror::Error;
 use time::OffsetDateTime;
 
 use crate::{
     Identity,
     domain::sealed::Column,
-    logout::SessionError,
+    refresh::SESSION_ENDED,
     store::{
         accounts::{self, Profile},
         sessions,
@@ -21,21 +26,49 @@ pub(crate) struct Me {
     pub(crate) created_at: OffsetDateTime,
 }
 
+#[derive(Debug, Error)]
+pub(crate) enum MeError {
+    #[error("Log in again.")]
+    Ended,
+    #[error(transparent)]
+    Unexpected(#[from] Unexpected),
+}
+
+impl Failure for MeError {
+    const CASES: &'static [Case] = &[SESSION_ENDED, RECORD_UNREADABLE, INTERNAL, UNAVAILABLE];
+
+    fn case(&self) -> &'static Case {
+        match self {
+            Self::Ended => &SESSION_ENDED,
+            Self::Unexpected(unexpected) => unexpected.case(),
+        }
+    }
+
+    fn challenge(&self) -> Option<&'static str> {
+        Some(r#"Bearer error="invalid_token""#)
+    }
+
+    fn unexpected(&self) -> Option<&Unexpected> {
+        match self {
+            Self::Ended => None,
+            Self::Unexpected(unexpected) => Some(unexpected),
+        }
+    }
+}
+
 /// The caller's account, while their session lasts.
 pub(crate) async fn me(
     identity: &Identity,
     caller: &Caller,
     now: OffsetDateTime,
-) -> Result<Me, SessionError> {
+) -> Result<Me, MeError> {
     let user = caller.user_id();
     let profile = {
         let db = identity.pool.get().await?;
         if !sessions::is_alive(&*db, caller.session_id(), user, now).await? {
-            return Err(SessionError::Ended);
+            return Err(MeError::Ended);
         }
-        accounts::profile(&*db, user)
-            .await?
-            .ok_or(SessionError::Ended)?
+        accounts::profile(&*db, user).await?.ok_or(MeError::Ended)?
     };
     let email = address(identity, &profile, now).await?;
     Ok(Me {
@@ -54,7 +87,8 @@ pub(crate) async fn address(
 ) -> Result<String, Unexpected> {
     let subject = profile.key.user_id.uuid();
     let key = profile.key.open(identity, now).await?;
-    let broken = || Unexpected::bug(format!("the address of account {subject} does not open"));
+    let broken =
+        || Unexpected::unreadable(format!("the address of account {subject} does not open"));
     let place = Column::AccountEmail.of(subject, subject);
     let email = key
         .open(&place, &profile.email_sealed)

@@ -6,7 +6,7 @@ use shared::{
     envelope::DataKey,
     problem::Unexpected,
     user_id::UserId,
-    vault_client::{KeyOf, WrappedKey},
+    vault_client::{KeyOf, VaultError, WrappedKey},
 };
 use time::OffsetDateTime;
 
@@ -48,7 +48,13 @@ impl PersonKey {
         now: OffsetDateTime,
     ) -> Result<Arc<DataKey>, Unexpected> {
         let of = key_of(self.user_id, self.generation);
-        Ok(identity.vault.unwrap(of, &self.wrapped, None, now).await?)
+        let key = identity.vault.unwrap(of, &self.wrapped, None, now).await;
+        key.map_err(|error| match error {
+            VaultError::Refused(code) => {
+                Unexpected::unreadable(format!("the key of account {}: {code}", self.user_id))
+            }
+            VaultError::Unavailable(unexpected) => unexpected,
+        })
     }
 }
 
@@ -62,6 +68,21 @@ pub(crate) async fn opened(
     match stored {
         Some(stored) => Ok(Some(stored.open(identity, now).await?)),
         None => Ok(None),
+    }
+}
+
+/// The same for what is shown without it when need be: `None` when it does not open, too.
+pub(crate) async fn if_readable(
+    identity: &Identity,
+    user_id: UserId,
+    now: OffsetDateTime,
+) -> Result<Option<Arc<DataKey>>, Unexpected> {
+    match opened(identity, user_id, now).await {
+        Err(error) if error.is_unreadable() => {
+            tracing::error!(user.id = %user_id, error = error.chain(), "devices cannot be shown");
+            Ok(None)
+        }
+        key => key,
     }
 }
 

@@ -3,7 +3,8 @@
 
 use secrecy::SecretString;
 use shared::problem::{
-    Case, Failure, FieldError, INTERNAL, INVALID_REQUEST, UNAVAILABLE, Unexpected,
+    Case, Failure, FieldError, INTERNAL, INVALID_REQUEST, RECORD_UNREADABLE, UNAVAILABLE,
+    Unexpected,
 };
 use thiserror::Error;
 use time::OffsetDateTime;
@@ -58,6 +59,7 @@ impl Failure for ResetError {
         INVALID_REQUEST,
         INVALID_TOKEN,
         WRONG_TYPE,
+        RECORD_UNREADABLE,
         OVERLOADED,
         INTERNAL,
         UNAVAILABLE,

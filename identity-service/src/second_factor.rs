@@ -162,8 +162,13 @@ async fn opened(
     factor: &Factor,
     now: OffsetDateTime,
 ) -> Result<TotpSecret, NotReady> {
-    let key = person_key::opened(identity, user_id, now).await?;
-    let key = key.ok_or(NotReady::None)?;
+    let key = match person_key::opened(identity, user_id, now).await {
+        Err(error) if error.is_unreadable() => {
+            tracing::error!(user.id = %user_id, error = error.chain(), "a TOTP secret cannot be opened");
+            return Err(NotReady::Unreadable);
+        }
+        key => key?.ok_or(NotReady::None)?,
+    };
     let place = Column::TotpSecret.of(user_id.uuid(), factor.id);
     let secret = key.open(&place, &factor.secret_sealed).ok();
     let secret = secret.and_then(|bytes| TotpSecret::from_bytes(&bytes));

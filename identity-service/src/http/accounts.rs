@@ -16,9 +16,8 @@ use super::{Tag, secret_text::SecretText};
 use crate::{
     Identity,
     cancel_signup::{CancelError, cancel_signup},
-    logout::SessionError,
     mail_request::{MailRequestError, resend_verification},
-    me::{self, me},
+    me::{self, MeError, me},
     signup::{Attempt, SignupError, signup},
     verify_email::{VerifyError, verify_email},
 };
@@ -264,7 +263,7 @@ impl AccountsApi {
         &self,
         caller: Caller,
         identity: Data<&Arc<Identity>>,
-    ) -> Result<Json<Me>, Problem<SessionError>> {
+    ) -> Result<Json<Me>, Problem<MeError>> {
         Ok(Json(
             me(&identity, &caller, identity.clock.now()).await?.into(),
         ))

@@ -85,11 +85,14 @@ pub(crate) async fn discard_before(
 }
 
 fn read(row: &Row) -> Result<Option<Noted>, Unexpected> {
+    let id: Uuid = row.try_get("event_id")?;
     let Some(event) = Event::from_name(row.try_get("kind")?) else {
+        // Of a newer version, or no service's.
+        tracing::warn!(event.id = %id, "a security event of no known kind is not shown");
         return Ok(None);
     };
     Ok(Some(Noted {
-        id: row.try_get("event_id")?,
+        id,
         event,
         created_at: row.try_get("created_at")?,
         device_sealed: row.try_get("device_sealed")?,

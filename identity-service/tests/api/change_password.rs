@@ -16,7 +16,12 @@ use crate::{
 const NEW_PASSWORD: &str = "harbour violin meadow 3391";
 
 impl Service {
-    async fn change_password(&self, tokens: &Tokens, current: &str, new: &str) -> Answer {
+    pub(crate) async fn change_password(
+        &self,
+        tokens: &Tokens,
+        current: &str,
+        new: &str,
+    ) -> Answer {
         let body = passwords(current, new);
         self.authorised(Method::POST, "password", tokens, &body)
             .await

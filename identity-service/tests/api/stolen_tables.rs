@@ -1,11 +1,13 @@
 //! What a thief of the database gets, and what somebody who writes to it achieves.
 
+use reqwest::Method;
 use uuid::Uuid;
 
 use crate::{
     accounts::{OTHER_PASSWORD, PASSWORD, invalid_token, somebody},
     device::{Tokens, claims, unauthorized},
     replica::Region,
+    service::sent,
 };
 
 #[tokio::test]
@@ -89,6 +91,39 @@ async fn a_session_given_to_another_person_is_not_continued() {
     let answer = identity.refresh(&hers.refresh).await;
     assert_eq!(answer.problem(), unauthorized("session_ended"));
     assert_eq!(identity.refresh(&his.refresh).await.status, 200);
+}
+
+#[tokio::test]
+async fn an_address_or_a_key_pasted_from_another_account_is_a_conflict_and_never_a_failure_of_ours()
+{
+    let region = Region::new().await;
+    let replica = region.start().await;
+    let identity = &replica.service;
+    let (ada, bob) = (identity.person().await, identity.person().await);
+    let (hers, his) = (
+        identity.logged_in(&ada).await,
+        identity.logged_in(&bob).await,
+    );
+    let unreadable = (409, "record_unreadable".to_owned());
+    let db = identity.database().await;
+    for column in ["email_sealed", "wrapped_key"] {
+        let paste = format!(
+            "UPDATE accounts SET {column} = (SELECT {column} FROM accounts WHERE user_id = $1)
+             WHERE user_id = $2"
+        );
+        let rows = db.execute(&paste, &[&user_id(&hers), &user_id(&his)]).await;
+        assert_eq!(rows.ok(), Some(1));
+        let changed = identity.change_password(&his, &bob.password, OTHER_PASSWORD);
+        assert_eq!(changed.await.problem(), unreadable, "{column}");
+        assert_eq!(identity.me(&his.access).await.problem(), unreadable);
+        // What does not need them goes on.
+        for path in ["/api/auth/sessions", "/api/auth/security-events"] {
+            let request = identity.request(Method::GET, path).bearer_auth(&his.access);
+            assert_eq!(sent(request).await.status, 200, "{column}: {path}");
+        }
+        identity.logged_in(&bob).await;
+        assert_eq!(identity.me(&hers.access).await.json()["email"], ada.email);
+    }
 }
 
 fn user_id(tokens: &Tokens) -> Uuid {

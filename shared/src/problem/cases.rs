@@ -38,6 +38,9 @@ pub const UNSUPPORTED_MEDIA_TYPE: Case = Case::new(
 );
 /// The client came too often; what it asked for has not been looked at.
 pub const RATE_LIMITED: Case = Case::new(429, "rate_limited", "Too many requests");
+/// What is stored was changed by something that is not this service; asking again changes nothing.
+pub const RECORD_UNREADABLE: Case =
+    Case::new(409, "record_unreadable", "What is stored does not open");
 /// A bug, or a state that nobody foresaw.
 pub const INTERNAL: Case = Case::new(500, "internal", "Something went wrong on our side");
 /// Something this service needs is away; nothing was done.

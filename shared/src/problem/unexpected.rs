@@ -9,7 +9,7 @@ use std::time::Duration;
 use deadpool::managed::PoolError;
 use tokio_postgres::error::SqlState;
 
-use super::{Case, Failure, INTERNAL, UNAVAILABLE};
+use super::{Case, Failure, INTERNAL, RECORD_UNREADABLE, UNAVAILABLE};
 
 /// How soon a client may try again when Postgres is away: a restart takes about a second.
 const POSTGRES_RETRY: Duration = Duration::from_secs(1);
@@ -30,6 +30,7 @@ struct Inner {
 #[derive(Debug, Clone, Copy)]
 enum Kind {
     Unavailable { retry_after: Duration },
+    Unreadable,
     Bug,
 }
 
@@ -38,6 +39,13 @@ impl Unexpected {
     #[track_caller]
     pub fn unavailable(what: impl Into<Cow<'static, str>>, retry_after: Duration) -> Self {
         Self::new(Kind::Unavailable { retry_after }, what)
+    }
+
+    /// What is stored does not open: somebody changed it, or put it in another's place. 409 `record_unreadable`, since
+    /// nothing is wrong with this program, and asking again changes nothing.
+    #[track_caller]
+    pub fn unreadable(what: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(Kind::Unreadable, what)
     }
 
     /// A bug, or a state that should be impossible: 500 `internal`. `what` goes to the log only, but
@@ -59,11 +67,16 @@ impl Unexpected {
         matches!(self.0.kind, Kind::Unavailable { .. })
     }
 
+    /// Whether what is stored does not open.
+    pub fn is_unreadable(&self) -> bool {
+        matches!(self.0.kind, Kind::Unreadable)
+    }
+
     /// How soon another try makes sense.
     pub fn retry_after(&self) -> Option<Duration> {
         match self.0.kind {
             Kind::Unavailable { retry_after } => Some(retry_after),
-            Kind::Bug => None,
+            Kind::Unreadable | Kind::Bug => None,
         }
     }
 
@@ -100,6 +113,7 @@ impl fmt::Display for Unexpected {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.0.kind {
             Kind::Unavailable { .. } => "Something this service needs is away; try again later.",
+            Kind::Unreadable => "It was changed by something else than this service.",
             Kind::Bug => "The failure has been recorded under the request id.",
         })
     }
@@ -120,6 +134,7 @@ impl Failure for Unexpected {
     fn case(&self) -> &'static Case {
         match self.0.kind {
             Kind::Unavailable { .. } => &UNAVAILABLE,
+            Kind::Unreadable => &RECORD_UNREADABLE,
             Kind::Bug => &INTERNAL,
         }
     }
