@@ -8,14 +8,16 @@ use shared::{
     postgres::{self, Pool},
     serve::{Limits, Server, Shutdown},
     service::{Ports, StartError, once_postgres_is_there},
+    settings::Problems,
     telemetry::Metrics,
     vault_client::VaultClient,
 };
 use tokio::sync::Notify;
 
 use crate::{
-    Identity, hashing::HashingPool, http, mail::Mailer, outbox_key::OutboxKey, settings::Settings,
-    signing_keys::SigningKeys, store::MIGRATIONS, throttle::Throttle, worker,
+    Identity, hashing::HashingPool, http, journal_client::JournalClient, mail::Mailer,
+    outbox_key::OutboxKey, settings::Settings, signing_keys::SigningKeys, store::MIGRATIONS,
+    throttle::Throttle, worker,
 };
 
 /// An identity service whose ports are bound and which serves nothing yet.
@@ -72,9 +74,15 @@ async fn serve(identity: Arc<Identity>, api: Server, shutdown: Shutdown) {
 impl Identity {
     /// Everything but ports. Nothing is connected to yet.
     pub(crate) fn new(settings: Settings, clock: Clock) -> Result<Self, StartError> {
+        let vault = VaultClient::new(settings.vault)?;
+        let journal = settings
+            .journal_url
+            .map(|url| JournalClient::new(url, vault.signer()))
+            .transpose()
+            .map_err(|_| Problems::one("JOURNAL_URL", "does not make an HTTP client"))?;
         Ok(Self {
             pool: settings.service.pool()?,
-            vault: VaultClient::new(settings.vault)?,
+            vault,
             origins: settings.origins,
             secrets: Arc::new(settings.secrets),
             hashing: HashingPool::start()?,
@@ -86,6 +94,9 @@ impl Identity {
             outbox_filled: Notify::new(),
             login_failed: Notify::new(),
             mailer: Mailer::new(settings.mail),
+            journal,
+            erasure_terms: settings.erasures,
+            erasure_begun: Notify::new(),
             passwords: settings.passwords,
             sessions: settings.sessions,
             totp_issuer: settings.totp_issuer,

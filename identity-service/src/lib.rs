@@ -9,16 +9,19 @@ mod change_password;
 mod chosen_password;
 mod confirm_email;
 mod confirm_totp;
+mod delete_account;
 mod device;
 mod domain;
 mod end_session;
 mod enrol_totp;
+mod erasure;
 mod events;
 mod failed_login;
 mod forward_auth;
 mod hashing;
 mod http;
 mod introspect;
+mod journal_client;
 mod list_security_events;
 mod list_sessions;
 mod lockout;
@@ -45,6 +48,7 @@ mod signing_keys;
 mod signup;
 mod store;
 mod throttle;
+mod vault_shred;
 mod verify_email;
 mod verify_mfa;
 mod worker;
@@ -62,8 +66,9 @@ use shared::{
 };
 use tokio::sync::Notify;
 
-use domain::{lockout::Lockout, secret_keys::SecretKeys};
+use domain::{erasure::Terms, lockout::Lockout, secret_keys::SecretKeys};
 use hashing::HashingPool;
+use journal_client::JournalClient;
 use mail::Mailer;
 use outbox_key::OutboxKey;
 use settings::{Passwords, Sessions};
@@ -90,6 +95,11 @@ struct Identity {
     /// The same for failed logins.
     login_failed: Notify,
     mailer: Mailer,
+    /// Which other service has data of people and is to delete it with an account.
+    journal: Option<JournalClient>,
+    erasure_terms: Terms,
+    /// Wakes the worker as soon as an account is to be deleted.
+    erasure_begun: Notify,
     passwords: Passwords,
     sessions: Sessions,
     /// Under which name authenticator apps show the account.

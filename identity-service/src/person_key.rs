@@ -1,6 +1,6 @@
 //! The data key of one person: seals their address, their devices and their second factors.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use shared::{
     envelope::DataKey,
@@ -10,12 +10,17 @@ use shared::{
 };
 use time::OffsetDateTime;
 
-use crate::{Identity, store::accounts};
+use crate::{Identity, erasure, store::accounts};
 
 /// As the vault's policy names it.
 const PURPOSE: &str = "account";
 /// The generation of a new account's key.
 pub(crate) const FIRST_GENERATION: u32 = 1;
+
+/// What the vault answers for somebody whose key is gone for good.
+const SHREDDED: &str = "shredded";
+/// When a client asks again, the session is over.
+const RETRY: Duration = Duration::from_secs(1);
 
 /// A person's key as it is stored.
 pub(crate) struct PersonKey {
@@ -47,14 +52,31 @@ impl PersonKey {
         identity: &Identity,
         now: OffsetDateTime,
     ) -> Result<Arc<DataKey>, Unexpected> {
-        let of = key_of(self.user_id, self.generation);
-        let key = identity.vault.unwrap(of, &self.wrapped, None, now).await;
-        key.map_err(|error| match error {
-            VaultError::Refused(code) => {
-                Unexpected::unreadable(format!("the key of account {}: {code}", self.user_id))
+        match self.ask_for(identity, now).await {
+            Err(VaultError::Refused(code)) if code == SHREDDED => {
+                erasure::begin_again(identity, self.user_id, now).await?;
+                Err(Unexpected::unavailable(
+                    "the key of an account that is deleted",
+                    RETRY,
+                ))
             }
-            VaultError::Unavailable(unexpected) => unexpected,
-        })
+            Err(VaultError::Refused(code)) => Err(Unexpected::unreadable(format!(
+                "the key of account {}: {code}",
+                self.user_id
+            ))),
+            Err(VaultError::Unavailable(unexpected)) => Err(unexpected),
+            Ok(key) => Ok(key),
+        }
+    }
+
+    /// The same for whoever works on the deletion of the account, and expects to be refused.
+    pub(crate) async fn ask_for(
+        &self,
+        identity: &Identity,
+        now: OffsetDateTime,
+    ) -> Result<Arc<DataKey>, VaultError> {
+        let of = key_of(self.user_id, self.generation);
+        identity.vault.unwrap(of, &self.wrapped, None, now).await
     }
 }
 

@@ -1,11 +1,12 @@
 //! What identity is told by its environment.
 
 use poem::http::Uri;
+use reqwest::Url;
 use shared::{
     serve::AllowedOrigins,
     service::{ServiceSettings, StartError},
     service_token::TrustedServices,
-    settings::{Problems, Reader, duration, http_url, text, versioned_keys},
+    settings::{Problems, Reader, duration, http_url, parsed, text, versioned_keys},
     telemetry::Metrics,
     vault_client::VaultSettings,
 };
@@ -13,6 +14,7 @@ use time::Duration;
 
 use crate::{
     domain::{
+        erasure::Terms,
         lockout::Lockout,
         password::{HIGHEST_COST, LOWEST_COST},
         secret_keys::SecretKeys,
@@ -24,6 +26,8 @@ use crate::{
 
 /// bcrypt's own lowest cost: for tests, which say so.
 const TEST_COST: u32 = 4;
+/// The vault waits no longer with the end of a key.
+const LONGEST_ERASURE_WAIT: Duration = Duration::days(90);
 
 /// Everything identity needs to start, parsed and checked. Holds secrets: no `Debug`, no `Clone`.
 pub struct Settings {
@@ -41,6 +45,8 @@ pub struct Settings {
     /// Under which name authenticator apps show the account.
     pub(crate) totp_issuer: String,
     pub(crate) lockout: Lockout,
+    pub(crate) erasures: Terms,
+    pub(crate) journal_url: Option<Url>,
 }
 
 /// The rules for passwords.
@@ -81,6 +87,9 @@ impl Settings {
         let throttle = ThrottleSettings::read(&mut env);
         let totp_issuer = read_totp_issuer(&mut env, mail.as_ref());
         let lockout = read_lockout(&mut env);
+        let erasures = read_erasures(&mut env);
+        // Without one no other service has data of people.
+        let journal_url = env.optional("JOURNAL_URL", journal_url);
         env.finish(|| {
             Some(Self {
                 service: service?,
@@ -96,6 +105,8 @@ impl Settings {
                 throttle: throttle?,
                 totp_issuer: totp_issuer?,
                 lockout: lockout?,
+                erasures: erasures?,
+                journal_url: journal_url?,
             })
         })
     }
@@ -194,6 +205,25 @@ fn read_lockout(env: &mut Reader<'_>) -> Option<Lockout> {
     })
 }
 
+fn read_erasures(env: &mut Reader<'_>) -> Option<Terms> {
+    let wait = env.or("ERASURE_WAIT", "7d", |text| {
+        let wait = duration(text)?;
+        if wait > LONGEST_ERASURE_WAIT {
+            return Err("is longer than 90 days".to_owned());
+        }
+        Ok(wait)
+    });
+    let backup_retention = env.or("BACKUP_RETENTION", "30d", duration);
+    Some(Terms {
+        wait: wait?,
+        backup_retention: backup_retention?,
+    })
+}
+
+fn journal_url(text: &str) -> Result<Url, String> {
+    parsed("an http or https URL")(&http_url(text)?)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -253,6 +283,27 @@ mod tests {
         assert!(!problems(&[("BCRYPT_COST", "10")]).contains("BCRYPT_COST"));
         let test = [("BCRYPT_COST", "4"), ("ALLOW_WEAK_BCRYPT_FOR_TESTS", "yes")];
         assert!(!problems(&test).contains("BCRYPT_COST"));
+    }
+
+    #[test]
+    fn what_is_no_wait_and_no_journal_is_refused() {
+        for (name, value) in [
+            ("ERASURE_WAIT", "91d"),
+            ("ERASURE_WAIT", "0s"),
+            ("BACKUP_RETENTION", "forever"),
+            ("JOURNAL_URL", "journal:8083"),
+            ("JOURNAL_URL", "http://"),
+        ] {
+            let told = problems(&[(name, value)]);
+            assert!(told.contains(name), "{name} took {value}");
+        }
+        let good = [
+            ("ERASURE_WAIT", "90d"),
+            ("BACKUP_RETENTION", "365d"),
+            ("JOURNAL_URL", "http://127.0.0.1:8083/"),
+        ];
+        let told = problems(&good);
+        assert!(good.iter().all(|(name, _)| !told.contains(name)), "{told}");
     }
 
     #[test]

@@ -11,7 +11,7 @@ use shared::{
     vault_client::VaultClient,
 };
 
-use crate::{Journal, http, settings::Settings, store::MIGRATIONS};
+use crate::{Journal, expiry, http, settings::Settings, store::MIGRATIONS};
 
 /// The longest request body. An entry holds 1 MiB of text, and JSON may write a character of three bytes as six
 /// or one of two as six; only a text made of control characters could be longer still.
@@ -37,6 +37,7 @@ impl Application {
             vault: VaultClient::new(settings.vault)?,
             origins: settings.origins,
             people: Arc::new(settings.people.verifier(&clock)),
+            services: settings.services,
             clock,
         };
         Ok(Self {
@@ -63,9 +64,17 @@ impl Application {
         let ops = http::ops(Arc::clone(&journal), ports.prepared(), metrics);
         let pool = journal.pool.clone();
         let prepare = once_postgres_is_there(|| prepare(&pool));
-        let serve = |api: Server, shutdown| api.run(http::api(journal), shutdown);
+        let serve = |api: Server, shutdown| serve(journal, api, shutdown);
         ports.run(ops, prepare, serve, shutdown).await
     }
+}
+
+/// The API, and beside it the forgetting of service tokens that were used.
+async fn serve(journal: Arc<Journal>, api: Server, shutdown: Shutdown) {
+    let expiring = tokio::spawn(expiry::run(Arc::clone(&journal), shutdown.clone()));
+    api.run(http::api(journal), shutdown).await;
+    // It stops at the same request; a panic in it has been logged.
+    let _ = expiring.await;
 }
 
 async fn prepare(pool: &Pool) -> Result<(), StartError> {

@@ -8,12 +8,17 @@ use shared::{
     envelope::DataKey,
     problem::{Case, Failure, INTERNAL, UNAVAILABLE, Unexpected},
     user_id::UserId,
-    vault_client::{KeyOf, VaultError, WrappedKey},
+    vault_client::{KeyOf, VaultError},
 };
 use thiserror::Error;
 use time::OffsetDateTime;
 
-use crate::{Journal, store};
+use crate::{
+    Journal,
+    store::{closed_journals, data_keys},
+};
+
+pub(crate) use crate::store::data_keys::Stored;
 
 /// What the journal's keys are for, as the vault's policy names it.
 const PURPOSE: &str = "entries";
@@ -26,6 +31,9 @@ pub(crate) enum KeyError {
     /// The vault does not open the key for this person, or their entries have none. Logged where it was found.
     #[error("The key of this journal does not open; none of its entries can be read or written.")]
     Unreadable,
+    /// The account is being deleted, or has been.
+    #[error("The account is closed; nothing of this journal can be read or written.")]
+    Closed,
     /// The access token ended between our look at it and the vault's.
     #[error("The access token has expired.")]
     TokenExpired,
@@ -35,15 +43,23 @@ pub(crate) enum KeyError {
 
 pub(crate) const JOURNAL_UNREADABLE: Case =
     Case::new(409, "journal_unreadable", "The journal's key does not open");
+pub(crate) const ACCOUNT_CLOSED: Case = Case::new(410, "account_closed", "The account is closed");
 pub(crate) const TOKEN_EXPIRED: Case =
     Case::new(401, "token_expired", "The access token has expired");
 
 impl Failure for KeyError {
-    const CASES: &'static [Case] = &[TOKEN_EXPIRED, JOURNAL_UNREADABLE, INTERNAL, UNAVAILABLE];
+    const CASES: &'static [Case] = &[
+        TOKEN_EXPIRED,
+        JOURNAL_UNREADABLE,
+        ACCOUNT_CLOSED,
+        INTERNAL,
+        UNAVAILABLE,
+    ];
 
     fn case(&self) -> &'static Case {
         match self {
             Self::Unreadable => &JOURNAL_UNREADABLE,
+            Self::Closed => &ACCOUNT_CLOSED,
             Self::TokenExpired => &TOKEN_EXPIRED,
             Self::Unexpected(unexpected) => unexpected.case(),
         }
@@ -52,30 +68,34 @@ impl Failure for KeyError {
     fn unexpected(&self) -> Option<&Unexpected> {
         match self {
             Self::Unexpected(unexpected) => Some(unexpected),
-            Self::Unreadable | Self::TokenExpired => None,
+            Self::Unreadable | Self::Closed | Self::TokenExpired => None,
         }
     }
 }
 
-/// The caller's stored key, still wrapped; `None` before their first entry.
+/// The caller's stored key, still wrapped, if they have one and may use it.
 pub(crate) async fn stored(
     db: &impl tokio_postgres::GenericClient,
     user: UserId,
-) -> Result<Option<WrappedKey>, Unexpected> {
-    store::data_keys::find(db, user, PURPOSE, GENERATION).await
+) -> Result<Stored, Unexpected> {
+    data_keys::find(db, user, PURPOSE, GENERATION).await
 }
 
 /// The key that opens the caller's entries, from what [`stored`] found beside them.
 pub(crate) async fn opened(
     journal: &Journal,
     caller: &Caller,
-    stored: Option<WrappedKey>,
+    stored: Stored,
     now: OffsetDateTime,
 ) -> Result<Arc<DataKey>, KeyError> {
     let user = caller.user_id();
-    let Some(wrapped) = stored else {
-        tracing::error!(user.id = %user, "entries without a data key");
-        return Err(KeyError::Unreadable);
+    let wrapped = match stored {
+        Stored::Key(wrapped) => wrapped,
+        Stored::Closed => return Err(KeyError::Closed),
+        Stored::Nothing => {
+            tracing::error!(user.id = %user, "entries without a data key");
+            return Err(KeyError::Unreadable);
+        }
     };
     let asked = journal
         .vault
@@ -93,27 +113,34 @@ pub(crate) async fn for_writing(
     let user = caller.user_id();
     // No connection is held while the vault is asked.
     let known = stored(&*journal.pool.get().await?, user).await?;
-    let wrapped = match known {
-        Some(wrapped) => wrapped,
-        None => create(journal, caller, now).await?,
+    let known = match known {
+        Stored::Nothing => create(journal, caller, now).await?,
+        known => known,
     };
-    opened(journal, caller, Some(wrapped), now).await
+    opened(journal, caller, known, now).await
 }
 
 async fn create(
     journal: &Journal,
     caller: &Caller,
     now: OffsetDateTime,
-) -> Result<WrappedKey, KeyError> {
+) -> Result<Stored, KeyError> {
     let user = caller.user_id();
     let asked = journal
         .vault
         .create(key_of(user), Some(caller.proof()), now);
     let (wrapped, _) = asked.await.map_err(|error| refused(user, error))?;
-    let db = journal.pool.get().await?;
-    store::data_keys::insert_first(&*db, user, (PURPOSE, GENERATION), &wrapped, now).await?;
-    let stored = stored(&*db, user).await?;
-    stored.ok_or_else(|| Unexpected::bug(format!("the new data key of {user} is gone")).into())
+    let mut db = journal.pool.get().await?;
+    let transaction = db.transaction().await.map_err(Unexpected::from)?;
+    // A journal that is being closed at this moment gets no key any more, or is closed after it has got one.
+    closed_journals::lock(&transaction, user).await?;
+    if closed_journals::is_closed(&transaction, user).await? {
+        return Err(KeyError::Closed);
+    }
+    data_keys::insert_first(&transaction, user, (PURPOSE, GENERATION), &wrapped, now).await?;
+    let stored = stored(&transaction, user).await?;
+    transaction.commit().await.map_err(Unexpected::from)?;
+    Ok(stored)
 }
 
 fn key_of(user: UserId) -> KeyOf {
@@ -134,6 +161,7 @@ fn refused(user: UserId, error: VaultError) -> KeyError {
             tracing::error!(user.id = %user, code, "the vault does not open a data key");
             KeyError::Unreadable
         }
+        "shred_pending" | "shredded" => KeyError::Closed,
         "user_token_expired" => KeyError::TokenExpired,
         // Everything else is about this service, not about the person: its certificate, its token, the policy.
         _ => Unexpected::from(error).into(),

@@ -1,10 +1,12 @@
 #![doc = include_str!("../README.md")]
 
 mod application;
+mod closure;
 mod data_key;
 mod doctor;
 mod domain;
 mod entries;
+mod expiry;
 mod http;
 mod settings;
 mod store;
@@ -18,7 +20,7 @@ use std::sync::Arc;
 
 use shared::{
     access_token::Verifier, clock::Clock, postgres::Pool, serve::AllowedOrigins,
-    vault_client::VaultClient,
+    service_token::TrustedServices, vault_client::VaultClient,
 };
 
 /// What one running journal holds.
@@ -29,5 +31,7 @@ struct Journal {
     origins: AllowedOrigins,
     /// Verifies the access tokens of people, with identity's public keys.
     people: Arc<Verifier>,
+    /// The services whose tokens count: identity may close and erase journals.
+    services: TrustedServices,
     clock: Clock,
 }

@@ -4,6 +4,7 @@ use shared::{
     access_token::VerifierSettings,
     serve::AllowedOrigins,
     service::{ServiceSettings, StartError},
+    service_token::TrustedServices,
     settings::{Problems, Reader},
     telemetry::Metrics,
     vault_client::VaultSettings,
@@ -17,6 +18,7 @@ pub struct Settings {
     pub(crate) people: VerifierSettings,
     pub(crate) vault: VaultSettings,
     pub(crate) origins: AllowedOrigins,
+    pub(crate) services: TrustedServices,
 }
 
 impl Settings {
@@ -27,12 +29,15 @@ impl Settings {
         let people = VerifierSettings::read(&mut env);
         let vault = VaultSettings::read(&mut env, "journal");
         let origins = AllowedOrigins::read(&mut env);
+        // Without the file nobody is trusted: accounts that are deleted leave their sealed rows here.
+        let services = env.optional_file("SERVICE_JWKS_FILE", TrustedServices::from_jwks);
         env.finish(|| {
             Some(Self {
                 service: service?,
                 people: people?,
                 vault: vault?,
                 origins: origins?,
+                services: services?.unwrap_or_default(),
             })
         })
     }

@@ -4,7 +4,9 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use moka::future::Cache;
-use reqwest::{Certificate, Identity, Response, StatusCode, Url, header::DATE};
+use reqwest::{
+    Certificate, Identity, Method, RequestBuilder, Response, StatusCode, Url, header::DATE,
+};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -17,7 +19,7 @@ use crate::{
     problem::{INVALID_REQUEST, Unexpected},
     random,
     serve::RequestScope,
-    service_token::Signer,
+    service_token::{BodyDigest, Operation, Signer},
     settings::{Problems, Reader, parsed, text},
 };
 
@@ -159,6 +161,7 @@ impl VaultClient {
         let keys = Cache::builder()
             .max_capacity(KEYS)
             .time_to_live(KEEP)
+            .support_invalidation_closures()
             .build();
         Ok(Self {
             http,
@@ -237,6 +240,55 @@ impl VaultClient {
         }
     }
 
+    /// Forgets every key of a subject that is in memory, and wipes it.
+    ///
+    /// # Panics
+    /// Never: the cache is built to support this.
+    pub async fn forget(&self, subject: Uuid) {
+        let of_subject =
+            move |(of, _): &(KeyOf, WrappedKey), _: &Arc<DataKey>| of.subject == subject;
+        self.keys
+            .invalidate_entries_if(of_subject)
+            .expect("the cache was built with invalidation closures");
+        self.keys.run_pending_tasks().await;
+    }
+
+    /// An operation that cannot be undone, with a token that is good for it alone. Never repeated here: whoever asks
+    /// decides.
+    pub async fn command(
+        &self,
+        method: Method,
+        path: &str,
+        body: &impl Serialize,
+        now: OffsetDateTime,
+    ) -> Result<Response, VaultError> {
+        let url = self.at(path);
+        let body = serde_json::to_vec(body).map_err(away)?;
+        let operation = Operation::new(method.as_str(), url.path());
+        let digest = BodyDigest::of(&body);
+        let token = self.signer.token_for(AUDIENCE, &operation, digest, now);
+        let request = self.http.request(method, url).bearer_auth(token);
+        let request = request
+            .header("Content-Type", "application/json")
+            .body(body);
+        let response = traced(request).send().await.map_err(away)?;
+        if response.status().is_success() {
+            return Ok(response);
+        }
+        Err(refusal(response).await)
+    }
+
+    /// What this service signs its tokens with, for the other services it talks to.
+    pub fn signer(&self) -> Arc<Signer> {
+        Arc::clone(&self.signer)
+    }
+
+    fn at(&self, path: &str) -> Url {
+        self.url
+            .join(path)
+            .expect("paths are relative and made of names and ids")
+    }
+
     async fn fetch(
         &self,
         of: KeyOf,
@@ -289,28 +341,28 @@ impl VaultClient {
         proof: Option<&SecretString>,
         now: OffsetDateTime,
     ) -> Result<Response, reqwest::Error> {
-        let url = self
-            .url
-            .join(path)
-            .expect("the paths are fixed and relative");
         let mut request = self
             .http
-            .post(url)
+            .post(self.at(path))
             .bearer_auth(self.signer.token(AUDIENCE, now))
             .json(body);
         if let Some(proof) = proof {
             request = request.header("X-User-Token", proof.expose_secret());
         }
-        if let Some(scope) = RequestScope::current() {
-            request = request.header("traceparent", scope.traceparent());
-        }
-        request.send().await
+        traced(request).send().await
     }
 }
 
 impl fmt::Debug for VaultClient {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(out, "VaultClient({}, {:?})", self.url, self.signer)
+    }
+}
+
+fn traced(request: RequestBuilder) -> RequestBuilder {
+    match RequestScope::current() {
+        Some(scope) => request.header("traceparent", scope.traceparent()),
+        None => request,
     }
 }
 

@@ -25,7 +25,10 @@ impl Wiring {
         match service {
             Service::Vault => self.vault(&mut settings)?,
             Service::Identity => self.identity(&mut settings)?,
-            Service::Journal => self.vault_client(Service::Journal, &mut settings)?,
+            Service::Journal => {
+                self.trusted_services(&mut settings)?;
+                self.vault_client(Service::Journal, &mut settings)?;
+            }
         }
         for (name, value) in &self.extra {
             settings.retain(|(known, _)| known != name && *known != format!("{name}_FILE"));
@@ -105,7 +108,7 @@ impl Wiring {
         self.trusted_services(settings)
     }
 
-    /// The services whose tokens the vault and identity take.
+    /// The services whose tokens each of the three takes.
     fn trusted_services(&self, settings: &mut Settings) -> Result<(), Failure> {
         let callers = [Service::Identity, Service::Journal];
         for caller in callers {
@@ -132,6 +135,7 @@ impl Wiring {
         );
         path(settings, "MAIL_DIR", self.addresses.mail_dir.clone());
         text(settings, "MAIL_FROM", "Keystead <no-reply@localhost>");
+        text(settings, "JOURNAL_URL", &self.addresses.api.journal);
         self.trusted_services(settings)?;
         self.vault_client(Service::Identity, settings)
     }

@@ -36,10 +36,12 @@ pub(crate) enum Event {
     AccountDisabled,
     /// An operator opened it again.
     AccountEnabled,
+    /// The person asked for it. Seen by them only when it was undone.
+    AccountDeleted,
 }
 
 impl Event {
-    const ALL: [Self; 17] = [
+    const ALL: [Self; 18] = [
         Self::LoggedIn,
         Self::LoginFailed,
         Self::LoggedOut,
@@ -57,6 +59,7 @@ impl Event {
         Self::PasswordResetRequired,
         Self::AccountDisabled,
         Self::AccountEnabled,
+        Self::AccountDeleted,
     ];
 
     /// As the database and the log spell it.
@@ -79,6 +82,7 @@ impl Event {
             Self::PasswordResetRequired => "password_reset_required",
             Self::AccountDisabled => "account_disabled",
             Self::AccountEnabled => "account_enabled",
+            Self::AccountDeleted => "account_deleted",
         }
     }
 

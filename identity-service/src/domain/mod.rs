@@ -6,6 +6,7 @@ pub(crate) mod code_guessing;
 pub(crate) mod debtors;
 pub(crate) mod device_token;
 pub(crate) mod email_address;
+pub(crate) mod erasure;
 pub(crate) mod event;
 pub(crate) mod lockout;
 pub(crate) mod mail_token;

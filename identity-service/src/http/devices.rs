@@ -121,6 +121,8 @@ enum Kind {
     AccountDisabled,
     /// An operator opened the account again.
     AccountEnabled,
+    /// The deletion of the account was asked for. Seen only when it was undone.
+    AccountDeleted,
 }
 
 impl From<Event> for Kind {
@@ -143,6 +145,7 @@ impl From<Event> for Kind {
             Event::PasswordResetRequired => Self::PasswordResetRequired,
             Event::AccountDisabled => Self::AccountDisabled,
             Event::AccountEnabled => Self::AccountEnabled,
+            Event::AccountDeleted => Self::AccountDeleted,
         }
     }
 }

@@ -25,7 +25,7 @@ use crate::{
     verify_mfa::{Attempt, VerifyMfaError, verify_mfa},
 };
 
-const EXAMPLE_CODE: &str = "287082";
+pub(super) const EXAMPLE_CODE: &str = "287082";
 const EXAMPLE_RECOVERY_CODE: &str = "7k3m-q9vd-0xhc";
 const EXAMPLE_URI: &str = "otpauth://totp/Example:ada%40example.com?secret=GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ&issuer=Example";
 

@@ -4,6 +4,7 @@ mod accounts;
 mod addresses;
 mod cookies;
 mod csrf_token;
+mod deletion;
 mod device;
 mod devices;
 mod introspect_form;
@@ -33,6 +34,7 @@ use crate::{Identity, throttle::limited_operations};
 use accounts::AccountsApi;
 use addresses::AddressesApi;
 use csrf_token::CsrfTokenApi;
+use deletion::DeletionApi;
 use devices::DevicesApi;
 use keys::KeysApi;
 use mfa::MfaApi;
@@ -53,7 +55,7 @@ const SCHEMES: &[openapi::Scheme] = &{
 
 #[derive(Tags)]
 enum Tag {
-    /// From an address to a confirmed account.
+    /// From an address to a confirmed account, and out again.
     Accounts,
     /// Choosing a new password.
     Passwords,
@@ -117,6 +119,7 @@ type Apis = (
     CsrfTokenApi,
     DevicesApi,
     MfaApi,
+    DeletionApi,
     KeysApi,
     ValidationApi,
 );
@@ -130,6 +133,7 @@ fn service() -> OpenApiService<Apis, ()> {
         CsrfTokenApi,
         DevicesApi,
         MfaApi,
+        DeletionApi,
         KeysApi,
         ValidationApi,
     );

@@ -33,6 +33,14 @@ pub(crate) enum Errand {
     AddressChanged { email: String, network: String },
     /// An operator made the password of this account void.
     ResetRequired { user_id: UserId },
+    /// An account is being deleted. Its address opens no more when this is decided, and comes along.
+    AccountDeleted {
+        email: String,
+        #[serde(with = "time::serde::timestamp")]
+        requested_at: OffsetDateTime,
+        #[serde(with = "time::serde::timestamp")]
+        purge_at: OffsetDateTime,
+    },
 }
 
 impl Errand {

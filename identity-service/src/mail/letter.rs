@@ -21,6 +21,8 @@ pub(crate) enum Letter<'a> {
     AddressChanged,
     /// To the owner of an account whose password an operator made void.
     ResetRequired { token: &'a str },
+    /// To whoever had an account until now; it can be brought back until that moment.
+    AccountDeleted { until: OffsetDateTime },
     /// To the owner of an account, about what happened to it.
     Notice(Notice),
 }
@@ -35,6 +37,7 @@ impl Letter<'_> {
             Self::ConfirmNewAddress { .. } | Self::AddressWanted => "address_change",
             Self::AddressChanged => "address_changed",
             Self::ResetRequired { .. } => "reset_required",
+            Self::AccountDeleted { .. } => "account_deleted",
             Self::Notice(notice) => notice.name(),
         }
     }
@@ -48,13 +51,17 @@ pub(crate) struct Occasion<'a> {
 }
 
 impl Occasion<'_> {
-    /// The minute, in UTC: where the reader is nobody knows.
     pub(super) fn moment(&self) -> String {
-        let format = format_description!("[year]-[month]-[day] [hour]:[minute] UTC");
-        self.at
-            .format(&format)
-            .expect("the format is of a date and a time")
+        minute(self.at)
     }
+}
+
+/// In UTC: where the reader is nobody knows.
+pub(super) fn minute(moment: OffsetDateTime) -> String {
+    let format = format_description!("[year]-[month]-[day] [hour]:[minute] UTC");
+    moment
+        .format(&format)
+        .expect("the format is of a date and a time")
 }
 
 /// A mail without its address.

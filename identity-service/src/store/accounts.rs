@@ -210,7 +210,7 @@ pub(crate) async fn disable(
 /// comes back, however the account was closed.
 pub(crate) async fn enable(db: &impl GenericClient, user: UserId) -> Result<bool, Unexpected> {
     let sql = "UPDATE accounts SET disabled_at = NULL, session_epoch = session_epoch + 1
-               WHERE user_id = $1 AND disabled_at IS NOT NULL";
+               WHERE user_id = $1 AND disabled_at IS NOT NULL AND email_index IS NOT NULL";
     let rows = db.execute_typed(sql, &[(&user.uuid(), Type::UUID)]).await?;
     Ok(rows == 1)
 }
@@ -241,6 +241,18 @@ pub(crate) async fn profile_of_any(
         )
         .await?;
     row.map(|row| Profile::read(&row, user)).transpose()
+}
+
+/// The address of an account, still sealed, also when it may not be used any more.
+pub(crate) async fn email_sealed(
+    db: &impl GenericClient,
+    user: UserId,
+) -> Result<Option<Vec<u8>>, Unexpected> {
+    let sql = "SELECT email_sealed FROM accounts WHERE user_id = $1";
+    let row = db
+        .query_typed_opt(sql, &[(&user.uuid(), Type::UUID)])
+        .await?;
+    Ok(row.map(|row| row.try_get("email_sealed")).transpose()?)
 }
 
 /// The person's key, as it is stored.

@@ -3,6 +3,7 @@
 pub(crate) mod accounts;
 pub(crate) mod address_changes;
 pub(crate) mod counters;
+pub(crate) mod erasures;
 pub(crate) mod failed_logins;
 pub(crate) mod lockouts;
 pub(crate) mod mail_allowances;
@@ -56,6 +57,10 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
     Migration {
         name: "0011_address_changes.sql",
         sql: include_str!("../../migrations/0011_address_changes.sql"),
+    },
+    Migration {
+        name: "0012_erasures.sql",
+        sql: include_str!("../../migrations/0012_erasures.sql"),
     },
     Migration {
         name: "0014_known_devices.sql",

@@ -14,6 +14,8 @@ pub(crate) struct Overview {
     /// When the address was confirmed.
     pub(crate) created_at: OffsetDateTime,
     pub(crate) disabled_at: Option<OffsetDateTime>,
+    /// Its deletion has begun: it has no address any more.
+    pub(crate) deleting: bool,
     pub(crate) second_factor: bool,
     /// As far back as the trail of security events goes.
     pub(crate) last_login_at: Option<OffsetDateTime>,
@@ -60,7 +62,7 @@ pub(crate) async fn find(
 
 fn select() -> String {
     format!(
-        "SELECT user_id, created_at, disabled_at, {SECOND_FACTOR},
+        "SELECT user_id, created_at, disabled_at, email_index IS NULL AS deleting, {SECOND_FACTOR},
             (SELECT event.created_at FROM security_events event
              WHERE event.user_id = accounts.user_id AND event.kind = $1
              ORDER BY event.event_id DESC LIMIT 1) AS last_login_at
@@ -73,6 +75,7 @@ fn read(row: &Row) -> Result<Overview, Unexpected> {
         user_id: UserId::new(row.try_get("user_id")?),
         created_at: row.try_get("created_at")?,
         disabled_at: row.try_get("disabled_at")?,
+        deleting: row.try_get("deleting")?,
         second_factor: row.try_get("second_factor")?,
         last_login_at: row.try_get("last_login_at")?,
     })

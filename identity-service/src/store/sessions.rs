@@ -47,6 +47,8 @@ pub(crate) enum EndReason {
     ResetRequired,
     /// An operator closed the account.
     Disabled,
+    /// The account is being deleted.
+    AccountDeleted,
 }
 
 impl EndReason {
@@ -60,6 +62,7 @@ impl EndReason {
             Self::PasswordChange => "password_change",
             Self::ResetRequired => "reset_required",
             Self::Disabled => "disabled",
+            Self::AccountDeleted => "account_deleted",
         }
     }
 }

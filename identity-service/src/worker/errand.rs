@@ -72,21 +72,11 @@ pub(super) async fn run(
             address_wanted(identity, &wanted, occasion, now).await
         }
         Errand::AddressChanged { email, network } => {
-            let mail = Mail {
-                id: message.id,
-                to: &parsed(&email)?,
-                letter: Letter::AddressChanged,
-                occasion: Occasion {
-                    at: message.created_at,
-                    network: Some(&network),
-                },
+            let occasion = Occasion {
+                at: message.created_at,
+                network: Some(&network),
             };
-            let told = deliver(identity, &mail, now).await?;
-            Ok(if told {
-                "another address: the one before is told"
-            } else {
-                "another address, one mail too many: no mail"
-            })
+            address_changed(identity, message.id, &email, occasion, now).await
         }
         Errand::ResetRequired { user_id } => {
             let occasion = Occasion {
@@ -95,7 +85,56 @@ pub(super) async fn run(
             };
             reset_required(identity, user_id, occasion, now).await
         }
+        Errand::AccountDeleted {
+            email,
+            requested_at,
+            purge_at,
+        } => account_deleted(identity, message.id, &email, (requested_at, purge_at), now).await,
     }
+}
+
+/// The address from before is told.
+async fn address_changed(
+    identity: &Identity,
+    id: Uuid,
+    email: &str,
+    occasion: Occasion<'_>,
+    now: OffsetDateTime,
+) -> Result<&'static str, Unsendable> {
+    let mail = Mail {
+        id,
+        to: &parsed(email)?,
+        letter: Letter::AddressChanged,
+        occasion,
+    };
+    let told = deliver(identity, &mail, now).await?;
+    Ok(if told {
+        "another address: the one before is told"
+    } else {
+        "another address, one mail too many: no mail"
+    })
+}
+
+/// Whoever had the account is told until when they can have it back.
+async fn account_deleted(
+    identity: &Identity,
+    id: Uuid,
+    email: &str,
+    (at, until): (OffsetDateTime, OffsetDateTime),
+    now: OffsetDateTime,
+) -> Result<&'static str, Unsendable> {
+    let mail = Mail {
+        id,
+        to: &parsed(email)?,
+        letter: Letter::AccountDeleted { until },
+        occasion: Occasion { at, network: None },
+    };
+    let told = deliver(identity, &mail, now).await?;
+    Ok(if told {
+        "a deletion: whoever had the account is told"
+    } else {
+        "a deletion, one mail too many: no mail"
+    })
 }
 
 /// The owner of an account is told; everybody else is asked to confirm.

@@ -1,7 +1,8 @@
-//! What goes on behind the requests: mail, failed logins, signing keys, and forgetting what is over.
+//! What goes on behind the requests: mail, failed logins, signing keys, deletions, and forgetting what is over.
 
 mod counters;
 mod delivery;
+mod erasures;
 mod errand;
 mod expiry;
 mod failed_logins;
@@ -23,6 +24,7 @@ pub(crate) async fn run(identity: Arc<Identity>, shutdown: Shutdown) {
     loops.spawn(outbox::run(Arc::clone(&identity), shutdown.clone()));
     loops.spawn(failed_logins::run(Arc::clone(&identity), shutdown.clone()));
     loops.spawn(signing_keys::run(Arc::clone(&identity), shutdown.clone()));
+    loops.spawn(erasures::run(Arc::clone(&identity), shutdown.clone()));
     loops.spawn(expiry::run(identity, shutdown));
     loops.join_all().await;
 }

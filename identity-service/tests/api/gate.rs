@@ -14,10 +14,12 @@ use crate::{
 };
 
 /// What happens to an account between two requests of its owner.
-pub(crate) const FATES: [&str; 3] = [
+pub(crate) const FATES: [&str; 4] = [
     "UPDATE accounts SET disabled_at = now() WHERE user_id = $1::text::uuid",
     "UPDATE accounts SET session_epoch = session_epoch + 1 WHERE user_id = $1::text::uuid",
     "DELETE FROM accounts WHERE user_id = $1::text::uuid",
+    // What a deletion does first; by itself, without a session that it would end.
+    "UPDATE accounts SET disabled_at = now(), email_index = NULL WHERE user_id = $1::text::uuid",
 ];
 
 #[tokio::test]
@@ -42,7 +44,7 @@ async fn a_session_of_a_disabled_renewed_or_erased_account_is_worth_nothing() {
 #[tokio::test]
 async fn a_disabled_or_erased_account_opens_no_session() {
     let identity = Service::of_the_test_run();
-    for fate in [FATES[0], FATES[2]] {
+    for fate in [FATES[0], FATES[2], FATES[3]] {
         let ada = identity.person().await;
         let tokens = identity.logged_in(&ada).await;
         befall(&identity, &tokens, fate).await;

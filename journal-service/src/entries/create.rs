@@ -9,7 +9,7 @@ use time::OffsetDateTime;
 
 use crate::{
     Journal,
-    data_key::{self, JOURNAL_UNREADABLE, KeyError, TOKEN_EXPIRED},
+    data_key::{self, ACCOUNT_CLOSED, JOURNAL_UNREADABLE, KeyError, TOKEN_EXPIRED},
     domain::{
         content::{Content, Draft},
         entry::Entry,
@@ -33,6 +33,7 @@ impl Failure for CreateError {
         INVALID_REQUEST,
         TOKEN_EXPIRED,
         JOURNAL_UNREADABLE,
+        ACCOUNT_CLOSED,
         INTERNAL,
         UNAVAILABLE,
     ];
@@ -73,6 +74,9 @@ pub(crate) async fn create(
     let key = data_key::for_writing(journal, caller, now).await?;
     let sealed = SealedEntry::seal(&entry, caller.user_id(), &key);
     let db = journal.pool.get().await?;
-    store::entries::insert(&*db, caller.user_id(), &sealed).await?;
+    if !store::entries::insert(&*db, caller.user_id(), &sealed).await? {
+        // Erased between the key and the entry.
+        return Err(KeyError::Closed.into());
+    }
     Ok(entry)
 }

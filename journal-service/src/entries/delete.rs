@@ -9,6 +9,7 @@ use thiserror::Error;
 use super::refusals::{ENTRY_NOT_FOUND, REVISION_CONFLICT};
 use crate::{
     Journal,
+    data_key::ACCOUNT_CLOSED,
     domain::{
         entry::{EntryId, Revision},
         precondition::{Precondition, entity_tag},
@@ -22,6 +23,8 @@ pub(crate) enum DeleteError {
     Invalid(FieldError),
     #[error("There is no such entry.")]
     NotFound,
+    #[error("The account is closed; nothing of this journal can be read or written.")]
+    Closed,
     #[error("The entry is at revision {0} now; the header ETag names it too.")]
     Conflict(Revision),
     #[error(transparent)]
@@ -39,6 +42,7 @@ impl Failure for DeleteError {
     const CASES: &'static [Case] = &[
         INVALID_REQUEST,
         ENTRY_NOT_FOUND,
+        ACCOUNT_CLOSED,
         REVISION_CONFLICT,
         INTERNAL,
         UNAVAILABLE,
@@ -48,6 +52,7 @@ impl Failure for DeleteError {
         match self {
             Self::Invalid(_) => &INVALID_REQUEST,
             Self::NotFound => &ENTRY_NOT_FOUND,
+            Self::Closed => &ACCOUNT_CLOSED,
             Self::Conflict(_) => &REVISION_CONFLICT,
             Self::Unexpected(unexpected) => unexpected.case(),
         }
@@ -84,6 +89,9 @@ pub(crate) async fn delete(
 ) -> Result<(), DeleteError> {
     let user = caller.user_id();
     let mut db = journal.pool.get().await?;
+    if store::closed_journals::is_closed(&*db, user).await? {
+        return Err(DeleteError::Closed);
+    }
     let transaction = db.transaction().await.map_err(Unexpected::from)?;
     let current = store::entries::lock_revision(&transaction, user, id).await?;
     let current = current.ok_or(DeleteError::NotFound)?;

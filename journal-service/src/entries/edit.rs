@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     Journal,
-    data_key::{self, JOURNAL_UNREADABLE, KeyError, TOKEN_EXPIRED},
+    data_key::{self, ACCOUNT_CLOSED, JOURNAL_UNREADABLE, KeyError, Stored, TOKEN_EXPIRED},
     domain::{
         content::{Content, Draft},
         entry::{Entry, EntryId, Revision},
@@ -61,6 +61,7 @@ impl Failure for EditError {
         ENTRY_NOT_FOUND,
         ENTRY_UNREADABLE,
         JOURNAL_UNREADABLE,
+        ACCOUNT_CLOSED,
         REVISION_CONFLICT,
         INTERNAL,
         UNAVAILABLE,
@@ -113,8 +114,8 @@ pub(crate) async fn edit(
     let stored = data_key::stored(&*journal.pool.get().await?, user).await?;
     // The vault is asked before the transaction, which therefore only holds the row while it seals.
     let key = match stored {
-        Some(_) => data_key::opened(journal, caller, stored, now).await?,
-        None => return Err(without_key(journal, caller, edit.id).await?),
+        Stored::Nothing => return Err(without_key(journal, caller, edit.id).await?),
+        stored => data_key::opened(journal, caller, stored, now).await?,
     };
     let mut db = journal.pool.get().await?;
     let transaction = db.transaction().await.map_err(Unexpected::from)?;

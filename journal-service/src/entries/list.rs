@@ -13,7 +13,7 @@ use tokio::try_join;
 use super::open;
 use crate::{
     Journal,
-    data_key::{self, JOURNAL_UNREADABLE, KeyError, TOKEN_EXPIRED},
+    data_key::{self, ACCOUNT_CLOSED, JOURNAL_UNREADABLE, KeyError, Stored, TOKEN_EXPIRED},
     domain::{
         cursor::Position,
         entry::{Entry, EntryId, Revision},
@@ -70,6 +70,7 @@ impl Failure for ListError {
         INVALID_REQUEST,
         TOKEN_EXPIRED,
         JOURNAL_UNREADABLE,
+        ACCOUNT_CLOSED,
         INTERNAL,
         UNAVAILABLE,
     ];
@@ -124,7 +125,7 @@ pub(crate) async fn list(
         // Both questions travel together: one round trip.
         try_join!(data_key::stored(&*db, user), page(&*db, user, &query))?
     };
-    if page.rows.is_empty() {
+    if page.rows.is_empty() && !matches!(stored, Stored::Closed) {
         return Ok(Listed::default());
     }
     let key = data_key::opened(journal, caller, stored, now).await?;
@@ -142,7 +143,9 @@ async fn continued(
     let user = caller.user_id();
     let stored = data_key::stored(&*journal.pool.get().await?, user).await?;
     // Who never wrote was never given a cursor.
-    let stored = Some(stored.ok_or(ListError::InvalidCursor)?);
+    if let Stored::Nothing = stored {
+        return Err(ListError::InvalidCursor);
+    }
     let key = data_key::opened(journal, caller, stored, now).await?;
     let after = Position::open(cursor, user, &key).ok_or(ListError::InvalidCursor)?;
     let query = PageQuery { after, ..query };

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     Journal,
-    data_key::{self, JOURNAL_UNREADABLE, KeyError, TOKEN_EXPIRED},
+    data_key::{self, ACCOUNT_CLOSED, JOURNAL_UNREADABLE, KeyError, Stored, TOKEN_EXPIRED},
     domain::{
         entry::{Entry, EntryId},
         sealed_entry::Unopened,
@@ -40,6 +40,7 @@ impl Failure for ReadError {
         ENTRY_NOT_FOUND,
         ENTRY_UNREADABLE,
         JOURNAL_UNREADABLE,
+        ACCOUNT_CLOSED,
         INTERNAL,
         UNAVAILABLE,
     ];
@@ -78,7 +79,11 @@ pub(crate) async fn read(
             store::entries::find(&*db, user, id)
         )?
     };
-    let row = row.ok_or(ReadError::NotFound)?;
+    let row = match row {
+        Some(row) => row,
+        None if matches!(stored, Stored::Closed) => return Err(KeyError::Closed.into()),
+        None => return Err(ReadError::NotFound),
+    };
     let key = data_key::opened(journal, caller, stored, now).await?;
     open(&row, user, &key).map_err(ReadError::Unreadable)
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use poem::web::Data;
 use poem_openapi::{
-    ApiResponse, Object, OpenApi, Tags,
+    ApiResponse, Object, OpenApi,
     param::{Path, Query},
     types::Example,
 };
@@ -15,7 +15,7 @@ use time::{
 };
 use uuid::Uuid;
 
-use super::if_match::IfMatch;
+use super::{Tag, if_match::IfMatch};
 use crate::{
     Journal,
     domain::{
@@ -31,12 +31,6 @@ use crate::{
         read::{ReadError, read},
     },
 };
-
-#[derive(Tags)]
-enum Tag {
-    /// What a person writes, day by day.
-    Entries,
-}
 
 /// An entry as it is written: all of it, every time.
 #[derive(Object)]

@@ -2,11 +2,13 @@
 
 mod entries;
 mod if_match;
+mod people;
+mod service_caller;
 
 use std::{process::ExitCode, sync::Arc};
 
 use poem::EndpointExt;
-use poem_openapi::OpenApiService;
+use poem_openapi::{OpenApiService, Tags};
 use serde_json::Value;
 use shared::{
     access_token::{self, Verification},
@@ -18,14 +20,26 @@ use shared::{
 
 use crate::Journal;
 use entries::EntriesApi;
+use people::PeopleApi;
 
 const TITLE: &str = "Keystead journal";
 const DESCRIPTION: &str = "A person's journal, sealed under a key that only opens while they are here. \
-    Every call needs the person's access token from the identity service: as a bearer token, or in the \
+    Every call but identity's own needs the person's access token from the identity service: as a bearer token, or in the \
     cookie of a browser session. Another person's entry and one that does not exist are the same 404.";
 
-/// Every operation wants a person, and refuses in the same words when there is none.
-const SCHEMES: &[openapi::Scheme] = access_token::SCHEMES;
+/// Every operation wants a person, or identity, and refuses in the same words when there is none.
+const SCHEMES: &[openapi::Scheme] = &{
+    let [bearer, cookie] = *access_token::SCHEMES;
+    [bearer, cookie, service_caller::SCHEME]
+};
+
+#[derive(Tags)]
+enum Tag {
+    /// What a person writes, day by day.
+    Entries,
+    /// What identity does when somebody deletes their account. Not for people, and for no other service.
+    People,
+}
 
 /// The OpenAPI document. Needs no settings and no sockets.
 pub fn document() -> Value {
@@ -64,8 +78,9 @@ async fn readiness(journal: Arc<Journal>, prepared: bool) -> Readiness {
         .check("schema", prepared)
 }
 
-fn service() -> OpenApiService<EntriesApi, ()> {
-    OpenApiService::new(EntriesApi, TITLE, env!("CARGO_PKG_VERSION")).description(DESCRIPTION)
+fn service() -> OpenApiService<(EntriesApi, PeopleApi), ()> {
+    OpenApiService::new((EntriesApi, PeopleApi), TITLE, env!("CARGO_PKG_VERSION"))
+        .description(DESCRIPTION)
 }
 
 #[cfg(test)]

@@ -4,17 +4,28 @@ use shared::{problem::Unexpected, user_id::UserId, vault_client::WrappedKey};
 use time::OffsetDateTime;
 use tokio_postgres::{GenericClient, types::Type};
 
-/// The key of that generation, if the person has one.
+/// What there is of a person's key.
+#[derive(Clone)]
+pub(crate) enum Stored {
+    /// Nothing yet: they never wrote.
+    Nothing,
+    Key(WrappedKey),
+    /// Their account is being deleted, or has been: nothing of theirs is used any more.
+    Closed,
+}
+
+/// The key of that generation, unless the journal is closed: one question, so that both answers are of one moment.
 pub(crate) async fn find(
     db: &impl GenericClient,
     user: UserId,
     purpose: &str,
     generation: u32,
-) -> Result<Option<WrappedKey>, Unexpected> {
+) -> Result<Stored, Unexpected> {
     let row = db
-        .query_typed_opt(
-            "SELECT wrapped_key FROM data_keys
-             WHERE user_id = $1 AND purpose = $2 AND generation = $3",
+        .query_typed_one(
+            "SELECT EXISTS (SELECT FROM closed_journals WHERE user_id = $1) AS closed,
+                    (SELECT wrapped_key FROM data_keys
+                     WHERE user_id = $1 AND purpose = $2 AND generation = $3) AS wrapped_key",
             &[
                 (&user.uuid(), Type::UUID),
                 (&purpose, Type::TEXT),
@@ -22,8 +33,13 @@ pub(crate) async fn find(
             ],
         )
         .await?;
-    let bytes = row.map(|row| row.try_get("wrapped_key")).transpose()?;
-    Ok(bytes.map(WrappedKey::from_bytes))
+    if row.try_get("closed")? {
+        return Ok(Stored::Closed);
+    }
+    let bytes: Option<Vec<u8>> = row.try_get("wrapped_key")?;
+    Ok(bytes.map_or(Stored::Nothing, |bytes| {
+        Stored::Key(WrappedKey::from_bytes(bytes))
+    }))
 }
 
 /// Stores a key, unless there is one of that generation already: then nothing changes and that one counts.

@@ -34,15 +34,18 @@ pub(crate) struct Page {
     pub(crate) more: bool,
 }
 
+/// Stores an entry beside its person's key, which stays until it is stored; `false` when the key is gone, and everything
+/// that was sealed under it.
 pub(crate) async fn insert(
     db: &impl GenericClient,
     user: UserId,
     entry: &SealedEntry,
-) -> Result<(), Unexpected> {
-    db.execute_typed(
+) -> Result<bool, Unexpected> {
+    let rows = db.execute_typed(
         "INSERT INTO entries (user_id, entry_id, date, revision, created_at, updated_at,
                               title_sealed, body_sealed, details_sealed)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+         SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9
+         FROM (SELECT FROM data_keys WHERE user_id = $1 ORDER BY generation DESC LIMIT 1 FOR KEY SHARE) AS key",
         &[
             (&user.uuid(), Type::UUID),
             (&entry.id.uuid(), Type::UUID),
@@ -56,7 +59,7 @@ pub(crate) async fn insert(
         ],
     )
     .await?;
-    Ok(())
+    Ok(rows == 1)
 }
 
 pub(crate) async fn find(

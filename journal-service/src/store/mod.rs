@@ -1,5 +1,6 @@
-//! The only SQL of the journal: sealed entries, and the wrapped keys they are sealed under.
+//! The only SQL of the journal: sealed entries, the wrapped keys they are sealed under, and whose journals are closed.
 
+pub(crate) mod closed_journals;
 pub(crate) mod data_keys;
 pub(crate) mod entries;
 
@@ -10,6 +11,10 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
     Migration {
         name: "0001_entries.sql",
         sql: include_str!("../../migrations/0001_entries.sql"),
+    },
+    Migration {
+        name: "0002_closed_journals.sql",
+        sql: include_str!("../../migrations/0002_closed_journals.sql"),
     },
     Migration {
         name: "0003_finite_times.sql",

@@ -7,6 +7,7 @@
 )]
 
 mod at_rest;
+mod closure;
 mod create;
 mod delete;
 mod edit;

@@ -63,7 +63,12 @@ async fn the_document_is_served_and_names_every_operation() {
     let paths = document["paths"].as_object().expect("a document has paths");
     assert_eq!(
         paths.keys().collect::<Vec<_>>(),
-        ["/api/entries", "/api/entries/{id}"]
+        [
+            "/api/entries",
+            "/api/entries/{id}",
+            "/internal/people/{user_id}",
+            "/internal/people/{user_id}/closure",
+        ]
     );
 }
 

@@ -52,7 +52,7 @@ impl Example for ShredSubject {
 
 /// Nothing more needs to be said.
 #[derive(Object)]
-#[oai(example)]
+#[oai(example, deny_unknown_fields)]
 struct RestoreSubject {}
 
 impl Example for RestoreSubject {

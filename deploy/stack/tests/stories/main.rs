@@ -10,6 +10,7 @@ mod browser_session;
 mod clean_shutdown;
 mod descriptors;
 mod doctor;
+mod erasure;
 mod first_entry;
 mod forged_tokens;
 mod frozen_postgres;

@@ -1,6 +1,6 @@
 //! Mails in English.
 
-use super::{Letter, Occasion, Text};
+use super::{Letter, Occasion, Text, minute};
 use crate::domain::notice::Notice;
 
 pub(super) fn write(app_url: &str, letter: Letter<'_>, occasion: Occasion<'_>) -> Text {
@@ -51,6 +51,7 @@ pub(super) fn write(app_url: &str, letter: Letter<'_>, occasion: Occasion<'_>) -
             ),
         },
         Letter::ResetRequired { token } => reset_required(app_url, token, &when),
+        Letter::AccountDeleted { until } => account_deleted(app_url, &minute(until), &when),
         Letter::Notice(notice) => about(app_url, notice, &when),
     }
 }
@@ -137,6 +138,24 @@ fn reset_required(app_url: &str, token: &str, when: &str) -> Text {
              \n\
              Token:\n\
              {token}\n"
+        ),
+    }
+}
+
+fn account_deleted(app_url: &str, until: &str, when: &str) -> Text {
+    Text {
+        subject: "Your account is being deleted",
+        body: format!(
+            "The deletion of your account was asked for\n\
+             {when}.\n\
+             \n\
+             It is closed, and nothing in it can be read any more. If this was not you, or\n\
+             if you change your mind, ask whoever runs this service to undo it, before\n\
+             {until}.\n\
+             \n\
+             After that everything is destroyed, and nobody can bring it back.\n\
+             Your address is free for a new account:\n\
+             {app_url}/signup\n"
         ),
     }
 }

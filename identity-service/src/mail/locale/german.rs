@@ -1,6 +1,6 @@
 //! Mails in German.
 
-use super::{Letter, Occasion, Text};
+use super::{Letter, Occasion, Text, minute};
 use crate::domain::notice::Notice;
 
 pub(super) fn write(app_url: &str, letter: Letter<'_>, occasion: Occasion<'_>) -> Text {
@@ -52,6 +52,7 @@ pub(super) fn write(app_url: &str, letter: Letter<'_>, occasion: Occasion<'_>) -
             ),
         },
         Letter::ResetRequired { token } => reset_required(app_url, token, &when),
+        Letter::AccountDeleted { until } => account_deleted(app_url, &minute(until), &when),
         Letter::Notice(notice) => about(app_url, notice, &when),
     }
 }
@@ -140,6 +141,25 @@ fn reset_required(app_url: &str, token: &str, when: &str) -> Text {
              \n\
              Code:\n\
              {token}\n"
+        ),
+    }
+}
+
+fn account_deleted(app_url: &str, until: &str, when: &str) -> Text {
+    Text {
+        subject: "Ihr Konto wird gelöscht",
+        body: format!(
+            "Die Löschung Ihres Kontos wurde verlangt:\n\
+             {when}.\n\
+             \n\
+             Es ist geschlossen, und nichts darin kann mehr gelesen werden. Wenn Sie das\n\
+             nicht waren oder es sich anders überlegen, bitten Sie den Betreiber dieses\n\
+             Dienstes, es rückgängig zu machen, und zwar vor\n\
+             {until}.\n\
+             \n\
+             Danach wird alles vernichtet, und niemand kann es zurückholen.\n\
+             Ihre Adresse ist frei für ein neues Konto:\n\
+             {app_url}/signup\n"
         ),
     }
 }

@@ -3,7 +3,7 @@
 mod english;
 mod german;
 
-use super::letter::{Letter, Occasion, Text};
+use super::letter::{Letter, Occasion, Text, minute};
 
 /// A language. Another one is a variant here and a file with every letter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,6 +58,9 @@ mod tests {
             Letter::AddressWanted,
             Letter::AddressChanged,
             Letter::ResetRequired { token },
+            Letter::AccountDeleted {
+                until: datetime!(2026-12-01 08:05 UTC),
+            },
         ];
         let notices = notice::tests::ALL.map(Letter::Notice);
         letters.into_iter().chain(notices).collect()
@@ -113,6 +116,17 @@ mod tests {
                 assert!(body.lines().any(|line| line == token), "{body}");
                 assert_eq!(body.matches(token).count(), links.len() + 1, "{body}");
             }
+        }
+    }
+
+    #[test]
+    fn whoever_left_is_told_until_when_they_can_come_back() {
+        let until = datetime!(2026-12-01 08:05 UTC);
+        for locale in LOCALES {
+            let letter = Letter::AccountDeleted { until };
+            let body = locale.write(APP, letter, occasion()).body;
+            assert!(body.contains("2026-12-01 08:05 UTC"), "{body}");
+            assert!(!body.contains("token="), "{body}");
         }
     }
 

@@ -58,7 +58,7 @@ pub(super) async fn enable(
     Ok(Outcome::done(if opened {
         "The account is enabled. Its owner has to log in anew."
     } else {
-        "The account was enabled already."
+        "The account was enabled already, or is being deleted (see `users restore`)."
     }))
 }
 

@@ -35,6 +35,7 @@ impl From<Overview> for Row {
         Self {
             id: account.user_id,
             state: match account.disabled_at {
+                _ if account.deleting => "deleting",
                 Some(_) => "disabled",
                 None => "active",
             },

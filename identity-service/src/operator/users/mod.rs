@@ -6,6 +6,7 @@
 mod disable;
 mod list;
 mod require_reset;
+mod restore;
 mod show;
 mod unlock;
 
@@ -21,7 +22,8 @@ use thiserror::Error;
 use uuid::Uuid;
 
 use crate::{
-    Identity, Settings, domain::email_address::EmailAddress, hashing::Overloaded, store::accounts,
+    Identity, Settings, domain::email_address::EmailAddress, erasure::NotUndone,
+    hashing::Overloaded, store::accounts,
 };
 
 /// Nobody has that id or address (`EX_NOUSER` of sysexits.h).
@@ -65,6 +67,11 @@ pub enum UsersCommand {
         /// An e-mail address, or the id of a user.
         who: String,
     },
+    /// Undo the deletion of an account while there is time. Its sessions stay ended.
+    Restore {
+        /// The id of the user: the account has no address.
+        id: UserId,
+    },
     /// Let somebody log in again at once who has been locked out by failed attempts.
     Unlock {
         /// An e-mail address, or the id of a user (which takes the vault, to find the address).
@@ -79,6 +86,8 @@ enum UsersError {
     Start(#[from] StartError),
     #[error("nothing was changed: no account has this id or address")]
     UnknownUser,
+    #[error("nothing was changed: {0}")]
+    NotUndone(#[from] NotUndone),
     #[error("nothing was changed: {0}")]
     Overloaded(#[from] Overloaded),
     #[error("nothing was changed: {}", .0.chain())]
@@ -132,6 +141,7 @@ impl UsersCommand {
             Self::Disable { who } => disable::disable(&identity, &who, now).await,
             Self::Enable { who } => disable::enable(&identity, &who, now).await,
             Self::RequireReset { who } => require_reset::require_reset(&identity, &who, now).await,
+            Self::Restore { id } => restore::restore(&identity, id, now).await,
             Self::Unlock { who } => unlock::unlock(&identity, &who, now).await,
         }
     }

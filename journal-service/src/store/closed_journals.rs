@@ -1,0 +1,76 @@
+//! Table `closed_journals`, and the end of everything that a person has here.
+
+use shared::{problem::Unexpected, user_id::UserId};
+use time::OffsetDateTime;
+use tokio_postgres::{GenericClient, Transaction, types::Type};
+
+/// Makes whoever closes this journal, and whoever stores its first key, wait for each other until the transaction ends:
+/// no key is stored for a journal that is closed.
+pub(crate) async fn lock(transaction: &Transaction<'_>, user: UserId) -> Result<(), Unexpected> {
+    let sql = "SELECT pg_advisory_xact_lock(hashtextextended($1::text, 0))";
+    transaction
+        .execute_typed(sql, &[(&user.to_string(), Type::TEXT)])
+        .await?;
+    Ok(())
+}
+
+/// Whether the journal is closed.
+pub(crate) async fn is_closed(db: &impl GenericClient, user: UserId) -> Result<bool, Unexpected> {
+    let sql = "SELECT 1 FROM closed_journals WHERE user_id = $1";
+    let row = db
+        .query_typed_opt(sql, &[(&user.uuid(), Type::UUID)])
+        .await?;
+    Ok(row.is_some())
+}
+
+/// Closes a journal; one that is closed stays as it is.
+pub(crate) async fn close(
+    transaction: &Transaction<'_>,
+    user: UserId,
+    now: OffsetDateTime,
+) -> Result<(), Unexpected> {
+    transaction
+        .execute_typed(
+            "INSERT INTO closed_journals (user_id, closed_at) VALUES ($1, $2)
+             ON CONFLICT (user_id) DO NOTHING",
+            &[(&user.uuid(), Type::UUID), (&now, Type::TIMESTAMPTZ)],
+        )
+        .await?;
+    Ok(())
+}
+
+/// Opens a closed journal again; `false` when it has been erased.
+pub(crate) async fn reopen(db: &impl GenericClient, user: UserId) -> Result<bool, Unexpected> {
+    let sql = "DELETE FROM closed_journals WHERE user_id = $1 AND erased_at IS NULL";
+    db.execute_typed(sql, &[(&user.uuid(), Type::UUID)]).await?;
+    Ok(!is_closed(db, user).await?)
+}
+
+/// Deletes every row of a closed journal, its keys first: an entry is only ever stored beside its key, so one that is
+/// being stored at this moment is waited for, and the next one finds no key. The number of entries that went.
+pub(crate) async fn erase(
+    transaction: &Transaction<'_>,
+    user: UserId,
+    now: OffsetDateTime,
+) -> Result<u64, Unexpected> {
+    let user_id = &user.uuid();
+    transaction
+        .execute_typed(
+            "DELETE FROM data_keys WHERE user_id = $1",
+            &[(user_id, Type::UUID)],
+        )
+        .await?;
+    let entries = transaction
+        .execute_typed(
+            "DELETE FROM entries WHERE user_id = $1",
+            &[(user_id, Type::UUID)],
+        )
+        .await?;
+    transaction
+        .execute_typed(
+            "UPDATE closed_journals SET erased_at = coalesce(erased_at, $2) WHERE user_id = $1",
+            &[(user_id, Type::UUID), (&now, Type::TIMESTAMPTZ)],
+        )
+        .await?;
+    Ok(entries)
+}

@@ -1,0 +1,342 @@
+//! `/internal/people`: closing, opening again and erasing a journal, for identity alone.
+
+use std::{fs, sync::Arc};
+
+use reqwest::{Client, Method};
+use serde_json::json;
+use shared::{
+    clock::Clock,
+    service_token::{BodyDigest, Operation, Signer},
+};
+use stack::Addresses;
+use time::Duration;
+use tokio::task::JoinSet;
+use uuid::Uuid;
+
+use crate::journal::{Answer, Journal, PATIENCE, database, draft, sent};
+
+const NOTHING: &str = "{}";
+
+/// A service that closes journals, or tries to.
+#[derive(Clone)]
+struct Closer {
+    signer: Arc<Signer>,
+    url: String,
+    http: Client,
+}
+
+impl Closer {
+    /// With the key of that service.
+    fn named(service: &str) -> Self {
+        let addresses = Addresses::of_the_test_run();
+        let key = format!("secrets/{service}_service_key.pem");
+        let pem = fs::read_to_string(addresses.stack_dir.join(key)).expect("a key");
+        Self {
+            signer: Arc::new(Signer::from_pem(service, &pem).expect("a key")),
+            url: addresses.api.journal,
+            http: Client::builder()
+                .timeout(PATIENCE)
+                .no_proxy()
+                .build()
+                .expect("a client"),
+        }
+    }
+
+    fn token(&self, method: &Method, path: &str) -> String {
+        let operation = Operation::new(method.as_str(), path);
+        let digest = BodyDigest::of(NOTHING.as_bytes());
+        let now = Clock::system().now();
+        self.signer.token_for("journal", &operation, digest, now)
+    }
+
+    async fn with(&self, token: &str, method: &Method, path: &str, body: &'static str) -> Answer {
+        let request = self
+            .http
+            .request(method.clone(), format!("{}{path}", self.url))
+            .bearer_auth(token)
+            .header("Content-Type", "application/json");
+        sent(request.body(body)).await
+    }
+
+    async fn ask(&self, method: Method, path: &str) -> Answer {
+        let token = self.token(&method, path);
+        self.with(&token, &method, path, NOTHING).await
+    }
+
+    async fn close(&self, person: Uuid) -> Answer {
+        self.ask(Method::PUT, &closure(person)).await
+    }
+
+    async fn reopen(&self, person: Uuid) -> Answer {
+        self.ask(Method::DELETE, &closure(person)).await
+    }
+
+    async fn erase(&self, person: Uuid) -> Answer {
+        self.ask(Method::DELETE, &rows(person)).await
+    }
+}
+
+fn closure(person: Uuid) -> String {
+    format!("/internal/people/{person}/closure")
+}
+
+fn rows(person: Uuid) -> String {
+    format!("/internal/people/{person}")
+}
+
+fn closed() -> (u16, String) {
+    (410, "account_closed".to_owned())
+}
+
+/// Rows of that person in every table, less the note that their journal is closed.
+async fn left_of(person: Uuid) -> i64 {
+    let sql = "SELECT (SELECT count(*) FROM entries WHERE user_id = $1::text::uuid)
+             + (SELECT count(*) FROM data_keys WHERE user_id = $1::text::uuid)";
+    let row = database()
+        .await
+        .query_one(sql, &[&person.to_string()])
+        .await;
+    row.expect("a number").get(0)
+}
+
+#[tokio::test]
+async fn a_closed_journal_answers_its_own_person_nothing_until_it_is_opened_again() {
+    let identity = Closer::named("identity");
+    let ada = Journal::of_a_new_person().await;
+    let bob = Journal::of_a_new_person().await;
+    let id = ada.write(&draft("2026-11-24", "before")).await;
+    let other = bob.write(&draft("2026-11-24", "bob's")).await;
+    // Twice: safe to repeat.
+    for _ in 0..2 {
+        assert_eq!(identity.close(ada.user_id).await.status, 204);
+    }
+    let changed = draft("2026-11-24", "after");
+    for answer in [
+        ada.create(&changed).await,
+        ada.read(&id).await,
+        ada.read("0198c0de-0000-7000-8000-00000000dead").await,
+        ada.list("").await,
+        ada.list("?after=AAAA").await,
+        ada.replace(&id, &changed, None).await,
+        ada.delete(&id, None).await,
+    ] {
+        assert_eq!(answer.problem(), closed(), "{}", answer.text);
+    }
+    assert_eq!(bob.read(&other).await.status, 200);
+    bob.write(&changed).await;
+
+    for _ in 0..2 {
+        assert_eq!(identity.reopen(ada.user_id).await.status, 204);
+    }
+    assert_eq!(ada.read(&id).await.json()["title"], "before");
+    ada.write(&changed).await;
+}
+
+#[tokio::test]
+async fn who_never_wrote_cannot_begin_once_their_journal_is_closed() {
+    let identity = Closer::named("identity");
+    let ada = Journal::of_a_new_person().await;
+    assert_eq!(identity.close(ada.user_id).await.status, 204);
+    assert_eq!(
+        ada.create(&draft("2026-11-24", "first")).await.problem(),
+        closed()
+    );
+    assert_eq!(ada.list("").await.problem(), closed());
+    assert_eq!(left_of(ada.user_id).await, 0);
+}
+
+#[tokio::test]
+async fn an_erased_journal_has_no_row_left_and_none_comes_back() {
+    let identity = Closer::named("identity");
+    let ada = Journal::of_a_new_person().await;
+    let bob = Journal::of_a_new_person().await;
+    for number in 0..3 {
+        ada.write(&draft("2026-11-24", &format!("entry {number}")))
+            .await;
+    }
+    let other = bob.write(&draft("2026-11-24", "bob's")).await;
+    for _ in 0..2 {
+        assert_eq!(identity.erase(ada.user_id).await.status, 204);
+    }
+    assert_eq!(left_of(ada.user_id).await, 0);
+    // Her token still lives.
+    for answer in [
+        ada.create(&draft("2026-11-24", "again")).await,
+        ada.list("").await,
+        identity.reopen(ada.user_id).await,
+    ] {
+        assert_eq!(answer.problem(), closed());
+    }
+    assert_eq!(left_of(ada.user_id).await, 0);
+    assert_eq!(bob.read(&other).await.status, 200);
+}
+
+#[tokio::test]
+async fn whatever_is_written_while_a_journal_is_erased_goes_too() {
+    let identity = Closer::named("identity");
+    for first in [true, false] {
+        let ada = Journal::of_a_new_person().await;
+        if !first {
+            ada.write(&draft("2026-11-24", "before")).await;
+        }
+        let mut racing = JoinSet::new();
+        for number in 0..16 {
+            let (identity, ada) = (identity.clone(), ada.clone());
+            racing.spawn(async move {
+                if number == 7 {
+                    return identity.erase(ada.user_id).await;
+                }
+                ada.create(&draft("2026-11-24", &format!("entry {number}")))
+                    .await
+            });
+        }
+        for answer in racing.join_all().await {
+            let fine = matches!(answer.status, 201 | 204);
+            assert!(fine || answer.problem() == closed(), "{}", answer.text);
+        }
+        assert_eq!(left_of(ada.user_id).await, 0, "first {first}");
+    }
+}
+
+#[tokio::test]
+async fn an_entry_that_is_being_stored_is_waited_for_and_then_erased() {
+    let identity = Closer::named("identity");
+    let ada = Journal::of_a_new_person().await;
+    ada.write(&draft("2026-11-24", "before")).await;
+    // What storing an entry holds while it is under way.
+    let mut db = database().await;
+    let storing = db.transaction().await.expect("a transaction");
+    let lock = "SELECT 1 FROM data_keys WHERE user_id = $1::text::uuid FOR KEY SHARE";
+    storing
+        .query(lock, &[&ada.user_id.to_string()])
+        .await
+        .expect("the lock");
+    let copy = "INSERT INTO entries SELECT user_id, gen_random_uuid(), date, revision, created_at, updated_at,
+                    title_sealed, body_sealed, details_sealed
+                FROM entries WHERE user_id = $1::text::uuid";
+    storing
+        .execute(copy, &[&ada.user_id.to_string()])
+        .await
+        .expect("an entry");
+    let (service, person) = (identity.clone(), ada.user_id);
+    let mut erasing = tokio::spawn(async move { service.erase(person).await });
+    let early = tokio::time::timeout(std::time::Duration::from_millis(500), &mut erasing).await;
+    assert!(early.is_err(), "it did not wait");
+    storing.commit().await.expect("committed");
+    assert_eq!(erasing.await.expect("no panic").status, 204);
+    assert_eq!(left_of(ada.user_id).await, 0);
+}
+
+#[tokio::test]
+async fn nobody_but_identity_closes_or_erases_anything() {
+    let ada = Journal::of_a_new_person().await;
+    let id = ada.write(&draft("2026-11-24", "before")).await;
+    let journal = Closer::named("journal");
+    for answer in [
+        journal.close(ada.user_id).await,
+        journal.reopen(ada.user_id).await,
+        journal.erase(ada.user_id).await,
+    ] {
+        assert_eq!(answer.problem(), (403, "forbidden".to_owned()));
+    }
+    // The person themselves, and identity's ordinary token.
+    let identity = Closer::named("identity");
+    let ordinary = identity.signer.token("journal", Clock::system().now());
+    for (token, code) in [
+        (ada.token(), "wrong_token_type"),
+        (&ordinary, "service_token_not_bound"),
+        ("nonsense", "invalid_service_token"),
+    ] {
+        for (method, path) in [
+            (Method::PUT, closure(ada.user_id)),
+            (Method::DELETE, closure(ada.user_id)),
+            (Method::DELETE, rows(ada.user_id)),
+        ] {
+            let answer = identity.with(token, &method, &path, NOTHING).await;
+            assert_eq!(answer.problem(), (401, code.to_owned()), "{method} {path}");
+        }
+    }
+    // Neither does a service token read what people wrote.
+    let reading = identity.token(&Method::GET, &format!("/api/entries/{id}"));
+    for token in [&ordinary, &reading] {
+        let request = ada.unauthenticated(Method::GET, &format!("/{id}"));
+        let answer = sent(request.bearer_auth(token)).await;
+        assert_eq!(answer.problem(), (401, "wrong_token_type".to_owned()));
+    }
+    assert_eq!(ada.read(&id).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_token_closes_one_journal_once() {
+    let identity = Closer::named("identity");
+    let ada = Journal::of_a_new_person().await;
+    let bob = Journal::of_a_new_person().await;
+    let id = bob.write(&draft("2026-11-24", "bob's")).await;
+    let path = closure(ada.user_id);
+    let token = identity.token(&Method::PUT, &path);
+    let another = (401, "service_token_for_another_request".to_owned());
+    for (method, path, body) in [
+        (Method::PUT, closure(bob.user_id), NOTHING),
+        (Method::DELETE, closure(ada.user_id), NOTHING),
+        (Method::DELETE, rows(ada.user_id), NOTHING),
+        (Method::PUT, closure(ada.user_id), "{ }"),
+    ] {
+        let answer = identity.with(&token, &method, &path, body).await;
+        assert_eq!(answer.problem(), another, "{method} {path} {body}");
+    }
+    let mut uses = JoinSet::new();
+    for _ in 0..8 {
+        let (identity, token, path) = (identity.clone(), token.clone(), path.clone());
+        uses.spawn(async move { identity.with(&token, &Method::PUT, &path, NOTHING).await });
+    }
+    let answers = uses.join_all().await;
+    let done = answers.iter().filter(|answer| answer.status == 204).count();
+    assert_eq!(done, 1);
+    let spent = (401, "service_token_spent".to_owned());
+    for answer in answers.iter().filter(|answer| answer.status != 204) {
+        assert_eq!(answer.problem(), spent);
+    }
+    // Whoever kept it does not close again what was opened again.
+    assert_eq!(identity.reopen(ada.user_id).await.status, 204);
+    let answer = identity.with(&token, &Method::PUT, &path, NOTHING).await;
+    assert_eq!(answer.problem(), spent);
+    ada.write(&draft("2026-11-24", "still here")).await;
+    assert_eq!(bob.read(&id).await.status, 200);
+
+    let operation = Operation::new("PUT", &path);
+    let digest = BodyDigest::of(NOTHING.as_bytes());
+    let now = Clock::system().now();
+    let stale =
+        identity
+            .signer
+            .token_for("journal", &operation, digest, now - Duration::minutes(2));
+    let answer = identity.with(&stale, &Method::PUT, &path, NOTHING).await;
+    let expired = (401, "service_token_expired".to_owned());
+    assert_eq!(answer.problem(), expired);
+    let elsewhere = identity.signer.token_for("vault", &operation, digest, now);
+    let answer = identity
+        .with(&elsewhere, &Method::PUT, &path, NOTHING)
+        .await;
+    let invalid = (401, "invalid_service_token".to_owned());
+    assert_eq!(answer.problem(), invalid);
+}
+
+#[tokio::test]
+async fn what_is_no_id_or_no_empty_object_is_named() {
+    let identity = Closer::named("identity");
+    let path = "/internal/people/ada/closure";
+    let answer = identity.ask(Method::PUT, path).await;
+    assert_eq!(answer.problem(), (400, "invalid_request".to_owned()));
+    let ada = Journal::of_a_new_person().await;
+    let path = closure(ada.user_id);
+    let body = r#"{"now":true}"#;
+    let digest = BodyDigest::of(body.as_bytes());
+    let operation = Operation::new("PUT", &path);
+    let now = Clock::system().now();
+    let token = identity
+        .signer
+        .token_for("journal", &operation, digest, now);
+    let answer = identity.with(&token, &Method::PUT, &path, body).await;
+    assert_eq!(answer.problem(), (400, "invalid_request".to_owned()));
+    assert_eq!(ada.create(&json!({})).await.status, 400);
+}
