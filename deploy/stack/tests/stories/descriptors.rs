@@ -23,12 +23,13 @@ async fn a_service_without_descriptors_waits_for_some_and_goes_on() {
     let running = stack.footprints();
     let journal = running.iter().find(|it| it.service == Service::Journal);
     let pid = journal.unwrap().pid;
+    let address = stack.addresses().api.journal.replace("http://", "");
+    // Once it answers, it has set the limit that it wants for itself, and does so no more.
+    let mut all = Vec::new();
+    asking(&address).await.read_to_end(&mut all).await.unwrap();
     let before = limit(pid, NONE, None);
 
-    let address = stack.addresses().api.journal.replace("http://", "");
-    let mut client = TcpStream::connect(&address).await.unwrap();
-    let request = "GET /openapi.json HTTP/1.1\r\nHost: here\r\nConnection: close\r\n\r\n";
-    client.write_all(request.as_bytes()).await.unwrap();
+    let mut client = asking(&address).await;
     let used = ticks(pid);
     let mut answer = [0; 12];
     let silence = timeout(DRY, client.read_exact(&mut answer)).await;
@@ -42,6 +43,14 @@ async fn a_service_without_descriptors_waits_for_some_and_goes_on() {
     answered.await.unwrap().unwrap();
     assert_eq!(&answer, b"HTTP/1.1 200");
     stack.stop().await.unwrap();
+}
+
+/// A connection with a request on its way.
+async fn asking(address: &str) -> TcpStream {
+    let mut client = TcpStream::connect(address).await.unwrap();
+    let request = "GET /openapi.json HTTP/1.1\r\nHost: here\r\nConnection: close\r\n\r\n";
+    client.write_all(request.as_bytes()).await.unwrap();
+    client
 }
 
 /// Sets how many files the process may have open, and says how many it was.
