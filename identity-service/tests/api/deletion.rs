@@ -297,6 +297,7 @@ async fn an_operator_undoes_a_deletion_while_there_is_time() {
     let ada = identity.person().await;
     let before = identity.logged_in(&ada).await;
     let user = id_of(&before);
+    let reset = identity.mailed_reset(&ada.email).await;
     identity.deleted(&before).await;
     identity
         .erasure_until(&user, "others_closed_at IS NOT NULL")
@@ -313,6 +314,11 @@ async fn an_operator_undoes_a_deletion_while_there_is_time() {
     assert_eq!(
         identity.refresh(&before.refresh).await.problem(),
         unauthorized("session_ended")
+    );
+    // What was mailed before stays void.
+    assert_eq!(
+        identity.reset(&reset, OTHER_PASSWORD).await.problem(),
+        (400, "invalid_reset_token".to_owned())
     );
     let after = identity.logged_in(&ada).await;
     assert_eq!(id_of(&after), user);

@@ -228,6 +228,34 @@ async fn an_entry_that_is_being_stored_is_waited_for_and_then_erased() {
 }
 
 #[tokio::test]
+async fn an_entry_waits_for_an_erasure_that_is_under_way_and_is_not_stored_after_it() {
+    let ada = Journal::of_a_new_person().await;
+    ada.write(&draft("2026-11-24", "before")).await;
+    let person = ada.user_id.to_string();
+    let mut db = database().await;
+    let erasing = db.transaction().await.expect("a transaction");
+    for sql in [
+        "INSERT INTO closed_journals (user_id, closed_at) VALUES ($1::text::uuid, now())",
+        "DELETE FROM data_keys WHERE user_id = $1::text::uuid",
+        "DELETE FROM entries WHERE user_id = $1::text::uuid",
+    ] {
+        erasing
+            .execute(sql, &[&person])
+            .await
+            .expect("what erasing does");
+    }
+    // Her key is open, and nothing says yet that the journal is closed.
+    let writer = ada.clone();
+    let mut writing =
+        tokio::spawn(async move { writer.create(&draft("2026-11-24", "late")).await });
+    let early = tokio::time::timeout(std::time::Duration::from_millis(500), &mut writing).await;
+    assert!(early.is_err(), "it did not wait");
+    erasing.commit().await.expect("committed");
+    assert_eq!(writing.await.expect("no panic").problem(), closed());
+    assert_eq!(left_of(ada.user_id).await, 0);
+}
+
+#[tokio::test]
 async fn nobody_but_identity_closes_or_erases_anything() {
     let ada = Journal::of_a_new_person().await;
     let id = ada.write(&draft("2026-11-24", "before")).await;
