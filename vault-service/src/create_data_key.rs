@@ -102,7 +102,9 @@ pub(crate) async fn create_data_key(
     let wrapped = vault
         .keyring
         .wrap(&salt, &place, random::uuid_v7(now), &key);
-    store::data_keys::insert(&*db, &place, &wrapped, now).await?;
+    if !store::data_keys::insert(&*db, &place, &wrapped, now).await? {
+        return Err(CreateError::Shredded);
+    }
     tracing::info!(owner = %place.owner, %subject, %purpose, dek_id = %wrapped.dek_id(), "data key created");
     Ok(Created { wrapped, key })
 }

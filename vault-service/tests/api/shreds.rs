@@ -268,9 +268,39 @@ async fn no_key_that_is_made_meanwhile_survives() {
             let (status, key) = identity.client.unwrap_one(ada, "account", &wrapped).await;
             assert_eq!((status.as_str(), key), ("shredded", None));
         }
-        let (salts, _) = left_of(&world, ada).await;
-        assert_eq!(salts, 0, "a salt came back");
+        assert_eq!(
+            left_of(&world, ada).await,
+            (0, 0),
+            "a salt or a key came back"
+        );
     }
+}
+
+#[tokio::test]
+async fn a_key_that_is_being_made_waits_for_a_shred_and_is_not_noted_after_it() {
+    let (world, vault) = vault().await;
+    let identity = world.shredder(&vault, "identity");
+    let ada = Person::new(&world, &vault).await;
+    let mut db = world.db().await;
+    let shredding = db.transaction().await.expect("a transaction");
+    for sql in [
+        "UPDATE subjects SET sealed_salt = NULL, mek_version = NULL WHERE subject = $1",
+        "DELETE FROM data_keys WHERE subject = $1",
+    ] {
+        shredding
+            .execute_typed(sql, &[(&ada.id, Type::UUID)])
+            .await
+            .expect("what a shred does");
+    }
+    // It has read the salt, which is still there for everybody else.
+    let client = identity.clone();
+    let mut making = tokio::spawn(async move { client.client.create(ada.id, "account").await });
+    let early = tokio::time::timeout(Duration::from_millis(500), &mut making).await;
+    assert!(early.is_err(), "it did not wait");
+    shredding.commit().await.expect("committed");
+    let answer = making.await.expect("no panic");
+    assert_eq!(answer.problem(), (410, "shredded"));
+    assert_eq!(left_of(&world, ada.id).await, (0, 0));
 }
 
 /// Shreds, or makes a key, if it still can.
