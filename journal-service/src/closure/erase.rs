@@ -5,7 +5,8 @@ use time::OffsetDateTime;
 
 use crate::{Journal, store::closed_journals};
 
-/// Closes the journal, if it is not, and deletes its rows. Safe to repeat: the second time nothing is left.
+/// Closes the journal, if it is not, and deletes its rows. Safe to repeat: the second time nothing is left. Without its
+/// keys nothing is stored in it any more, so that the entries can go in steps, each of which stays done.
 pub(crate) async fn erase(
     journal: &Journal,
     user: UserId,
@@ -15,9 +16,18 @@ pub(crate) async fn erase(
     let transaction = db.transaction().await?;
     closed_journals::lock(&transaction, user).await?;
     closed_journals::close(&transaction, user, now).await?;
-    let entries = closed_journals::erase(&transaction, user, now).await?;
+    closed_journals::erase_keys(&transaction, user, now).await?;
     transaction.commit().await?;
+    drop(db);
     journal.vault.forget(user.uuid()).await;
+    let mut entries = 0;
+    loop {
+        let gone = closed_journals::erase_entries(&*journal.pool.get().await?, user).await?;
+        if gone == 0 {
+            break;
+        }
+        entries += gone;
+    }
     tracing::info!(user.id = %user, entries, "journal erased");
     Ok(())
 }

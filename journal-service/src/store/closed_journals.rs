@@ -46,31 +46,34 @@ pub(crate) async fn reopen(db: &impl GenericClient, user: UserId) -> Result<bool
     Ok(!is_closed(db, user).await?)
 }
 
-/// Deletes every row of a closed journal, its keys first: an entry is only ever stored beside its key, so one that is
-/// being stored at this moment is waited for, and the next one finds no key. The number of entries that went.
-pub(crate) async fn erase(
+/// Deletes the keys of a closed journal: an entry is only ever stored beside its key, so one that is being stored at this
+/// moment is waited for, and the next one finds no key. From here on (`erased_at`) the journal cannot be opened again.
+pub(crate) async fn erase_keys(
     transaction: &Transaction<'_>,
     user: UserId,
     now: OffsetDateTime,
-) -> Result<u64, Unexpected> {
+) -> Result<(), Unexpected> {
     let user_id = &user.uuid();
+    let keys = "DELETE FROM data_keys WHERE user_id = $1";
     transaction
-        .execute_typed(
-            "DELETE FROM data_keys WHERE user_id = $1",
-            &[(user_id, Type::UUID)],
-        )
+        .execute_typed(keys, &[(user_id, Type::UUID)])
         .await?;
-    let entries = transaction
-        .execute_typed(
-            "DELETE FROM entries WHERE user_id = $1",
-            &[(user_id, Type::UUID)],
-        )
-        .await?;
+    let erased =
+        "UPDATE closed_journals SET erased_at = coalesce(erased_at, $2) WHERE user_id = $1";
     transaction
-        .execute_typed(
-            "UPDATE closed_journals SET erased_at = coalesce(erased_at, $2) WHERE user_id = $1",
-            &[(user_id, Type::UUID), (&now, Type::TIMESTAMPTZ)],
-        )
+        .execute_typed(erased, &[(user_id, Type::UUID), (&now, Type::TIMESTAMPTZ)])
         .await?;
-    Ok(entries)
+    Ok(())
+}
+
+/// Deletes entries of a journal without keys, as many as never take long; how many, and 0 when none is left.
+pub(crate) async fn erase_entries(
+    db: &impl GenericClient,
+    user: UserId,
+) -> Result<u64, Unexpected> {
+    let some = "DELETE FROM entries WHERE user_id = $1 AND entry_id IN
+                (SELECT entry_id FROM entries WHERE user_id = $1 LIMIT 200)";
+    Ok(db
+        .execute_typed(some, &[(&user.uuid(), Type::UUID)])
+        .await?)
 }

@@ -172,6 +172,21 @@ async fn an_erased_journal_has_no_row_left_and_none_comes_back() {
 }
 
 #[tokio::test]
+async fn a_long_journal_goes_in_steps_and_all_of_it() {
+    let ada = Journal::of_a_new_person().await;
+    ada.write(&draft("2026-11-24", "the first")).await;
+    let copies = "INSERT INTO entries SELECT user_id, gen_random_uuid(), date, revision, created_at, updated_at,
+                      title_sealed, body_sealed, details_sealed
+                  FROM entries, generate_series(1, 450) WHERE user_id = $1::text::uuid";
+    let db = database().await;
+    let made = db.execute(copies, &[&ada.user_id.to_string()]).await;
+    assert_eq!(made.ok(), Some(450));
+    let identity = Closer::named("identity");
+    assert_eq!(identity.erase(ada.user_id).await.status, 204);
+    assert_eq!(left_of(ada.user_id).await, 0);
+}
+
+#[tokio::test]
 async fn whatever_is_written_while_a_journal_is_erased_goes_too() {
     let identity = Closer::named("identity");
     for first in [true, false] {
