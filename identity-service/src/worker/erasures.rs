@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration as Pause};
 
 use shared::{problem::Unexpected, serve::Shutdown, vault_client::VaultError};
 use time::{Duration, OffsetDateTime};
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 use tokio_postgres::Transaction;
 
 use crate::{
@@ -21,6 +21,10 @@ use crate::{
 
 /// How often it is looked whether a step is due, when nobody rings.
 const EVERY: Pause = Pause::from_secs(2);
+
+/// What a step may take: less than a connection is lent for, so that a neighbour who says nothing counts as a step that
+/// failed, and the next deletion has its turn.
+const PATIENCE: Pause = Pause::from_secs(4);
 
 /// Works until the shutdown is requested; a step that was begun is finished.
 pub(super) async fn run(identity: Arc<Identity>, mut shutdown: Shutdown) {
@@ -61,7 +65,10 @@ async fn one(identity: &Identity, now: OffsetDateTime) -> Result<bool, Unexpecte
         return Ok(false);
     };
     let (user, step) = (erasure.user_id, erasure.next_step(now));
-    let (due_at, attempts) = match take(identity, &transaction, &erasure, step, now).await {
+    let taken = timeout(PATIENCE, take(identity, &transaction, &erasure, step, now)).await;
+    let taken =
+        taken.unwrap_or_else(|_| Err(Unexpected::unavailable("a step of a deletion", EVERY)));
+    let (due_at, attempts) = match taken {
         Ok(due_at) => {
             tracing::info!(user.id = %user, erasure.id = %erasure.id, ?step, "deletion goes on");
             (due_at, 0)
