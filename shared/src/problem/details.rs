@@ -115,7 +115,8 @@ impl Details {
         if let Some(after) = failure.retry_after() {
             details = details.with_header(header::RETRY_AFTER, whole_seconds(after).into());
         }
-        if let Some(challenge) = failure.challenge() {
+        let asks = failure.case().status == 401;
+        if let Some(challenge) = failure.challenge().filter(|_| asks) {
             let challenge = HeaderValue::from_static(challenge);
             details = details.with_header(header::WWW_AUTHENTICATE, challenge);
         }
@@ -222,6 +223,29 @@ mod tests {
         assert_eq!(whole_seconds(Duration::ZERO), 1);
         assert_eq!(whole_seconds(Duration::from_millis(1_001)), 2);
         assert_eq!(whole_seconds(Duration::from_mins(15)), 900);
+    }
+
+    #[test]
+    fn only_a_401_asks_for_another_token() {
+        #[derive(Debug, thiserror::Error)]
+        #[error("Come back.")]
+        struct Away;
+
+        impl Failure for Away {
+            const CASES: &'static [Case] = &[super::super::UNAVAILABLE];
+
+            fn case(&self) -> &'static Case {
+                &super::super::UNAVAILABLE
+            }
+
+            fn challenge(&self) -> Option<&'static str> {
+                Some("Bearer")
+            }
+        }
+
+        let response = Details::of(&Away).render("abc");
+        assert_eq!(response.status(), 503);
+        assert_eq!(response.header("www-authenticate"), None);
     }
 
     #[tokio::test]
