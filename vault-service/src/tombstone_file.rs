@@ -1,12 +1,12 @@
 //! The tombstone file: one receipt a line, beside the database and not in it, so that restoring the database does not
 //! bring anybody back.
 //!
-//! It only grows. A line is on the disk before the shred that it tells of is confirmed. Replicas may share one file.
+//! A line is on the disk before the shred that it tells of is confirmed. Replicas may share one file.
 
 use std::{
     collections::HashSet,
     fs::{File, OpenOptions},
-    io::{self, Read, Seek, Write},
+    io::{self, Read, Seek, SeekFrom, Write},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
@@ -51,7 +51,7 @@ impl TombstoneFile {
     pub(crate) fn read(&self, keys: &ReceiptKeys) -> Result<Vec<Tombstone>, Unreadable> {
         let mut file = open_or_create(&self.path)?;
         file.lock()?;
-        let lines = whole_lines(&mut file)?;
+        let lines = whole_lines(&mut file, |line| keys.verify(line).is_ok())?;
         let tombstones: Vec<_> = (1..)
             .zip(lines.lines())
             .map(|(number, line)| {
@@ -106,27 +106,47 @@ fn open_or_create(path: &Path) -> io::Result<File> {
 fn append(path: &Path, line: &str) -> io::Result<()> {
     let mut file = OpenOptions::new().read(true).append(true).open(path)?;
     file.lock()?;
-    whole_lines(&mut file)?;
+    if !ends_with_newline(&mut file)? {
+        whole_lines(&mut file, |_| false)?;
+    }
     file.write_all(line.as_bytes())?;
     file.sync_all()
 }
 
-/// The text, less a last line without its newline: that one was interrupted by a crash, so its shred was never
-/// confirmed and is done again. It is taken out, or the next line would be appended to it.
-fn whole_lines(file: &mut File) -> io::Result<String> {
+/// Looks at one byte, however long the file has become.
+fn ends_with_newline(file: &mut File) -> io::Result<bool> {
+    if file.seek(SeekFrom::End(0))? == 0 {
+        return Ok(true);
+    }
+    file.seek(SeekFrom::End(-1))?;
+    let mut last = [0];
+    file.read_exact(&mut last)?;
+    Ok(last == *b"\n")
+}
+
+/// The text, whose last line may have no newline. One that is `whole` all the same lost it to whoever copied the file,
+/// and gets it back. Any other was interrupted by a crash, so its shred was never confirmed and is done again: it is
+/// taken out, or the next line would be appended to it.
+fn whole_lines(file: &mut File, whole: impl FnOnce(&str) -> bool) -> io::Result<String> {
     let mut text = String::new();
     file.rewind()?;
     file.read_to_string(&mut text)?;
-    let whole = text.rfind('\n').map_or(0, |last| last + 1);
-    if whole < text.len() {
-        let bytes = text.len() - whole;
+    let (before, last) = text.split_at(text.rfind('\n').map_or(0, |at| at + 1));
+    if last.is_empty() {
+        return Ok(text);
+    }
+    if whole(last) {
+        file.write_all(b"\n")?;
+        text.push('\n');
+    } else {
+        let (kept, bytes) = (before.len(), last.len());
         tracing::warn!(
             bytes,
             "an unfinished line of the tombstone file is taken out"
         );
-        file.set_len(whole as u64)?;
-        file.sync_all()?;
-        text.truncate(whole);
+        file.set_len(kept as u64)?;
+        text.truncate(kept);
     }
+    file.sync_all()?;
     Ok(text)
 }

@@ -239,6 +239,22 @@ async fn a_line_that_a_crash_cut_off_was_never_confirmed_and_is_taken_out() {
 }
 
 #[tokio::test]
+async fn a_copy_of_the_file_that_lost_its_last_newline_brings_nobody_back() {
+    let (world, file) = world().await;
+    let vault = world.start().await;
+    let before = Before::of(&world, &vault).await;
+    let identity = world.shredder(&vault, "identity");
+    identity.shredded(before.people[0].0, 0).await;
+    stop(vault).await;
+    let whole = fs::read_to_string(&file).expect("the file");
+    fs::write(&file, whole.trim_end()).expect("a copy");
+    before.restore(&world).await;
+    let vault = world.start().await;
+    assert_eq!(before.statuses(&world, &vault).await, ["shredded", "ok"]);
+    assert_eq!(fs::read_to_string(&file).expect("the file"), whole);
+}
+
+#[tokio::test]
 async fn nothing_is_confirmed_that_is_not_in_the_file() {
     let (world, file) = world().await;
     let vault = world.start().await;
