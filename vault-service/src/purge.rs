@@ -25,8 +25,11 @@ const LOOK_BACK: Duration = Duration::minutes(10);
 /// Works until the shutdown is requested.
 pub(crate) async fn run(vault: Arc<Vault>, mut shutdown: Shutdown) {
     loop {
-        if let Err(error) = turn(&vault, vault.clock.now()).await {
+        if let Err(error) = turn(&vault, &shutdown).await {
             tracing::warn!(error = error.chain(), "shreds wait");
+        }
+        if let Err(error) = forget(&vault).await {
+            tracing::warn!(error = error.chain(), "used tokens are not forgotten");
         }
         tokio::select! {
             biased;
@@ -36,12 +39,16 @@ pub(crate) async fn run(vault: Arc<Vault>, mut shutdown: Shutdown) {
     }
 }
 
-async fn turn(vault: &Vault, now: OffsetDateTime) -> Result<(), Unexpected> {
-    while purge_due(vault, now).await? {}
+async fn turn(vault: &Vault, shutdown: &Shutdown) -> Result<(), Unexpected> {
+    while !shutdown.is_requested() && purge_due(vault, vault.clock.now()).await? {}
     if let Some(file) = &vault.tombstones {
-        write_missing(vault, file, now - LOOK_BACK).await?;
+        write_missing(vault, file, vault.clock.now() - LOOK_BACK).await?;
     }
-    forget_spent(&*vault.pool.get_for_long().await?, now).await
+    Ok(())
+}
+
+async fn forget(vault: &Vault) -> Result<(), Unexpected> {
+    forget_spent(&*vault.pool.get().await?, vault.clock.now()).await
 }
 
 /// Ends one shred that is due and that no other replica is ending; `false` when there is none.
