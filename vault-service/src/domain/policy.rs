@@ -1,4 +1,4 @@
-//! Who may do what with whose keys. Whatever the table does not name is refused.
+//! Who may do what with whose keys. Whatever its tables do not name is refused.
 
 use std::{fmt, str::FromStr};
 

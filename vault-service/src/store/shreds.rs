@@ -106,7 +106,8 @@ pub(crate) async fn bury(
             "INSERT INTO shreds (shred_id, subject, requested_at, purge_at, purged_at, receipt)
              VALUES ($1, $2, $3, $4, $5, $6)
              ON CONFLICT (subject) DO UPDATE
-             SET shred_id = excluded.shred_id, purged_at = excluded.purged_at, receipt = excluded.receipt",
+             SET shred_id = excluded.shred_id, requested_at = excluded.requested_at,
+                 purge_at = excluded.purge_at, purged_at = excluded.purged_at, receipt = excluded.receipt",
             &[
                 (&shred.id, Type::UUID),
                 (&shred.subject, Type::UUID),
