@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// The routes of identity whose limits are settings.
-const RATE_LIMITED: [&str; 12] = [
+const RATE_LIMITED: [&str; 16] = [
     "SIGNUP",
     "VERIFY_EMAIL",
     "RESEND_VERIFICATION",
@@ -27,6 +27,10 @@ const RATE_LIMITED: [&str; 12] = [
     "CHANGE_PASSWORD",
     "CHANGE_EMAIL",
     "CONFIRM_EMAIL",
+    "ENROL_TOTP",
+    "DISABLE_TOTP",
+    "REPLACE_RECOVERY_CODES",
+    "DELETE_ACCOUNT",
     "LOGIN",
     "VERIFY_MFA",
     "REFRESH",

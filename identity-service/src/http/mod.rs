@@ -145,7 +145,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn whatever_asks_for_no_token_has_a_rate_limit_and_says_so() {
+    fn whatever_asks_for_no_token_or_for_a_password_has_a_rate_limit_and_says_so() {
         let limited = limited_operations();
         let document = openapi::document(&service(), SCHEMES, &limited);
         let mut found = Vec::new();
@@ -166,6 +166,12 @@ mod tests {
                     let examples = &refused["content"]["application/problem+json"]["examples"];
                     assert!(examples["rate_limited"].is_object(), "{id}");
                 } else {
+                    assert!(
+                        !operation["responses"]
+                            .to_string()
+                            .contains("wrong_password"),
+                        "{id} hashes a password"
+                    );
                     let open = operation.get("security").is_none();
                     // Public, the same for everybody, and cached.
                     assert!(

@@ -19,8 +19,9 @@ const fn route(operation: &'static str, setting: &'static str, default: &'static
 }
 
 /// Every operation that asks for no access token, except the public keys, and those that hash a password or mail a
-/// stranger for whoever holds one. Where passwords are guessed or mail is sent the limits are narrow; mailed tokens and refresh tokens cannot be guessed, so theirs only
-/// bound the work, and leave room for an office behind one address.
+/// stranger for whoever holds one. Where passwords are guessed without a token or mail is sent the limits are narrow;
+/// mailed tokens and refresh tokens cannot be guessed, and whoever holds an access token guesses five times (see
+/// `lockout`), so theirs only bound the work, and leave room for an office behind one address.
 pub(crate) const ROUTES: &[Route] = &[
     route("signup", "RATE_LIMIT_SIGNUP", "5/15m"),
     route("verify_email", "RATE_LIMIT_VERIFY_EMAIL", "20/15m"),
@@ -35,6 +36,14 @@ pub(crate) const ROUTES: &[Route] = &[
     route("change_password", "RATE_LIMIT_CHANGE_PASSWORD", "20/15m"),
     route("change_email", "RATE_LIMIT_CHANGE_EMAIL", "5/15m"),
     route("confirm_email", "RATE_LIMIT_CONFIRM_EMAIL", "20/15m"),
+    route("enrol_totp", "RATE_LIMIT_ENROL_TOTP", "20/15m"),
+    route("disable_totp", "RATE_LIMIT_DISABLE_TOTP", "20/15m"),
+    route(
+        "replace_recovery_codes",
+        "RATE_LIMIT_REPLACE_RECOVERY_CODES",
+        "20/15m",
+    ),
+    route("delete_account", "RATE_LIMIT_DELETE_ACCOUNT", "20/15m"),
     route("login", "RATE_LIMIT_LOGIN", "5/15m"),
     route("verify_mfa", "RATE_LIMIT_VERIFY_MFA", "3/5m"),
     route("refresh", "RATE_LIMIT_REFRESH", "120/1m"),
