@@ -150,9 +150,12 @@ async fn alive(kept: Option<Idle>) -> Option<AsyncSmtpConnection> {
     connection.test_connected().await.then_some(connection)
 }
 
-/// What the server's answer to the mail itself means: 5yz is for good, 4yz is for now (RFC 5321 §4.2.1).
+/// What the server's answer to the mail itself means: 5yz is for good, 4yz is for now (RFC 5321 §4.2.1). One about our
+/// password or its encryption is no answer to the mail (RFC 4954 §6).
 fn refused(error: &Error) -> Unsendable {
-    if error.is_permanent() || error.is_client() {
+    let code = error.status().map(u16::from);
+    let ours = matches!(code, Some(530 | 534 | 535 | 538));
+    if !ours && (error.is_permanent() || error.is_client()) {
         Unsendable::Refused(format!("the mail server refuses it: {}", reason(error)))
     } else {
         away(reason(error))
@@ -263,6 +266,8 @@ mod tests {
             ("", Misbehaviour::Say("554 no service for you")),
             ("EHLO", Misbehaviour::Say("550 who are you")),
             ("AUTH", Misbehaviour::Say("535 5.7.8 wrong password")),
+            ("MAIL", Misbehaviour::Say("530 5.7.0 log in first")),
+            ("MAIL", Misbehaviour::Say("538 5.7.11 not in the clear")),
             ("", Misbehaviour::Say("hello, this is no SMTP")),
             ("", Misbehaviour::HangUp),
             ("RCPT", Misbehaviour::HangUp),
