@@ -28,6 +28,7 @@ use crate::{
 const TEST_COST: u32 = 4;
 /// The vault waits no longer with the end of a key.
 const LONGEST_ERASURE_WAIT: Duration = Duration::days(90);
+const LONGEST_BACKUP_RETENTION: Duration = Duration::days(3650);
 
 /// Everything identity needs to start, parsed and checked. Holds secrets: no `Debug`, no `Clone`.
 pub struct Settings {
@@ -206,14 +207,18 @@ fn read_lockout(env: &mut Reader<'_>) -> Option<Lockout> {
 }
 
 fn read_erasures(env: &mut Reader<'_>) -> Option<Terms> {
-    let wait = env.or("ERASURE_WAIT", "7d", |text| {
-        let wait = duration(text)?;
-        if wait > LONGEST_ERASURE_WAIT {
-            return Err("is longer than 90 days".to_owned());
+    let within = |longest: Duration| {
+        move |text: &str| {
+            let wait = duration(text)?;
+            if wait > longest {
+                return Err(format!("is longer than {} days", longest.whole_days()));
+            }
+            Ok(wait)
         }
-        Ok(wait)
-    });
-    let backup_retention = env.or("BACKUP_RETENTION", "30d", duration);
+    };
+    let wait = env.or("ERASURE_WAIT", "7d", within(LONGEST_ERASURE_WAIT));
+    let retention = within(LONGEST_BACKUP_RETENTION);
+    let backup_retention = env.or("BACKUP_RETENTION", "30d", retention);
     Some(Terms {
         wait: wait?,
         backup_retention: backup_retention?,
@@ -221,7 +226,13 @@ fn read_erasures(env: &mut Reader<'_>) -> Option<Terms> {
 }
 
 fn journal_url(text: &str) -> Result<Url, String> {
-    parsed("an http or https URL")(&http_url(text)?)
+    let url: Url = parsed("an http or https URL")(&http_url(text)?)?;
+    // Its paths begin at the root.
+    if url.path() == "/" && url.query().is_none() {
+        Ok(url)
+    } else {
+        Err("has more than a scheme, a host and a port".to_owned())
+    }
 }
 
 #[cfg(test)]
@@ -291,15 +302,19 @@ mod tests {
             ("ERASURE_WAIT", "91d"),
             ("ERASURE_WAIT", "0s"),
             ("BACKUP_RETENTION", "forever"),
+            ("BACKUP_RETENTION", "3651d"),
+            ("BACKUP_RETENTION", "99999999999d"),
             ("JOURNAL_URL", "journal:8083"),
             ("JOURNAL_URL", "http://"),
+            ("JOURNAL_URL", "http://gateway/journal/"),
+            ("JOURNAL_URL", "http://gateway/?to=journal"),
         ] {
             let told = problems(&[(name, value)]);
             assert!(told.contains(name), "{name} took {value}");
         }
         let good = [
             ("ERASURE_WAIT", "90d"),
-            ("BACKUP_RETENTION", "365d"),
+            ("BACKUP_RETENTION", "3650d"),
             ("JOURNAL_URL", "http://127.0.0.1:8083/"),
         ];
         let told = problems(&good);
