@@ -1,11 +1,11 @@
 //! Puts failed logins into the trails of the accounts whose addresses they named, and forgets the others.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use shared::{problem::Unexpected, serve::Shutdown};
 use time::OffsetDateTime;
-use tokio::time::sleep;
 
+use super::goes_on;
 use crate::{
     Identity,
     device::Sighting,
@@ -19,23 +19,13 @@ use crate::{
     },
 };
 
-/// How often they are looked for when nobody rings: for those of other replicas.
-const EVERY: Duration = Duration::from_secs(2);
-
 /// Works until the shutdown is requested; one that was begun is finished.
 pub(super) async fn run(identity: Arc<Identity>, mut shutdown: Shutdown) {
+    let bell = &identity.login_failed;
     loop {
-        let more = one(&identity, identity.clock.now()).await;
-        let more = more.unwrap_or_else(|error| {
-            tracing::warn!(error = error.chain(), "failed logins wait");
-            false
-        });
-        let pause = if more { Duration::ZERO } else { EVERY };
-        tokio::select! {
-            biased;
-            () = shutdown.requested() => return,
-            () = identity.login_failed.notified() => {}
-            () = sleep(pause) => {}
+        let worked = one(&identity, identity.clock.now()).await;
+        if !goes_on(worked, "failed logins wait", bell, &mut shutdown).await {
+            return;
         }
     }
 }

@@ -10,10 +10,10 @@ mod notice;
 mod outbox;
 mod signing_keys;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration as Pause};
 
-use shared::serve::Shutdown;
-use tokio::task::JoinSet;
+use shared::{problem::Unexpected, serve::Shutdown};
+use tokio::{sync::Notify, task::JoinSet, time::sleep};
 
 use crate::Identity;
 
@@ -27,4 +27,28 @@ pub(crate) async fn run(identity: Arc<Identity>, shutdown: Shutdown) {
     loops.spawn(erasures::run(Arc::clone(&identity), shutdown.clone()));
     loops.spawn(expiry::run(identity, shutdown));
     loops.join_all().await;
+}
+
+/// How often it is looked for work when nobody rings: for that of other replicas, and for what was put off.
+const EVERY: Pause = Pause::from_secs(2);
+
+/// What comes after one piece of work: the next, at once when there was one, and otherwise when somebody rings or it is
+/// time to look. `false` when the shutdown is requested. `waits` is for the log, when the work failed.
+async fn goes_on(
+    worked: Result<bool, Unexpected>,
+    waits: &'static str,
+    bell: &Notify,
+    shutdown: &mut Shutdown,
+) -> bool {
+    let more = worked.unwrap_or_else(|error| {
+        tracing::warn!(error = error.chain(), "{waits}");
+        false
+    });
+    let pause = if more { Pause::ZERO } else { EVERY };
+    tokio::select! {
+        biased;
+        () = shutdown.requested() => false,
+        () = bell.notified() => true,
+        () = sleep(pause) => true,
+    }
 }

@@ -10,7 +10,7 @@ use crate::{
     device::Device,
     domain::{email_address::EmailAddress, sealed::Column},
     mail::{Letter, Mail, Occasion, Unsendable},
-    me, person_key,
+    me,
     store::{accounts, outbox::Waiting},
 };
 
@@ -22,19 +22,16 @@ pub(super) async fn send(
     happened: OffsetDateTime,
     now: OffsetDateTime,
 ) -> Result<&'static str, Unsendable> {
-    let Some(address) = address_of(identity, waiting.user_id, now).await? else {
+    let user = waiting.user_id;
+    let profile = accounts::profile(&*identity.pool.get().await?, user).await?;
+    let Some(profile) = profile else {
         return Ok("a notice to an account that is gone or disabled: no mail");
     };
-    let key = person_key::opened(identity, waiting.user_id, now).await?;
-    let device = waiting.device_sealed.as_deref().and_then(|sealed| {
-        Device::open(
-            sealed,
-            key.as_deref()?,
-            Column::NoticeDevice,
-            waiting.user_id,
-            message_id,
-        )
-    });
+    let address = fit(&me::address(identity, &profile, now).await?)?;
+    let key = profile.key.open(identity, now).await?;
+    let device = waiting.device_sealed.as_deref();
+    let device = device
+        .and_then(|sealed| Device::open(sealed, &key, Column::NoticeDevice, user, message_id));
     let mail = Mail {
         id: message_id,
         to: &address,
@@ -63,7 +60,10 @@ pub(super) async fn address_of(
     let Some(profile) = profile else {
         return Ok(None);
     };
-    let address = EmailAddress::parse(&me::address(identity, &profile, now).await?);
+    fit(&me::address(identity, &profile, now).await?).map(Some)
+}
+
+fn fit(address: &str) -> Result<EmailAddress, Unsendable> {
     let unfit = || Unsendable::Refused("the address of the account is none".to_owned());
-    address.map(Some).ok_or_else(unfit)
+    EmailAddress::parse(address).ok_or_else(unfit)
 }

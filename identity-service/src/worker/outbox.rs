@@ -1,12 +1,11 @@
 //! Works off the outbox: every message at least once.
 
-use std::{sync::Arc, time::Duration as Pause};
+use std::sync::Arc;
 
 use shared::{problem::Unexpected, serve::Shutdown};
 use time::{Duration, OffsetDateTime};
-use tokio::time::sleep;
 
-use super::{errand, notice};
+use super::{errand, goes_on, notice};
 use crate::{
     Identity,
     mail::Unsendable,
@@ -14,28 +13,19 @@ use crate::{
     store::outbox::{self, Content, Message},
 };
 
-/// How often the outbox is looked at when nobody rings: for other replicas' mail, and for further tries.
-const EVERY: Pause = Pause::from_secs(2);
 /// The wait before the second try; it doubles up to about four hours. Longer than one try takes, or another replica
 /// would begin the next one meanwhile.
 const FIRST_WAIT: Duration = Duration::minutes(2);
 /// Mail that could not be sent for so long is of no use to anybody.
 const GIVE_UP: Duration = Duration::hours(24);
 
-/// Works until the shutdown is requested; a message that was begun is finished.
+/// Works until the shutdown is requested; one that was begun is finished.
 pub(super) async fn run(identity: Arc<Identity>, mut shutdown: Shutdown) {
+    let bell = &identity.outbox_filled;
     loop {
-        let more = one(&identity, identity.clock.now()).await;
-        let more = more.unwrap_or_else(|error| {
-            tracing::warn!(error = error.chain(), "mail waits");
-            false
-        });
-        let pause = if more { Pause::ZERO } else { EVERY };
-        tokio::select! {
-            biased;
-            () = shutdown.requested() => return,
-            () = identity.outbox_filled.notified() => {}
-            () = sleep(pause) => {}
+        let worked = one(&identity, identity.clock.now()).await;
+        if !goes_on(worked, "mail waits", bell, &mut shutdown).await {
+            return;
         }
     }
 }
