@@ -66,7 +66,7 @@ pub(crate) async fn clear_devices(
 /// one: the fullest first.
 pub(crate) async fn counted(
     db: &impl GenericClient,
-    identifier: &Bucket,
+    identifier: Option<&Bucket>,
     user: UserId,
     now: OffsetDateTime,
 ) -> Result<Vec<(Guessed, Counted)>, Unexpected> {
@@ -76,7 +76,7 @@ pub(crate) async fn counted(
              WHERE (bucket = $1 OR user_id = $2) AND over_at > $3 AND attempts > 0
              ORDER BY attempts DESC, over_at DESC LIMIT $4",
             &[
-                (&identifier.mac, Type::BYTEA),
+                (&identifier.map(|it| it.mac.as_slice()), Type::BYTEA),
                 (&user.uuid(), Type::UUID),
                 (&now, Type::TIMESTAMPTZ),
                 (&SHOWN, Type::INT8),

@@ -24,6 +24,14 @@ pub(crate) struct Tokens {
     pub(crate) refresh: String,
 }
 
+impl Tokens {
+    /// Whose they are.
+    pub(crate) fn user_id(&self) -> String {
+        let claims = claims(&self.access);
+        claims["sub"].as_str().expect("a person").to_owned()
+    }
+}
+
 impl Service {
     /// A new person with an account.
     pub(crate) async fn person(&self) -> Person {

@@ -72,8 +72,8 @@ impl Diagnosis {
     }
 }
 
-fn examined(region: &Region) -> Diagnosis {
-    Diagnosis::read(&region.run(&["doctor"]))
+async fn examined(region: &Region) -> Diagnosis {
+    Diagnosis::read(&region.run(&["doctor"]).await)
 }
 
 /// A region whose service has run, so that there are signing keys.
@@ -91,7 +91,7 @@ async fn change(region: &Region, sql: &str) {
 #[tokio::test]
 async fn where_all_is_well_every_check_says_so_and_none_repeats_a_secret() {
     let region = region_that_ran(&[]).await;
-    let diagnosis = examined(&region);
+    let diagnosis = examined(&region).await;
     diagnosis.expect(0, &[]);
     let secret = region.secret().trim_start_matches("v1:");
     assert!(!diagnosis.all.contains(secret));
@@ -102,7 +102,7 @@ async fn what_a_first_start_will_do_by_itself_is_no_failure_and_the_doctor_does_
     let region = Region::new().await;
     change(&region, "ALTER TABLE migrations RENAME TO before").await;
     for _ in 0..2 {
-        examined(&region).expect(
+        examined(&region).await.expect(
             0,
             &[
                 ("database", "warn", "0001_accounts.sql"),
@@ -119,7 +119,7 @@ async fn without_the_database_the_rest_is_told_all_the_same() {
         "DATABASE_URL",
         "postgres://identity:hunter2@127.0.0.1:1/none",
     );
-    let diagnosis = examined(&region);
+    let diagnosis = examined(&region).await;
     diagnosis.expect(
         1,
         &[
@@ -140,13 +140,17 @@ async fn a_schema_of_another_program_is_told() {
         "INSERT INTO migrations (name, checksum) VALUES ('9999_new.sql', '')",
     )
     .await;
-    examined(&region).expect(0, &[("database", "warn", "newer program: 9999_new.sql")]);
+    examined(&region)
+        .await
+        .expect(0, &[("database", "warn", "newer program: 9999_new.sql")]);
     change(
         &region,
         "UPDATE migrations SET checksum = '' WHERE name LIKE '0002%'",
     )
     .await;
-    examined(&region).expect(1, &[("database", "FAIL", "0002_sessions.sql")]);
+    examined(&region)
+        .await
+        .expect(1, &[("database", "FAIL", "0002_sessions.sql")]);
 }
 
 #[tokio::test]
@@ -157,7 +161,7 @@ async fn a_redis_that_is_away_or_silent_is_told_in_time() {
     for port in [1, silent] {
         region.set("REDIS_URL", format!("redis://:hunter2@127.0.0.1:{port}"));
         let begun = Instant::now();
-        let diagnosis = examined(&region);
+        let diagnosis = examined(&region).await;
         diagnosis.expect(1, &[("redis", "FAIL", "REDIS_URL")]);
         assert!(begun.elapsed() < Duration::from_secs(20));
         assert!(!diagnosis.all.contains("hunter2"), "{}", diagnosis.all);
@@ -176,9 +180,9 @@ async fn a_vault_that_is_away_and_one_that_refuses_are_told_apart() {
         "FAIL",
         "refuses this service: invalid_service_token",
     );
-    examined(&region).expect(1, &[refused, unopened]);
+    examined(&region).await.expect(1, &[refused, unopened]);
     region.set("VAULT_URL", "https://127.0.0.1:1/");
-    examined(&region).expect(
+    examined(&region).await.expect(
         1,
         &[
             ("vault", "FAIL", "VAULT_URL"),
@@ -240,11 +244,11 @@ async fn the_states_of_the_signing_keys_are_told() {
     ] {
         let region = region_that_ran(&[]).await;
         change(&region, sql).await;
-        examined(&region).expect(code, &[("signing keys", word, part)]);
+        examined(&region).await.expect(code, &[("signing keys", word, part)]);
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test]
 async fn a_mail_server_is_greeted_and_shown_the_password_and_given_no_mail() {
     let sink = SmtpSink::start().await.expect("a free port");
     let port = sink.port().to_string();
@@ -258,7 +262,9 @@ async fn a_mail_server_is_greeted_and_shown_the_password_and_given_no_mail() {
     ])
     .await;
     let said = |word: &str| sink.lines().iter().any(|line| line.text.starts_with(word));
-    examined(&region).expect(0, &[("mail", "ok", "takes the password")]);
+    examined(&region)
+        .await
+        .expect(0, &[("mail", "ok", "takes the password")]);
     assert!(said("EHLO") && said("AUTH") && said("QUIT") && !said("MAIL"));
 
     for (word, how, part) in [
@@ -270,7 +276,7 @@ async fn a_mail_server_is_greeted_and_shown_the_password_and_given_no_mail() {
         sink.behave();
         sink.misbehave(word, how);
         let begun = Instant::now();
-        let diagnosis = examined(&region);
+        let diagnosis = examined(&region).await;
         diagnosis.expect(1, &[("mail", "FAIL", part)]);
         assert!(begun.elapsed() < Duration::from_secs(20));
         assert!(!diagnosis.all.contains("hunter2"), "{}", diagnosis.all);
@@ -281,11 +287,13 @@ async fn a_mail_server_is_greeted_and_shown_the_password_and_given_no_mail() {
 #[tokio::test]
 async fn a_folder_for_mail_that_takes_no_file_is_told_and_one_that_does_is_left_as_it_was() {
     let mut region = region_that_ran(&[]).await;
-    examined(&region).expect(0, &[]);
+    examined(&region).await.expect(0, &[]);
     assert!(region.mail_files().is_empty());
     // Nobody can write there, not even root.
     region.set("MAIL_DIR", "/proc/mail");
-    examined(&region).expect(1, &[("mail", "FAIL", "MAIL_DIR")]);
+    examined(&region)
+        .await
+        .expect(1, &[("mail", "FAIL", "MAIL_DIR")]);
 }
 
 #[tokio::test]
@@ -305,7 +313,11 @@ async fn mail_that_has_waited_for_long_is_told() {
         )
     };
     change(&region, &queue("5 minutes")).await;
-    examined(&region).expect(0, &[("outbox", "ok", "1 wait, the oldest for 5 min")]);
+    examined(&region)
+        .await
+        .expect(0, &[("outbox", "ok", "1 wait, the oldest for 5 min")]);
     change(&region, &queue("20 minutes")).await;
-    examined(&region).expect(0, &[("outbox", "warn", "tried up to 4 times")]);
+    examined(&region)
+        .await
+        .expect(0, &[("outbox", "warn", "tried up to 4 times")]);
 }

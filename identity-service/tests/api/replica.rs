@@ -159,8 +159,8 @@ impl Region {
         }
     }
 
-    /// Runs the program itself with the settings of this region.
-    pub(crate) fn run(&self, arguments: &[&str]) -> Output {
+    /// Runs the program itself with the settings of this region; the services in this process go on meanwhile.
+    pub(crate) async fn run(&self, arguments: &[&str]) -> Output {
         let environment = RefCell::new(Vec::new());
         let told = |name: &str| {
             let value = self.setting(name)?;
@@ -170,12 +170,13 @@ impl Region {
             Some(value)
         };
         assert!(Settings::read(&told).is_ok());
-        Command::new(PROGRAM)
+        let running = tokio::process::Command::new(PROGRAM)
             .args(arguments)
             .env_clear()
             .envs(environment.take())
-            .output()
-            .expect("the program runs")
+            .kill_on_drop(true)
+            .output();
+        running.await.expect("the program runs")
     }
 
     /// Runs it without any settings.

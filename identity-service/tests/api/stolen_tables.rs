@@ -1,11 +1,10 @@
 //! What a thief of the database gets, and what somebody who writes to it achieves.
 
 use reqwest::Method;
-use uuid::Uuid;
 
 use crate::{
     accounts::{OTHER_PASSWORD, PASSWORD, invalid_token, somebody},
-    device::{Tokens, claims, unauthorized},
+    device::unauthorized,
     replica::Region,
     service::sent,
 };
@@ -66,10 +65,10 @@ async fn a_password_pasted_into_another_account_opens_nothing() {
         identity.logged_in(&bob).await,
     );
     let paste = "UPDATE accounts SET (password_hash, pepper_version) =
-                 (SELECT password_hash, pepper_version FROM accounts WHERE user_id = $1)
-                 WHERE user_id = $2";
+                 (SELECT password_hash, pepper_version FROM accounts WHERE user_id = $1::text::uuid)
+                 WHERE user_id = $2::text::uuid";
     let db = identity.database().await;
-    let rows = db.execute(paste, &[&user_id(&hers), &user_id(&his)]).await;
+    let rows = db.execute(paste, &[&hers.user_id(), &his.user_id()]).await;
     assert_eq!(rows.ok(), Some(1));
     let answer = identity.login(&bob.email, &mallory.password).await;
     assert_eq!(answer.problem(), unauthorized("invalid_credentials"));
@@ -84,9 +83,9 @@ async fn a_session_given_to_another_person_is_not_continued() {
     let (mallory, bob) = (identity.person().await, identity.person().await);
     let hers = identity.logged_in(&mallory).await;
     let his = identity.logged_in(&bob).await;
-    let paste = "UPDATE sessions SET user_id = $2 WHERE user_id = $1";
+    let paste = "UPDATE sessions SET user_id = $2::text::uuid WHERE user_id = $1::text::uuid";
     let db = identity.database().await;
-    let rows = db.execute(paste, &[&user_id(&hers), &user_id(&his)]).await;
+    let rows = db.execute(paste, &[&hers.user_id(), &his.user_id()]).await;
     assert_eq!(rows.ok(), Some(1));
     let answer = identity.refresh(&hers.refresh).await;
     assert_eq!(answer.problem(), unauthorized("session_ended"));
@@ -108,10 +107,10 @@ async fn an_address_or_a_key_pasted_from_another_account_is_a_conflict_and_never
     let db = identity.database().await;
     for column in ["email_sealed", "wrapped_key"] {
         let paste = format!(
-            "UPDATE accounts SET {column} = (SELECT {column} FROM accounts WHERE user_id = $1)
-             WHERE user_id = $2"
+            "UPDATE accounts SET {column} = (SELECT {column} FROM accounts WHERE user_id = $1::text::uuid)
+             WHERE user_id = $2::text::uuid"
         );
-        let rows = db.execute(&paste, &[&user_id(&hers), &user_id(&his)]).await;
+        let rows = db.execute(&paste, &[&hers.user_id(), &his.user_id()]).await;
         assert_eq!(rows.ok(), Some(1));
         let changed = identity.change_password(&his, &bob.password, OTHER_PASSWORD);
         assert_eq!(changed.await.problem(), unreadable, "{column}");
@@ -124,12 +123,6 @@ async fn an_address_or_a_key_pasted_from_another_account_is_a_conflict_and_never
         identity.logged_in(&bob).await;
         assert_eq!(identity.me(&hers.access).await.json()["email"], ada.email);
     }
-}
-
-fn user_id(tokens: &Tokens) -> Uuid {
-    let claims = claims(&tokens.access);
-    let id = claims["sub"].as_str().and_then(|id| id.parse().ok());
-    id.expect("a person")
 }
 
 #[tokio::test]

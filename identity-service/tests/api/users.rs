@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::{
     accounts::{OTHER_PASSWORD, PASSWORD, somebody, token},
-    device::{Person, Tokens, claims, unauthorized},
+    device::{Person, unauthorized},
     devices::kinds,
     lockout::locked,
     replica::{Region, Replica},
@@ -17,15 +17,10 @@ use crate::{
 };
 
 /// The id of whoever holds a pair.
-fn id_of(tokens: &Tokens) -> String {
-    let id = claims(&tokens.access)["sub"].as_str().map(str::to_owned);
-    id.expect("an id")
-}
-
 /// Somebody who has logged in once, and their id.
 async fn member(identity: &Service) -> (Person, String) {
     let person = identity.person().await;
-    let id = id_of(&identity.logged_in(&person).await);
+    let id = identity.logged_in(&person).await.user_id();
     (person, id)
 }
 
@@ -67,7 +62,7 @@ async fn locked_out(replica: &Replica) -> (String, String, String) {
     let login = identity.login(&ada.email, PASSWORD).await;
     let device = login.json()["device_token"].as_str().map(str::to_owned);
     let device = device.expect("a device token");
-    let id = id_of(&login.tokens());
+    let id = login.tokens().user_id();
     identity.lock_out(&ada.email).await;
     for _ in 0..5 {
         identity
@@ -93,7 +88,7 @@ async fn an_operator_unlocks_by_address_and_by_id_while_the_service_runs() {
         } else {
             email.to_uppercase()
         };
-        let line = audit(&region.run(&["users", "unlock", &who]), &email);
+        let line = audit(&region.run(&["users", "unlock", &who]).await, &email);
         assert_eq!(
             (&line["user.id"], &line["command"]),
             (&json!(id), &json!("unlock"))
@@ -113,7 +108,7 @@ async fn an_address_without_an_account_is_unlocked_like_any_other() {
     let (unknown, other) = (somebody(), somebody());
     replica.service.lock_out(&unknown).await;
     replica.service.lock_out(&other).await;
-    audit(&region.run(&["users", "unlock", &unknown]), &unknown);
+    audit(&region.run(&["users", "unlock", &unknown]).await, &unknown);
     assert_eq!(replica.service.login(&unknown, PASSWORD).await.status, 401);
     assert!(locked(&replica.service.login(&other, PASSWORD).await));
 }
@@ -121,14 +116,14 @@ async fn an_address_without_an_account_is_unlocked_like_any_other() {
 #[tokio::test]
 async fn exit_codes_tell_nobody_from_wrong_usage_wrong_settings_and_failure() {
     let mut region = Region::new().await;
-    let code = |region: &Region, arguments: &[&str]| {
-        let output = region.run(&[&["users"], arguments].concat());
+    let code = async |region: &Region, arguments: &[&str]| {
+        let output = region.run(&[&["users"], arguments].concat()).await;
         assert!(output.stdout.is_empty(), "{output:?}");
         assert!(!output.stderr.is_empty(), "{output:?}");
         output.status.code()
     };
     let nobody = UserId::new(Uuid::from_u128(7)).to_string();
-    for command in ["show", "disable", "enable", "require-reset"] {
+    for command in ["show", "disable", "enable", "require-reset", "delete"] {
         for who in [
             &nobody,
             "nobody@example.test",
@@ -136,10 +131,14 @@ async fn exit_codes_tell_nobody_from_wrong_usage_wrong_settings_and_failure() {
             "no address",
             "\u{1f511}",
         ] {
-            assert_eq!(code(&region, &[command, who]), Some(67), "{command} {who}");
+            assert_eq!(
+                code(&region, &[command, who]).await,
+                Some(67),
+                "{command} {who}"
+            );
         }
     }
-    assert_eq!(code(&region, &["unlock", &nobody]), Some(67));
+    assert_eq!(code(&region, &["unlock", &nobody]).await, Some(67));
     for wrong in [
         &["list", "--limit", "0"][..],
         &["list", "--limit", "1001"],
@@ -147,11 +146,11 @@ async fn exit_codes_tell_nobody_from_wrong_usage_wrong_settings_and_failure() {
         &["disable"],
         &["erase", &nobody],
     ] {
-        assert_eq!(code(&region, wrong), Some(2), "{wrong:?}");
+        assert_eq!(code(&region, wrong).await, Some(2), "{wrong:?}");
     }
     region.set("DATABASE_URL", "postgres://nobody:secret@127.0.0.1:1/none");
     for command in [&["list"][..], &["disable", &nobody]] {
-        assert_eq!(code(&region, command), Some(1), "{command:?}");
+        assert_eq!(code(&region, command).await, Some(1), "{command:?}");
     }
     assert_eq!(Region::unset(&["users", "list"]).status.code(), Some(78));
 }
@@ -169,7 +168,7 @@ async fn the_list_names_everybody_once_the_newest_first_and_no_address() {
         emails.push(person.email);
         region.clock.advance(time::Duration::SECOND);
     }
-    region.run(&["users", "disable", &ids[1]]);
+    region.run(&["users", "disable", &ids[1]]).await;
 
     let (mut listed, mut after) = (Vec::new(), None::<String>);
     for rows in [2, 2, 1] {
@@ -177,7 +176,7 @@ async fn the_list_names_everybody_once_the_newest_first_and_no_address() {
         if let Some(last) = &after {
             command.extend(["--after", last]);
         }
-        let page = document(&region.run(&command));
+        let page = document(&region.run(&command).await);
         let users = page["users"].as_array().expect("a list").clone();
         assert_eq!(users.len(), rows);
         listed.extend(users);
@@ -194,7 +193,7 @@ async fn the_list_names_everybody_once_the_newest_first_and_no_address() {
         assert_eq!(user["second_factor"], false);
     }
 
-    let output = region.run(&["users", "list", "--limit", "4"]);
+    let output = region.run(&["users", "list", "--limit", "4"]).await;
     let (table, notes) = (answer(&output), String::from_utf8_lossy(&output.stderr));
     assert_eq!(table.lines().count(), 5, "{table}");
     assert!(notes.contains(&format!("--after {}", ids[3])), "{notes}");
@@ -210,7 +209,7 @@ async fn one_account_is_shown_with_its_address_and_what_is_counted_against_it() 
     let running = region.start().await;
     let (email, id, _) = locked_out(&running).await;
     running.service.failed_logins_decided().await;
-    let by_id = region.run(&["users", "show", &id, "--json"]);
+    let by_id = region.run(&["users", "show", &id, "--json"]).await;
     let line = audit(&by_id, &email);
     assert_eq!(
         (&line["user.id"], &line["command"]),
@@ -219,7 +218,7 @@ async fn one_account_is_shown_with_its_address_and_what_is_counted_against_it() 
     let shown = document(&by_id);
     assert_eq!(
         shown,
-        document(&region.run(&["users", "show", &email, "--json"]))
+        document(&region.run(&["users", "show", &email, "--json"]).await)
     );
     assert_eq!(shown["email"], email);
     assert_eq!(
@@ -244,12 +243,12 @@ async fn one_account_is_shown_with_its_address_and_what_is_counted_against_it() 
     // Devices are for the person's own eyes.
     assert!(!shown.to_string().contains("127.0.0.1"), "{shown}");
 
-    region.run(&["users", "disable", &id]);
-    let table = answer(&region.run(&["users", "show", &id]));
+    region.run(&["users", "disable", &id]).await;
+    let table = answer(&region.run(&["users", "show", &id]).await);
     for part in [&email, &id, "disabled", "LOCKED UNTIL", "account_disabled"] {
         assert!(table.contains(part), "{part} is missing in {table}");
     }
-    let shown = document(&region.run(&["users", "show", &id, "--json"]));
+    let shown = document(&region.run(&["users", "show", &id, "--json"]).await);
     assert_eq!(shown["sessions"], json!([]));
 }
 
@@ -259,14 +258,14 @@ async fn closing_and_opening_an_account_twice_is_doing_it_once_and_its_owner_see
     let running = region.start().await;
     let identity = &running.service;
     let (ada, id) = member(identity).await;
-    let before = document(&region.run(&["users", "show", &id, "--json"]));
+    let before = document(&region.run(&["users", "show", &id, "--json"]).await);
     for (command, again) in [
         ("disable", false),
         ("disable", true),
         ("enable", false),
         ("enable", true),
     ] {
-        let output = region.run(&["users", command, &id]);
+        let output = region.run(&["users", command, &id]).await;
         let line = audit(&output, &ada.email);
         assert_eq!(
             (&line["user.id"], &line["command"]),
@@ -279,7 +278,7 @@ async fn closing_and_opening_an_account_twice_is_doing_it_once_and_its_owner_see
             command == "enable"
         );
     }
-    let after = document(&region.run(&["users", "show", &id, "--json"]));
+    let after = document(&region.run(&["users", "show", &id, "--json"]).await);
     assert_eq!(before["created_at"], after["created_at"]);
     region.catch_up();
     let tokens = identity.logged_in(&ada).await;
@@ -304,7 +303,7 @@ async fn a_required_reset_voids_the_password_and_mails_its_owner_the_way_to_anot
     }
     identity.outbox_empties().await;
     let mails = identity.mails(&ada.email).len();
-    let output = region.run(&["users", "require-reset", &id]);
+    let output = region.run(&["users", "require-reset", &id]).await;
     assert_eq!(audit(&output, &ada.email)["command"], "require-reset");
     region.catch_up();
     let mail = identity.mail_number(&ada.email, mails + 1).await;
@@ -351,9 +350,9 @@ async fn a_void_password_costs_a_login_what_any_other_costs() {
         row.expect("one account").get(0)
     };
     let before = stored().await;
-    region.run(&["users", "require-reset", &id]);
+    region.run(&["users", "require-reset", &id]).await;
     let first = stored().await;
-    region.run(&["users", "require-reset", &id]);
+    region.run(&["users", "require-reset", &id]).await;
     let second = stored().await;
     for hash in [&first, &second] {
         assert_eq!(hash[..7], before[..7], "{hash}");
@@ -370,12 +369,61 @@ async fn without_the_vault_no_reset_is_required_and_nothing_is_changed() {
     let identity = running.service.clone();
     let (ada, id) = member(&identity).await;
     region.set("VAULT_URL", "https://127.0.0.1:1/");
-    let output = region.run(&["users", "require-reset", &id]);
+    let output = region.run(&["users", "require-reset", &id]).await;
     assert_eq!(output.status.code(), Some(1));
     let told = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(told.contains("nothing was changed"), "{told}");
     assert!(identity.logs_in(&ada.email, PASSWORD).await);
     // Whom to stop in a hurry can be stopped all the same.
-    audit(&region.run(&["users", "disable", &ada.email]), &ada.email);
+    audit(
+        &region.run(&["users", "disable", &ada.email]).await,
+        &ada.email,
+    );
     assert!(!identity.logs_in(&ada.email, PASSWORD).await);
+}
+
+#[tokio::test]
+async fn an_operator_deletes_an_account_once_and_can_undo_it() {
+    let region = Region::new().await;
+    let running = region.start().await;
+    let identity = &running.service;
+    let (ada, id) = member(identity).await;
+    let tokens = identity.logged_in(&ada).await;
+    let output = region.run(&["users", "delete", &ada.email]).await;
+    let line = audit(&output, &ada.email);
+    assert_eq!(
+        (&line["user.id"], &line["command"]),
+        (&json!(id), &json!("delete"))
+    );
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(told.contains(&format!("users restore {id}")), "{told}");
+    region.catch_up();
+
+    // From the next moment on, before any worker has done anything.
+    let ended = unauthorized("session_ended");
+    assert_eq!(identity.refresh(&tokens.refresh).await.problem(), ended);
+    assert_eq!(identity.me(&tokens.access).await.problem(), ended);
+    assert!(!identity.logs_in(&ada.email, PASSWORD).await);
+    // Its address leads to nobody any more; its id still does.
+    let by_address = region.run(&["users", "delete", &ada.email]).await;
+    assert_eq!(by_address.status.code(), Some(67), "{by_address:?}");
+    let again = region.run(&["users", "delete", &id]).await;
+    audit(&again, &ada.email);
+    assert!(String::from_utf8_lossy(&again.stderr).contains("already"));
+    let mail = identity.mail_number(&ada.email, 2).await;
+    assert_eq!(mail.to, ada.email);
+    identity.erasure_until(&id, "shred_id IS NOT NULL").await;
+
+    let shown = document(&region.run(&["users", "show", &id, "--json"]).await);
+    assert_eq!(
+        (&shown["state"], &shown["email"]),
+        (&json!("deleting"), &Value::Null)
+    );
+    let restored = region.run(&["users", "restore", &id]).await;
+    assert!(restored.status.success(), "{restored:?}");
+    assert_eq!(identity.refresh(&tokens.refresh).await.problem(), ended);
+    let tokens = identity.logged_in(&ada).await;
+    let seen = kinds(&identity.events(&tokens, "").await);
+    let deletions = seen.iter().filter(|kind| *kind == "account_deleted");
+    assert_eq!(deletions.count(), 1);
 }

@@ -415,7 +415,7 @@ async fn an_operator_ends_the_wait() {
     let token = identity.challenge(&ada.person).await;
     let code = region.code(&ada.authenticator);
     assert_eq!(identity.verify_code(&token, &code).await.status, 429);
-    let output = region.run(&["users", "unlock", &ada.person.email]);
+    let output = region.run(&["users", "unlock", &ada.person.email]).await;
     assert!(output.status.success(), "{output:?}");
     assert_eq!(identity.verify_code(&token, &code).await.status, 200);
 }

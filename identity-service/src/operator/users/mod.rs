@@ -3,6 +3,7 @@
 //! Answers go to standard output, everything else to standard error: what was done, and one line of the log for the
 //! audit, with ids alone. Running services need not be told: they ask the database.
 
+mod delete;
 mod disable;
 mod list;
 mod require_reset;
@@ -67,6 +68,11 @@ pub enum UsersCommand {
         /// An e-mail address, or the id of a user.
         who: String,
     },
+    /// Delete an account, as its person can: it is closed at once, and gone for good when the wait is over.
+    Delete {
+        /// An e-mail address, or the id of a user.
+        who: String,
+    },
     /// Undo the deletion of an account while there is time. Its sessions stay ended.
     Restore {
         /// The id of the user: the account has no address.
@@ -86,7 +92,7 @@ enum UsersError {
     Start(#[from] StartError),
     #[error("nothing was changed: no account has this id or address")]
     UnknownUser,
-    #[error("nothing was changed: {0}")]
+    #[error("not undone: {0}")]
     NotUndone(#[from] NotUndone),
     #[error("nothing was changed: {0}")]
     Overloaded(#[from] Overloaded),
@@ -141,6 +147,7 @@ impl UsersCommand {
             Self::Disable { who } => disable::disable(&identity, &who, now).await,
             Self::Enable { who } => disable::enable(&identity, &who, now).await,
             Self::RequireReset { who } => require_reset::require_reset(&identity, &who, now).await,
+            Self::Delete { who } => delete::delete(&identity, &who, now).await,
             Self::Restore { id } => restore::restore(&identity, id, now).await,
             Self::Unlock { who } => unlock::unlock(&identity, &who, now).await,
         }

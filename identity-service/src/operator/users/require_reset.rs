@@ -42,6 +42,7 @@ pub(super) async fn require_reset(
     transaction.commit().await.map_err(Unexpected::from)?;
     audit("require-reset", Some(user));
     Ok(Outcome::done(
-        "The password is void and the sessions are over. The owner is mailed a token to choose another password.",
+        "The password is void and the sessions are over. The owner is mailed a token to choose another password, \
+         unless the account is disabled.",
     ))
 }

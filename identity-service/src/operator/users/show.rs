@@ -24,7 +24,8 @@ const EVENTS: u32 = 20;
 struct Shown {
     #[serde(flatten)]
     account: Row,
-    email: String,
+    /// `None` when it does not open: once the vault was asked to shred the key, or when it was tampered with.
+    email: Option<String>,
     /// The one last used first; 200 at most.
     sessions: Vec<Session>,
     failed_attempts: Vec<Failed>,
@@ -67,12 +68,12 @@ pub(super) async fn show(
         let profile = accounts::profile_of_any(&*db, user).await?;
         overview.zip(profile).ok_or(UsersError::UnknownUser)?
     };
-    let email = me::address(identity, &profile, now).await?;
+    let email = me::address_if_readable(identity, &profile, now).await?;
     // An address was read, whatever becomes of the answer.
     audit("show", Some(user));
     let shown = Shown {
         account: overview.into(),
-        failed_attempts: failed_attempts(identity, user, &email, now).await?,
+        failed_attempts: failed_attempts(identity, user, email.as_deref(), now).await?,
         sessions: open_sessions(identity, user, now).await?,
         events: events(identity, user).await?,
         email,
@@ -90,13 +91,13 @@ pub(super) async fn show(
 async fn failed_attempts(
     identity: &Identity,
     user: UserId,
-    email: &str,
+    email: Option<&str>,
     now: OffsetDateTime,
 ) -> Result<Vec<Failed>, UsersError> {
-    let identifier = Bucket::identifier(&identity.secrets, email);
+    let identifier = email.map(|email| Bucket::identifier(&identity.secrets, email));
     let (counted, factor) = {
         let db = identity.pool.get().await?;
-        let counted = lockouts::counted(&*db, &identifier, user, now).await?;
+        let counted = lockouts::counted(&*db, identifier.as_ref(), user, now).await?;
         (counted, second_factors::find(&*db, user).await?)
     };
     let logins = counted.into_iter().map(|(guessed, counted)| Failed {
@@ -145,7 +146,7 @@ fn readable(shown: &Shown) -> String {
     let account = &shown.account;
     let facts = [
         ("id", account.id.to_string()),
-        ("address", shown.email.clone()),
+        ("address", when(shown.email.as_deref())),
         ("state", account.state.to_owned()),
         ("disabled", when(account.disabled_at.as_deref())),
         (
