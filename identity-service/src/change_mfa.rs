@@ -20,7 +20,7 @@ use crate::{
     recovery_codes,
     refresh::SESSION_ENDED,
     second_factor::{self, NotReady, Proof, Shown, UNREADABLE, WRONG_CODE, Wanted},
-    store::second_factors,
+    store::{second_factors, sessions},
 };
 
 /// Both factors as they came.
@@ -158,6 +158,9 @@ async fn change(
     let shown = ready.show(identity, &transaction, &sighting, now).await?;
     let mut codes = Vec::new();
     if let Shown::Right = shown {
+        // Unless its owner has ended the caller's session meanwhile.
+        let session = sessions::find_and_lock(&transaction, caller.session_id()).await?;
+        session.ok_or(NotProven::Ended)?;
         let (event, notice) = match change {
             Change::Disable => {
                 second_factors::remove(&transaction, user).await?;

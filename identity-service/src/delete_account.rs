@@ -19,7 +19,10 @@ use crate::{
     reauthentication::{NotProven, WRONG_PASSWORD, reauthenticate},
     refresh::SESSION_ENDED,
     second_factor::{self, NotReady, Proof, Ready, Shown, UNREADABLE, WRONG_CODE, Wanted},
-    store::second_factors,
+    store::{
+        second_factors,
+        sessions::{self, EndReason},
+    },
 };
 
 #[derive(Debug, Error)]
@@ -119,6 +122,11 @@ pub(crate) async fn delete_account(
         transaction.commit().await.map_err(Unexpected::from)?;
         identity.outbox_filled.notify_one();
         return Err(refused);
+    }
+    // Sessions before the account, as everywhere. The caller's is among them, unless its owner has ended it meanwhile.
+    let ended = sessions::end_all(&transaction, user, EndReason::AccountDeleted, now).await?;
+    if !ended.contains(&caller.session_id()) {
+        return Err(NotProven::Ended.into());
     }
     let begun = erasure::begin(identity, &transaction, user, now).await?;
     // The second of two at once finds it deleted.

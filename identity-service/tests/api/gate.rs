@@ -1,13 +1,15 @@
 //! No path leads past the one gate before tokens.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
-
-use tokio::task::{JoinSet, spawn_blocking};
+use reqwest::Method;
+use serde_json::json;
+use tokio::task::JoinSet;
 
 use crate::{
     accounts::OTHER_PASSWORD,
+    authenticator::STEP,
     device::{befall, claims, unauthorized},
     replica::Region,
     service::Service,
@@ -89,11 +91,16 @@ async fn a_refresh_waits_for_whoever_is_disabling_the_account_and_gives_nothing_
 }
 
 /// What operators do to an account between two steps of its owner.
-const COMMANDS: [&[&str]; 3] = [&["disable"], &["require-reset"], &["disable", "enable"]];
+const COMMANDS: [&[&str]; 4] = [
+    &["disable"],
+    &["require-reset"],
+    &["delete"],
+    &["disable", "enable"],
+];
 
-fn operate(region: &Region, commands: &[&str], who: &str) {
+async fn operate(region: &Region, commands: &[&str], who: &str) {
     for command in commands {
-        let output = region.run(&["users", command, who]);
+        let output = region.run(&["users", command, who]).await;
         assert!(output.status.success(), "{command}: {output:?}");
     }
     region.catch_up();
@@ -114,7 +121,7 @@ async fn nothing_that_was_got_before_an_operator_acted_leads_to_a_token() {
             identity.challenge(&ada.person).await,
         ];
         let next = identity.refresh(&ada.tokens.refresh).await.tokens();
-        operate(&region, commands, &ada.person.email);
+        operate(&region, commands, &ada.person.email).await;
 
         let code = region.code(&ada.authenticator);
         for (answer, expected) in [
@@ -153,31 +160,78 @@ async fn nothing_that_was_got_before_an_operator_acted_leads_to_a_token() {
 
 #[tokio::test]
 async fn no_login_that_runs_while_an_operator_acts_leaves_a_session() {
-    for commands in [COMMANDS[0], COMMANDS[1]] {
-        let region = Arc::new(Region::new().await);
+    for commands in [COMMANDS[0], COMMANDS[1], COMMANDS[2]] {
+        let region = Region::new().await;
         let running = region.start().await;
         let identity = &running.service;
         let ada = identity.person().await;
         let mut logins = JoinSet::new();
-        for number in 0..40 {
+        for _ in 0..4 {
             let (service, person) = (identity.clone(), ada.clone());
             logins.spawn(async move {
-                tokio::time::sleep(Duration::from_millis(10 * number)).await;
-                service.login(&person.email, &person.password).await
+                let mut tokens = Vec::new();
+                loop {
+                    let answer = service.login(&person.email, &person.password).await;
+                    if answer.status != 200 {
+                        return tokens;
+                    }
+                    tokens.push(answer.tokens());
+                }
             });
         }
-        let (program, email) = (Arc::clone(&region), ada.email.clone());
-        let operating = spawn_blocking(move || operate(&program, commands, &email));
-        operating.await.expect("no panic");
-        let before = identity.login(&ada.email, &ada.password).await;
-        assert_ne!(before.status, 200);
-        for answer in logins.join_all().await {
-            if answer.status == 200 {
-                let refreshed = identity.refresh(&answer.tokens().refresh).await;
-                assert_eq!(refreshed.problem(), unauthorized("session_ended"));
-            }
+        operate(&region, commands, &ada.email).await;
+        let tokens = logins.join_all().await.concat();
+        assert!(!tokens.is_empty());
+        for tokens in tokens {
+            let refreshed = identity.refresh(&tokens.refresh).await;
+            assert_eq!(refreshed.problem(), unauthorized("session_ended"));
         }
     }
+}
+
+/// What takes a password and, here, a code too.
+const CHANGES: [(Method, &str); 3] = [
+    (Method::DELETE, "mfa/totp"),
+    (Method::POST, "mfa/recovery-codes"),
+    (Method::DELETE, "account"),
+];
+
+#[tokio::test]
+async fn a_session_that_its_owner_ends_meanwhile_changes_nothing() {
+    let region = Region::new().await;
+    let running = region.start().await;
+    let identity = &running.service;
+    let ada = region.protected(identity).await;
+    for (method, path) in CHANGES {
+        let login = identity.challenge(&ada.person).await;
+        let code = region.code(&ada.authenticator);
+        let tokens = identity.verify_code(&login, &code).await.tokens();
+        region.clock.advance(STEP);
+        let mut db = region.database().await;
+        let ending = db.transaction().await.expect("a transaction");
+        let sql = "UPDATE sessions SET ended_at = now(), end_reason = 'logout' WHERE user_id = $1::text::uuid";
+        ending
+            .execute(sql, &[&tokens.user_id()])
+            .await
+            .expect("all");
+
+        let proofs =
+            json!({ "password": ada.person.password, "code": region.code(&ada.authenticator) });
+        let service = identity.clone();
+        let change =
+            tokio::spawn(async move { service.authorised(method, path, &tokens, &proofs).await });
+        region.waiting(1).await;
+        ending.commit().await.expect("committed");
+        let answer = change.await.expect("no panic");
+        assert_eq!(answer.problem(), unauthorized("session_ended"), "{path}");
+    }
+    assert_eq!(identity.count("erasures").await, 0);
+    // The factor is there, and its recovery codes are those from before; no code was spent.
+    let login = identity.challenge(&ada.person).await;
+    let recovery = identity
+        .verify_recovery(&login, &ada.recovery_codes[0])
+        .await;
+    recovery.tokens();
 }
 
 #[tokio::test]
