@@ -4,23 +4,26 @@
 
 use shared::{problem::Unexpected, random, user_id::UserId};
 use thiserror::Error;
-use time::OffsetDateTime;
+use time::{Duration, OffsetDateTime};
 use tokio_postgres::Transaction;
 
 use crate::{
     Identity,
-    domain::erasure::{Erasure, Stage},
-    journal_client::NotReopened,
+    domain::{
+        email_address::EmailAddress,
+        erasure::{Erasure, Stage},
+    },
+    me,
     store::{
-        erasures,
+        accounts, erasures,
         sessions::{self, EndReason},
     },
-    vault_shred::{self, NotRestored},
+    vault_shred,
 };
 
-/// Begins to delete the account: its sessions end, its address is free, and no path leads to it any more. `None` when
-/// there is no such account, or its deletion has begun before. Once the transaction is committed, ring
-/// [`Identity::erasure_begun`].
+/// Begins to delete an account whose sessions this transaction has ended: its address is free, and no path leads to it
+/// any more. `None` when there is no such account, or its deletion has begun before. Once the transaction is committed,
+/// ring [`Identity::erasure_begun`].
 pub(crate) async fn begin(
     identity: &Identity,
     transaction: &Transaction<'_>,
@@ -37,8 +40,6 @@ pub(crate) async fn begin(
         stage: Stage::Begun,
         attempts: 0,
     };
-    // Sessions before the account, as everywhere, so that nobody waits in a circle.
-    sessions::end_all(transaction, user_id, EndReason::AccountDeleted, now).await?;
     let begun = erasures::begin(transaction, &erasure).await?;
     if begun {
         let erasure_id = erasure.id;
@@ -56,6 +57,8 @@ pub(crate) async fn begin_again(
 ) -> Result<(), Unexpected> {
     let mut db = identity.pool.get().await?;
     let transaction = db.transaction().await?;
+    // Sessions before the account, as everywhere, so that nobody waits in a circle.
+    sessions::end_all(&transaction, user, EndReason::AccountDeleted, now).await?;
     if begin(identity, &transaction, user, now).await?.is_some() {
         transaction.commit().await?;
         identity.erasure_begun.notify_one();
@@ -77,36 +80,54 @@ pub(crate) enum NotUndone {
     Unexpected(#[from] Unexpected),
 }
 
+/// How long undoing may take until the worker closes everything again.
+const UNDOING: Duration = Duration::minutes(1);
+
 /// Undoes a deletion everywhere. The row is locked all the while, so that the worker takes no step meanwhile; if this
-/// fails on the way, the deletion goes on.
+/// fails on the way, the deletion goes on, and what was opened is closed again within a minute.
 pub(crate) async fn undo(
     identity: &Identity,
     user: UserId,
     now: OffsetDateTime,
 ) -> Result<(), NotUndone> {
-    let mut db = identity.pool.get().await?;
+    let mut db = identity.pool.get_for_long().await?;
+    erasures::step_back(&*db, user, now + UNDOING, now).await?;
     let transaction = db.transaction().await.map_err(Unexpected::from)?;
     let erasure = erasures::lock_of(&transaction, user).await?;
     let erasure = erasure.ok_or(NotUndone::NotBegun)?;
     if !erasure.is_undoable(now) {
         return Err(NotUndone::TooLate);
     }
-    if !erasures::undo(&transaction, &erasure).await? {
-        return Err(NotUndone::AddressTaken);
+    if !vault_shred::restore(&identity.vault, user, now).await? {
+        return Err(NotUndone::TooLate);
     }
-    vault_shred::restore(&identity.vault, user, now)
-        .await
-        .map_err(|why| match why {
-            NotRestored::Shredded => NotUndone::TooLate,
-            NotRestored::Unexpected(unexpected) => unexpected.into(),
-        })?;
-    if let Some(journal) = &identity.journal {
-        journal.reopen(user, now).await.map_err(|why| match why {
-            NotReopened::Erased => NotUndone::TooLate,
-            NotReopened::Unexpected(unexpected) => unexpected.into(),
-        })?;
+    find_address_free(identity, &transaction, user, now).await?;
+    erasures::undo(&transaction, &erasure).await?;
+    if let Some(journal) = &identity.journal
+        && !journal.reopen(user, now).await?
+    {
+        return Err(NotUndone::TooLate);
     }
     transaction.commit().await.map_err(Unexpected::from)?;
     tracing::info!(target: "audit", { user.id = %user, erasure.id = %erasure.id }, "deletion undone");
+    Ok(())
+}
+
+/// Locks the address of the account, under every version of its index, as whoever signs up with it does.
+async fn find_address_free(
+    identity: &Identity,
+    transaction: &Transaction<'_>,
+    user: UserId,
+    now: OffsetDateTime,
+) -> Result<(), NotUndone> {
+    let profile = accounts::profile_of_any(transaction, user).await?;
+    let profile = profile.ok_or(NotUndone::NotBegun)?;
+    let address = EmailAddress::parse(&me::address(identity, &profile, now).await?);
+    let address = address.ok_or_else(|| Unexpected::bug("the address of an account is none"))?;
+    let indexes = identity.secrets.email_indexes(&address);
+    accounts::lock_address(transaction, &indexes).await?;
+    if accounts::exists(transaction, &indexes).await? {
+        return Err(NotUndone::AddressTaken);
+    }
     Ok(())
 }

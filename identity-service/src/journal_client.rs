@@ -17,13 +17,6 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const RETRY: Duration = Duration::from_secs(2);
 const NOTHING: &str = "{}";
 
-/// Why a journal was not opened again.
-pub(crate) enum NotReopened {
-    /// Its entries are gone.
-    Erased,
-    Unexpected(Unexpected),
-}
-
 /// One journal service.
 pub(crate) struct JournalClient {
     http: Client,
@@ -49,19 +42,18 @@ impl JournalClient {
         done(self.send(Method::PUT, &path, now).await?).await
     }
 
-    /// Everything of this person can be read and written again.
+    /// Everything of this person can be read and written again; `false` when it is gone.
     pub(crate) async fn reopen(
         &self,
         user: UserId,
         now: OffsetDateTime,
-    ) -> Result<(), NotReopened> {
+    ) -> Result<bool, Unexpected> {
         let path = format!("/internal/people/{user}/closure");
-        let answer = self.send(Method::DELETE, &path, now).await;
-        let answer = answer.map_err(NotReopened::Unexpected)?;
+        let answer = self.send(Method::DELETE, &path, now).await?;
         if answer.status() == StatusCode::GONE {
-            return Err(NotReopened::Erased);
+            return Ok(false);
         }
-        done(answer).await.map_err(NotReopened::Unexpected)
+        done(answer).await.map(|()| true)
     }
 
     /// Every row of this person is gone when this returns.

@@ -2,8 +2,10 @@
 
 use shared::{
     access_token::Caller,
+    envelope::DataKey,
     problem::{Case, Failure, INTERNAL, RECORD_UNREADABLE, UNAVAILABLE, Unexpected},
     user_id::UserId,
+    vault_client::VaultError,
 };
 use thiserror::Error;
 use time::OffsetDateTime;
@@ -87,11 +89,27 @@ pub(crate) async fn address(
 ) -> Result<String, Unexpected> {
     let subject = profile.key.user_id.uuid();
     let key = profile.key.open(identity, now).await?;
-    let broken =
-        || Unexpected::unreadable(format!("the address of account {subject} does not open"));
+    opened(&key, profile).ok_or_else(|| {
+        Unexpected::unreadable(format!("the address of account {subject} does not open"))
+    })
+}
+
+/// The same of an account that may be on its way out: `None` when nothing of it opens any more.
+pub(crate) async fn address_if_readable(
+    identity: &Identity,
+    profile: &Profile,
+    now: OffsetDateTime,
+) -> Result<Option<String>, Unexpected> {
+    match profile.key.ask_for(identity, now).await {
+        Ok(key) => Ok(opened(&key, profile)),
+        Err(VaultError::Refused(_)) => Ok(None),
+        Err(VaultError::Unavailable(error)) => Err(error),
+    }
+}
+
+fn opened(key: &DataKey, profile: &Profile) -> Option<String> {
+    let subject = profile.key.user_id.uuid();
     let place = Column::AccountEmail.of(subject, subject);
-    let email = key
-        .open(&place, &profile.email_sealed)
-        .map_err(|error| broken().caused_by(error))?;
-    String::from_utf8(email.to_vec()).map_err(|_| broken())
+    let email = key.open(&place, &profile.email_sealed).ok()?;
+    String::from_utf8(email.to_vec()).ok()
 }

@@ -26,14 +26,6 @@ struct ShredBody {
 #[derive(Serialize)]
 struct RestoreBody {}
 
-/// Why the vault did not take a shred back.
-#[derive(Debug)]
-pub(crate) enum NotRestored {
-    /// The key is gone.
-    Shredded,
-    Unexpected(Unexpected),
-}
-
 /// Nothing of the person opens from now on, and after `wait` never again. Safe to repeat: a shorter wait brings the end
 /// forward.
 pub(crate) async fn shred(
@@ -53,19 +45,19 @@ pub(crate) async fn shred(
     Ok(shred)
 }
 
-/// Everything of the person opens again.
+/// Everything of the person opens again; `false` when the key is gone.
 pub(crate) async fn restore(
     vault: &VaultClient,
     user: UserId,
     now: OffsetDateTime,
-) -> Result<(), NotRestored> {
+) -> Result<bool, Unexpected> {
     let path = format!("v1/subjects/{user}/restore");
     match vault
         .command(Method::POST, &path, &RestoreBody {}, now)
         .await
     {
-        Ok(_) => Ok(()),
-        Err(VaultError::Refused(code)) if code == "shredded" => Err(NotRestored::Shredded),
-        Err(error) => Err(NotRestored::Unexpected(error.into())),
+        Ok(_) => Ok(true),
+        Err(VaultError::Refused(code)) if code == "shredded" => Ok(false),
+        Err(error) => Err(error.into()),
     }
 }

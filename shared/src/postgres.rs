@@ -27,7 +27,7 @@ const PATIENCE: Duration = Duration::from_secs(3);
 /// How long one use of a connection may take: all statements of a transaction together. They take
 /// milliseconds, so that only a lock that is never given back, or a server that hangs, takes longer.
 const LENT: Duration = Duration::from_secs(5);
-/// The same for migrations, and for work on whole tables that nobody waits for.
+/// The same for what takes its time, see [`Pool::get_for_long`].
 const LENT_FOR_LONG: Duration = Duration::from_mins(30);
 /// The advisory lock of migrations: the ASCII of `keystead`.
 const MIGRATION_LOCK: i64 = 0x6b65_7973_7465_6164;
@@ -71,7 +71,8 @@ impl Pool {
         self.lend(LENT).await
     }
 
-    /// A connection for half an hour: for migrations, and for work on whole tables that nobody waits for.
+    /// A connection for half an hour: for migrations, for work on whole tables that nobody waits for, and for a row that
+    /// stays locked while other services are asked.
     pub async fn get_for_long(&self) -> Result<Connection, Unexpected> {
         self.lend(LENT_FOR_LONG).await
     }

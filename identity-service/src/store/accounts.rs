@@ -243,18 +243,6 @@ pub(crate) async fn profile_of_any(
     row.map(|row| Profile::read(&row, user)).transpose()
 }
 
-/// The address of an account, still sealed, also when it may not be used any more.
-pub(crate) async fn email_sealed(
-    db: &impl GenericClient,
-    user: UserId,
-) -> Result<Option<Vec<u8>>, Unexpected> {
-    let sql = "SELECT email_sealed FROM accounts WHERE user_id = $1";
-    let row = db
-        .query_typed_opt(sql, &[(&user.uuid(), Type::UUID)])
-        .await?;
-    Ok(row.map(|row| row.try_get("email_sealed")).transpose()?)
-}
-
 /// The person's key, as it is stored.
 pub(crate) async fn key(
     db: &impl GenericClient,

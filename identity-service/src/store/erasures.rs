@@ -2,7 +2,7 @@
 
 use shared::{problem::Unexpected, user_id::UserId};
 use time::OffsetDateTime;
-use tokio_postgres::{GenericClient, Row, Transaction, error::SqlState, types::Type};
+use tokio_postgres::{GenericClient, Row, Transaction, types::Type};
 use uuid::Uuid;
 
 use crate::domain::erasure::{Erasure, Stage};
@@ -69,7 +69,7 @@ pub(crate) async fn begin(
 }
 
 /// The deletion whose next step has been due longest, locked until the transaction ends; those that another replica is
-/// at are left to it.
+/// at are left to it, and those that are done come last.
 pub(crate) async fn lock_due(
     transaction: &Transaction<'_>,
     now: OffsetDateTime,
@@ -78,7 +78,7 @@ pub(crate) async fn lock_due(
         .query_typed_opt(
             &format!(
                 "SELECT {COLUMNS} FROM erasures WHERE due_at <= $1
-                 ORDER BY due_at LIMIT 1 FOR UPDATE SKIP LOCKED"
+                 ORDER BY done_at IS NOT NULL, due_at LIMIT 1 FOR UPDATE SKIP LOCKED"
             ),
             &[(&now, Type::TIMESTAMPTZ)],
         )
@@ -191,30 +191,46 @@ pub(crate) async fn recheck_all(
     Ok(())
 }
 
-/// Undoes a deletion here: the account is as it was, less its sessions. `false` when its address has a new account.
+/// Takes the steps back that undoing a deletion undoes elsewhere: whatever becomes of that, they are taken again at
+/// `due_at`, unless the deletion is gone by then.
+pub(crate) async fn step_back(
+    db: &impl GenericClient,
+    user: UserId,
+    due_at: OffsetDateTime,
+    now: OffsetDateTime,
+) -> Result<(), Unexpected> {
+    db.execute_typed(
+        "UPDATE erasures SET shred_id = NULL, others_closed_at = NULL, due_at = $2
+         WHERE user_id = $1 AND owner_told_at IS NOT NULL AND receipt IS NULL AND purge_at > $3",
+        &[
+            (&user.uuid(), Type::UUID),
+            (&due_at, Type::TIMESTAMPTZ),
+            (&now, Type::TIMESTAMPTZ),
+        ],
+    )
+    .await?;
+    Ok(())
+}
+
+/// Undoes a deletion here: the account is as it was, less its sessions. Its address was locked and found free.
 pub(crate) async fn undo(
     transaction: &Transaction<'_>,
     erasure: &Erasure,
-) -> Result<bool, Unexpected> {
-    let updated = transaction
+) -> Result<(), Unexpected> {
+    transaction
         .execute_typed(
             "UPDATE accounts SET email_index = erasures.email_index, disabled_at = erasures.disabled_at
              FROM erasures WHERE erasure_id = $1 AND accounts.user_id = erasures.user_id",
             &[(&erasure.id, Type::UUID)],
         )
-        .await;
-    match updated {
-        Ok(_) => {}
-        Err(error) if error.code() == Some(&SqlState::UNIQUE_VIOLATION) => return Ok(false),
-        Err(error) => return Err(error.into()),
-    }
+        .await?;
     transaction
         .execute_typed(
             "DELETE FROM erasures WHERE erasure_id = $1",
             &[(&erasure.id, Type::UUID)],
         )
         .await?;
-    Ok(true)
+    Ok(())
 }
 
 type Parameter<'a> = (&'a (dyn tokio_postgres::types::ToSql + Sync), Type);

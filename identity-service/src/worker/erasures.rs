@@ -1,87 +1,66 @@
 //! Works off deletions, step by step, until each is done: through restarts, and while the vault or the journal is away.
 
-use std::{sync::Arc, time::Duration as Pause};
+use std::sync::Arc;
 
-use shared::{problem::Unexpected, serve::Shutdown, vault_client::VaultError};
+use shared::{problem::Unexpected, serve::Shutdown};
 use time::{Duration, OffsetDateTime};
-use tokio::time::{sleep, timeout};
 use tokio_postgres::Transaction;
 
+use super::goes_on;
 use crate::{
     Identity,
-    domain::{
-        erasure::{Erasure, Step},
-        sealed::Column,
-    },
+    domain::erasure::{Erasure, Step},
     mail::Errand,
-    outbox_key,
+    me, outbox_key,
     store::{accounts, erasures, outbox},
     vault_shred::shred,
 };
 
-/// How often it is looked whether a step is due, when nobody rings.
-const EVERY: Pause = Pause::from_secs(2);
-
-/// What a step may take: less than a connection is lent for, so that a neighbour who says nothing counts as a step that
-/// failed, and the next deletion has its turn.
-const PATIENCE: Pause = Pause::from_secs(4);
-
 /// Works until the shutdown is requested; a step that was begun is finished.
 pub(super) async fn run(identity: Arc<Identity>, mut shutdown: Shutdown) {
+    let bell = &identity.erasure_begun;
+    // A start may be one after a restore: whoever was erased is looked at again.
     let mut rechecked = false;
     loop {
         let now = identity.clock.now();
-        if !rechecked {
-            rechecked = recheck_all(&identity, now).await;
-        }
-        let more = one(&identity, now).await.unwrap_or_else(|error| {
-            tracing::warn!(error = error.chain(), "deletions wait");
-            false
-        });
-        let pause = if more { Pause::ZERO } else { EVERY };
-        tokio::select! {
-            biased;
-            () = shutdown.requested() => return,
-            () = identity.erasure_begun.notified() => {}
-            () = sleep(pause) => {}
+        let worked = async {
+            if !rechecked {
+                erasures::recheck_all(&*identity.pool.get().await?, now).await?;
+                rechecked = true;
+            }
+            one(&identity, now).await
+        };
+        if !goes_on(worked.await, "deletions wait", bell, &mut shutdown).await {
+            return;
         }
     }
-}
-
-/// A start may be one after a restore: whoever was erased is looked at first.
-async fn recheck_all(identity: &Identity, now: OffsetDateTime) -> bool {
-    let done = async { erasures::recheck_all(&*identity.pool.get().await?, now).await };
-    let done: Result<(), Unexpected> = done.await;
-    done.inspect_err(|error| tracing::warn!(error = error.chain(), "deletions are not rechecked"))
-        .is_ok()
 }
 
 /// Takes one step of one deletion; `false` when none is due. Its row is locked meanwhile: of all replicas one works on
 /// it, and whoever undoes it waits for the step to end.
 async fn one(identity: &Identity, now: OffsetDateTime) -> Result<bool, Unexpected> {
-    let mut db = identity.pool.get().await?;
+    let mut db = identity.pool.get_for_long().await?;
     let transaction = db.transaction().await?;
     let Some(erasure) = erasures::lock_due(&transaction, now).await? else {
         return Ok(false);
     };
     let (user, step) = (erasure.user_id, erasure.next_step(now));
-    let taken = timeout(PATIENCE, take(identity, &transaction, &erasure, step, now)).await;
-    let taken =
-        taken.unwrap_or_else(|_| Err(Unexpected::unavailable("a step of a deletion", EVERY)));
-    let (due_at, attempts) = match taken {
+    match take(identity, &transaction, &erasure, step, now).await {
         Ok(due_at) => {
+            erasures::put_off(&transaction, erasure.id, due_at, 0).await?;
+            transaction.commit().await?;
             tracing::info!(user.id = %user, erasure.id = %erasure.id, ?step, "deletion goes on");
-            (due_at, 0)
+            identity.outbox_filled.notify_one();
         }
         Err(error) => {
-            let due_at = erasure.try_again_at(now);
             tracing::warn!(user.id = %user, erasure.id = %erasure.id, ?step, error = error.chain(), "deletion waits");
-            (Some(due_at), erasure.attempts.saturating_add(1))
+            // Nothing more can be noted in a transaction that failed.
+            transaction.rollback().await?;
+            let due_at = erasure.try_again_at(now);
+            let attempts = erasure.attempts.saturating_add(1);
+            erasures::put_off(&*db, erasure.id, Some(due_at), attempts).await?;
         }
-    };
-    erasures::put_off(&transaction, erasure.id, due_at, attempts).await?;
-    transaction.commit().await?;
-    identity.outbox_filled.notify_one();
+    }
     Ok(true)
 }
 
@@ -161,7 +140,7 @@ async fn tell_owner(
     erasure: &Erasure,
     now: OffsetDateTime,
 ) -> Result<(), Unexpected> {
-    let Some(email) = address(identity, erasure, now).await? else {
+    let Some(email) = address(identity, transaction, erasure, now).await? else {
         tracing::warn!(user.id = %erasure.user_id, "the address does not open: the owner is not told");
         return Ok(());
     };
@@ -176,24 +155,12 @@ async fn tell_owner(
 
 async fn address(
     identity: &Identity,
+    transaction: &Transaction<'_>,
     erasure: &Erasure,
     now: OffsetDateTime,
 ) -> Result<Option<String>, Unexpected> {
-    let user = erasure.user_id;
-    let (sealed, key) = {
-        let db = identity.pool.get().await?;
-        let sealed = accounts::email_sealed(&*db, user).await?;
-        (sealed, accounts::key(&*db, user).await?)
-    };
-    let (Some(sealed), Some(key)) = (sealed, key) else {
-        return Ok(None);
-    };
-    let key = match key.ask_for(identity, now).await {
-        Ok(key) => key,
-        Err(VaultError::Refused(_)) => return Ok(None),
-        Err(VaultError::Unavailable(error)) => return Err(error),
-    };
-    let place = Column::AccountEmail.of(user.uuid(), user.uuid());
-    let email = key.open(&place, &sealed).ok();
-    Ok(email.and_then(|bytes| String::from_utf8(bytes.to_vec()).ok()))
+    match accounts::profile_of_any(transaction, erasure.user_id).await? {
+        Some(profile) => me::address_if_readable(identity, &profile, now).await,
+        None => Ok(None),
+    }
 }

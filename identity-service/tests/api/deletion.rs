@@ -2,6 +2,7 @@
 
 use reqwest::Method;
 use serde_json::{Value, json};
+use shared::random;
 use stack::{Addresses, until};
 use time::{Duration, OffsetDateTime, format_description::well_known::Rfc3339};
 use tokio::task::JoinSet;
@@ -27,7 +28,7 @@ impl Service {
     }
 
     /// Waits until the deletion of that account has come so far.
-    async fn erasure_until(&self, user: &str, condition: &str) {
+    pub(crate) async fn erasure_until(&self, user: &str, condition: &str) {
         let db = self.database().await;
         let sql = format!("SELECT 1 FROM erasures WHERE user_id = $1::text::uuid AND {condition}");
         let come = async || {
@@ -37,13 +38,6 @@ impl Service {
         let come = until(condition, PATIENCE, come).await;
         come.expect("the worker goes on");
     }
-}
-
-fn id_of(tokens: &Tokens) -> String {
-    claims(&tokens.access)["sub"]
-        .as_str()
-        .expect("an id")
-        .to_owned()
 }
 
 fn at(value: &Value) -> OffsetDateTime {
@@ -101,7 +95,7 @@ async fn whoever_leaves_is_out_at_once_told_by_mail_and_their_address_is_free() 
     assert_eq!(identity.verify(&confirmation).await.status, 200);
     assert!(!identity.logs_in(&ada.email, PASSWORD).await);
     let anew = identity.login(&ada.email, OTHER_PASSWORD).await.tokens();
-    assert_ne!(id_of(&anew), id_of(&phone));
+    assert_ne!(anew.user_id(), phone.user_id());
     assert_eq!(identity.me(&anew.access).await.json()["email"], ada.email);
 }
 
@@ -251,7 +245,7 @@ async fn a_login_that_renews_the_hash_gives_no_address_back() {
     let mut region = Region::new().await;
     let first = region.start().await;
     let ada = first.service.person().await;
-    let user = id_of(&first.service.logged_in(&ada).await);
+    let user = first.service.logged_in(&ada).await.user_id();
     // Of a higher cost now: the next login hashes anew.
     region.set("BCRYPT_COST", "5");
     let second = region.start().await;
@@ -284,7 +278,7 @@ async fn an_account_without_an_address_cannot_be_enabled() {
     let enabled = region
         .database()
         .await
-        .execute(enable, &[&id_of(&tokens)])
+        .execute(enable, &[&tokens.user_id()])
         .await;
     assert!(enabled.is_err());
 }
@@ -296,14 +290,13 @@ async fn an_operator_undoes_a_deletion_while_there_is_time() {
     let identity = &replica.service;
     let ada = identity.person().await;
     let before = identity.logged_in(&ada).await;
-    let user = id_of(&before);
+    let user = before.user_id();
     let reset = identity.mailed_reset(&ada.email).await;
     identity.deleted(&before).await;
     identity
-        // The command stops this process, and with it a worker that holds the row: it must be at rest.
-        .erasure_until(&user, "others_closed_at IS NOT NULL AND due_at = purge_at")
+        .erasure_until(&user, "others_closed_at IS NOT NULL")
         .await;
-    let undone = region.run(&["users", "restore", &user]);
+    let undone = region.run(&["users", "restore", &user]).await;
     assert_eq!(undone.status.code(), Some(0), "{undone:?}");
     let log = String::from_utf8_lossy(&undone.stderr).into_owned();
     assert!(
@@ -322,9 +315,9 @@ async fn an_operator_undoes_a_deletion_while_there_is_time() {
         (400, "invalid_reset_token".to_owned())
     );
     let after = identity.logged_in(&ada).await;
-    assert_eq!(id_of(&after), user);
+    assert_eq!(after.user_id(), user);
     assert_eq!(identity.me(&after.access).await.json()["email"], ada.email);
-    let again = region.run(&["users", "restore", &user]);
+    let again = region.run(&["users", "restore", &user]).await;
     assert_eq!(again.status.code(), Some(1));
     // And once more, from the beginning.
     identity.deleted(&after).await;
@@ -340,19 +333,95 @@ async fn a_deletion_is_not_undone_over_a_new_account_of_the_address() {
     let before = identity.logged_in(&ada).await;
     identity.deleted(&before).await;
     identity
-        .erasure_until(&id_of(&before), "others_closed_at IS NOT NULL")
+        .erasure_until(&before.user_id(), "others_closed_at IS NOT NULL")
         .await;
     // The confirmation of the account, and that it is being deleted.
     identity.mail_number(&ada.email, 2).await;
     identity.sign_up(&ada.email, OTHER_PASSWORD).await;
     let confirmation = identity.mail_number(&ada.email, 3).await;
     identity.verify(&token(&confirmation)).await;
-    let undone = region.run(&["users", "restore", &id_of(&before)]);
+    let undone = region.run(&["users", "restore", &before.user_id()]).await;
     assert_eq!(undone.status.code(), Some(1), "{undone:?}");
     let told = String::from_utf8_lossy(&undone.stderr).into_owned();
-    assert!(told.contains("nothing was changed"), "{told}");
+    assert!(
+        told.contains("not undone: its address has a new account"),
+        "{told}"
+    );
     assert!(identity.logs_in(&ada.email, OTHER_PASSWORD).await);
     assert!(!identity.logs_in(&ada.email, PASSWORD).await);
+}
+
+#[tokio::test]
+async fn nor_over_one_that_was_made_under_a_newer_secret() {
+    let mut region = Region::new().await;
+    let first = region.start().await;
+    let ada = first.service.person().await;
+    let before = first.service.logged_in(&ada).await;
+    first.service.deleted(&before).await;
+    first.service.mail_number(&ada.email, 2).await;
+    drop(first);
+    let newer = format!(
+        "v2:{},{}",
+        hex::encode(random::bytes::<32>()),
+        region.secret()
+    );
+    region.set("IDENTITY_SECRET_KEYS", newer);
+    let second = region.start().await;
+    let identity = &second.service;
+    identity.sign_up(&ada.email, OTHER_PASSWORD).await;
+    let confirmation = identity.mail_number(&ada.email, 3).await;
+    identity.verify(&token(&confirmation)).await;
+    let undone = region.run(&["users", "restore", &before.user_id()]).await;
+    let told = String::from_utf8_lossy(&undone.stderr).into_owned();
+    assert!(told.contains("its address has a new account"), "{told}");
+    assert!(identity.logs_in(&ada.email, OTHER_PASSWORD).await);
+}
+
+/// The id of the shred that the vault was asked for.
+async fn shred(identity: &Service) -> Option<String> {
+    let sql = "SELECT shred_id::text FROM erasures";
+    let row = identity.database().await.query_one(sql, &[]).await;
+    row.expect("one deletion").get(0)
+}
+
+#[tokio::test]
+async fn what_was_opened_for_undoing_that_failed_is_closed_again() {
+    let journal = Addresses::of_the_test_run().api.journal;
+    let mut region = Region::with(&[("JOURNAL_URL", &journal)]).await;
+    let replica = region.start().await;
+    let identity = &replica.service;
+    let ada = identity.person().await;
+    let before = identity.logged_in(&ada).await;
+    let user = before.user_id();
+    identity.deleted(&before).await;
+    identity
+        .erasure_until(&user, "others_closed_at IS NOT NULL")
+        .await;
+    let asked = shred(identity).await.expect("the vault was asked");
+
+    region.set("JOURNAL_URL", "http://127.0.0.1:1/");
+    let undone = region.run(&["users", "restore", &user]).await;
+    assert_eq!(undone.status.code(), Some(1), "{undone:?}");
+    let told = String::from_utf8_lossy(&undone.stderr).into_owned();
+    assert!(told.contains("not undone"), "{told}");
+    assert!(!identity.logs_in(&ada.email, PASSWORD).await);
+    // The vault gave the key back, and is asked anew.
+    assert_eq!(shred(identity).await, None);
+    // As if the minute were over: the vault of the test run takes no token of a later time.
+    let sql = "UPDATE erasures SET due_at = due_at - interval '62 s'";
+    let moved = identity.database().await.execute(sql, &[]).await;
+    assert_eq!(moved.ok(), Some(1));
+    region.catch_up();
+    identity
+        .erasure_until(&user, "others_closed_at IS NOT NULL")
+        .await;
+    assert_ne!(shred(identity).await, Some(asked));
+
+    region.set("JOURNAL_URL", journal);
+    let undone = region.run(&["users", "restore", &user]).await;
+    assert_eq!(undone.status.code(), Some(0), "{undone:?}");
+    let after = identity.logged_in(&ada).await;
+    assert_eq!(identity.me(&after.access).await.json()["email"], ada.email);
 }
 
 #[tokio::test]
@@ -365,7 +434,7 @@ async fn when_the_wait_is_over_nothing_of_the_person_is_left_but_that_they_were_
         identity.logged_in(&ada).await,
         identity.logged_in(&bob).await,
     );
-    let user = id_of(&tokens);
+    let user = tokens.user_id();
     let told = identity.deleted(&tokens).await;
     identity
         .erasure_until(&user, "others_closed_at IS NOT NULL")
@@ -396,7 +465,7 @@ async fn when_the_wait_is_over_nothing_of_the_person_is_left_but_that_they_were_
     assert!(row.get::<_, bool>(1));
     assert_eq!(row.get::<_, String>(2).split('.').count(), 3);
 
-    let undone = region.run(&["users", "restore", &user]);
+    let undone = region.run(&["users", "restore", &user]).await;
     assert_eq!(undone.status.code(), Some(1));
     let stderr = String::from_utf8_lossy(&undone.stderr).into_owned();
     assert!(stderr.contains("over"), "{stderr}");
@@ -421,14 +490,14 @@ async fn a_deletion_outlives_its_service_and_is_worked_off_once_by_any_number_of
     for tokens in [&ada, &bob] {
         replicas[0]
             .service
-            .erasure_until(&id_of(tokens), "others_closed_at IS NOT NULL")
+            .erasure_until(&tokens.user_id(), "others_closed_at IS NOT NULL")
             .await;
     }
     region.clock.advance(Duration::seconds(4));
     for tokens in [&ada, &bob] {
         replicas[2]
             .service
-            .erasure_until(&id_of(tokens), "done_at IS NOT NULL")
+            .erasure_until(&tokens.user_id(), "done_at IS NOT NULL")
             .await;
     }
     assert_eq!(replicas[0].service.count("accounts").await, 0);
