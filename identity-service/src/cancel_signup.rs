@@ -8,7 +8,7 @@ use time::OffsetDateTime;
 use crate::{
     Identity,
     domain::{
-        mail_token::{MailPurpose, MailToken},
+        single_use_token::{Purpose, SingleUseToken},
         token_type::NotOurs,
     },
     refresh::WRONG_TYPE,
@@ -47,13 +47,13 @@ pub(crate) async fn cancel_signup(
     token: SecretString,
     now: OffsetDateTime,
 ) -> Result<(), CancelError> {
-    let token = match MailToken::presented(MailPurpose::Verification, token) {
-        Ok(token) => token,
+    let token = match SingleUseToken::presented(Purpose::Verification, token) {
+        Ok(token) => token.sought(&identity.secrets),
         Err(NotOurs::WrongType) => return Err(CancelError::WrongTokenType),
         Err(NotOurs::Invalid) => return Ok(()),
     };
     let db = identity.pool.get().await?;
-    let Some(pending) = pending_signups::find_by_token(&*db, &token.hash(), now).await? else {
+    let Some(pending) = pending_signups::find_by_token(&*db, &token, now).await? else {
         return Ok(());
     };
     if pending_signups::take(&*db, pending.id).await? {

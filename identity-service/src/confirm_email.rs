@@ -15,8 +15,8 @@ use crate::{
     domain::{
         email_address::EmailAddress,
         event::Event,
-        mail_token::{MailPurpose, MailToken},
         sealed::Column,
+        single_use_token::{Purpose, SingleUseToken},
         token_type::NotOurs,
     },
     events,
@@ -101,8 +101,9 @@ pub(crate) async fn confirm_email(
     confirmation: Confirmation,
     now: OffsetDateTime,
 ) -> Result<(), ConfirmEmailError> {
-    let token = MailToken::presented(MailPurpose::AddressChange, confirmation.token)?;
-    let change = address_changes::find(&*identity.pool.get().await?, &token.hash(), now).await?;
+    let token = SingleUseToken::presented(Purpose::AddressChange, confirmation.token)?;
+    let token = token.sought(&identity.secrets);
+    let change = address_changes::find(&*identity.pool.get().await?, &token, now).await?;
     let change = change.ok_or(ConfirmEmailError::InvalidToken)?;
     let prepared = prepare(identity, change, confirmation.device, now).await?;
     prepared.store(identity, now).await?;

@@ -6,7 +6,7 @@ use time::{Duration, OffsetDateTime};
 
 use crate::{
     Identity,
-    domain::mfa_token::MfaToken,
+    domain::single_use_token::{Purpose, SingleUseToken},
     mint::{self, Proven, Withheld},
     store::mfa_challenges,
 };
@@ -27,13 +27,14 @@ pub(crate) async fn begin(
     proven: Proven,
     now: OffsetDateTime,
 ) -> Result<Challenge, Withheld> {
-    let token = MfaToken::generate();
     let Proven {
         user_id,
         epoch,
         known_device,
         ..
     } = proven;
+    let token = SingleUseToken::generate(Purpose::SecondFactor, user_id.uuid());
+    let hash = token.hash(&identity.secrets);
     let challenge = mfa_challenges::Challenge {
         user_id,
         epoch,
@@ -42,7 +43,7 @@ pub(crate) async fn begin(
     let mut db = identity.pool.get().await?;
     let transaction = db.transaction().await.map_err(Unexpected::from)?;
     mint::good_standing(&transaction, user_id, epoch).await?;
-    mfa_challenges::insert(&transaction, &token.hash(), &challenge, now, now + LIFETIME).await?;
+    mfa_challenges::insert(&transaction, &hash, &challenge, now, now + LIFETIME).await?;
     transaction.commit().await.map_err(Unexpected::from)?;
     tracing::info!(user.id = %user_id, "a second factor is asked for");
     Ok(Challenge {

@@ -15,8 +15,8 @@ use crate::{
     device::{Device, Sighting},
     domain::{
         event::Event,
-        mail_token::{MailPurpose, MailToken},
         notice::Notice,
+        single_use_token::{Purpose, SingleUseToken, Sought},
         token_type::NotOurs,
     },
     events,
@@ -122,10 +122,11 @@ pub(crate) async fn reset_password(
         new_password,
         device,
     } = reset;
-    let token_hash = MailToken::presented(MailPurpose::PasswordReset, token)?.hash();
+    let token = SingleUseToken::presented(Purpose::PasswordReset, token)?;
+    let token = token.sought(&identity.secrets);
     let (found, profile) = {
         let db = identity.pool.get().await?;
-        let found = password_resets::find(&*db, &token_hash, now).await?;
+        let found = password_resets::find(&*db, &token, now).await?;
         let found = found.ok_or(ResetError::InvalidToken)?;
         let profile = accounts::profile(&*db, found.user_id).await?;
         (found, profile.ok_or(ResetError::InvalidToken)?)
@@ -133,7 +134,7 @@ pub(crate) async fn reset_password(
     let replacement = chosen_password::replacement(identity, &profile, new_password, now).await?;
     let sighting = Sighting::of(identity, found.user_id, device, now).await;
     let reset = Prepared {
-        token_hash: &token_hash,
+        token: &token,
         found,
         replacement: &replacement,
         sighting: &sighting,
@@ -147,7 +148,7 @@ pub(crate) async fn reset_password(
 
 /// A reset that only has to be stored.
 struct Prepared<'a> {
-    token_hash: &'a [u8],
+    token: &'a Sought,
     found: Found,
     replacement: &'a Replacement,
     sighting: &'a Sighting,
@@ -160,7 +161,7 @@ impl Prepared<'_> {
         let mut db = identity.pool.get().await?;
         let transaction = db.transaction().await?;
         // Deleting it is using it.
-        if !password_resets::take(&transaction, self.token_hash).await? {
+        if !password_resets::take(&transaction, self.token).await? {
             return Ok(false);
         }
         // Sessions before the account, as everywhere, so that nobody waits in a circle.

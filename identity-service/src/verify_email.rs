@@ -14,8 +14,8 @@ use crate::{
     applicant::Applicant,
     domain::{
         email_address::EmailAddress,
-        mail_token::{MailPurpose, MailToken},
         sealed::Column,
+        single_use_token::{Purpose, SingleUseToken},
         token_type::NotOurs,
     },
     outbox_key,
@@ -86,10 +86,11 @@ pub(crate) async fn verify_email(
     token: SecretString,
     now: OffsetDateTime,
 ) -> Result<(), VerifyError> {
-    let token_hash = MailToken::presented(MailPurpose::Verification, token)?.hash();
+    let token = SingleUseToken::presented(Purpose::Verification, token)?;
+    let token = token.sought(&identity.secrets);
     let found = {
         let db = identity.pool.get().await?;
-        pending_signups::find_by_token(&*db, &token_hash, now).await?
+        pending_signups::find_by_token(&*db, &token, now).await?
     };
     let pending = found.ok_or(VerifyError::InvalidToken)?;
     if identity

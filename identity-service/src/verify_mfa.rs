@@ -11,7 +11,11 @@ use time::OffsetDateTime;
 use crate::{
     Identity,
     device::{Device, Sighting},
-    domain::{carrier::Carrier, mfa_token::MfaToken, token_type::NotOurs},
+    domain::{
+        carrier::Carrier,
+        single_use_token::{Purpose, SingleUseToken},
+        token_type::NotOurs,
+    },
     lockout::{Locked, TOO_MANY_ATTEMPTS},
     mint::{self, Opened, Proven, Withheld},
     refresh::WRONG_TYPE,
@@ -140,19 +144,20 @@ pub(crate) async fn verify_mfa(
     let proof = Proof::parse(attempt.code.as_ref(), attempt.recovery_code.as_ref())
         .map_err(VerifyMfaError::Invalid)?;
     let amr = proof.amr();
-    let token_hash = MfaToken::presented(attempt.mfa_token)?.hash();
-    let found = mfa_challenges::find(&*identity.pool.get().await?, &token_hash, now).await?;
+    let token = SingleUseToken::presented(Purpose::SecondFactor, attempt.mfa_token)?;
+    let token = token.sought(&identity.secrets);
+    let found = mfa_challenges::find(&*identity.pool.get().await?, &token, now).await?;
     let user_id = found.ok_or(VerifyMfaError::InvalidToken)?.user_id;
     let ready = second_factor::prepare(identity, user_id, Wanted::Confirmed, proof, now).await?;
     let sighting = Sighting::of(identity, user_id, attempt.device.clone(), now).await;
 
     let mut db = identity.pool.get().await?;
     let transaction = db.transaction().await.map_err(Unexpected::from)?;
-    let counted = mfa_challenges::count_try(&transaction, &token_hash, now).await?;
+    let counted = mfa_challenges::count_try(&transaction, &token, now).await?;
     let challenge = counted.ok_or(VerifyMfaError::InvalidToken)?;
     let shown = ready.show(identity, &transaction, &sighting, now).await?;
     if let Shown::Right = shown {
-        mfa_challenges::discard(&transaction, &token_hash).await?;
+        mfa_challenges::discard(&transaction, &token).await?;
     }
     transaction.commit().await.map_err(Unexpected::from)?;
     drop(db);

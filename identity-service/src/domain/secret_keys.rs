@@ -25,6 +25,7 @@ struct Version {
     recovery: Key256,
     device: Key256,
     lockout: Key256,
+    single_use: Key256,
 }
 
 impl SecretKeys {
@@ -103,6 +104,17 @@ impl SecretKeys {
         self.0.iter().any(made_it)
     }
 
+    /// What a token that is good once is stored as.
+    pub(crate) fn single_use_hash(&self, token: &str) -> Vec<u8> {
+        mac(&self.first().single_use, &[token.as_bytes()])
+    }
+
+    /// What it may be stored as: one for each version, newest first.
+    pub(crate) fn single_use_hashes(&self, token: &str) -> Vec<Vec<u8>> {
+        let hash = |version: &Version| mac(&version.single_use, &[token.as_bytes()]);
+        self.0.iter().map(hash).collect()
+    }
+
     /// What guesses at something are counted under.
     pub(crate) fn lockout_mac(&self, message: &[&[u8]]) -> Vec<u8> {
         mac(&self.first().lockout, message)
@@ -144,6 +156,7 @@ impl Version {
             recovery: derived(b"identity/v1/recovery-code"),
             device: derived(b"identity/v1/device"),
             lockout: derived(b"identity/v1/lockout"),
+            single_use: derived(b"identity/v1/single-use-token"),
         }
     }
 
@@ -227,6 +240,7 @@ pub(crate) mod tests {
             &version.recovery,
             &version.device,
             &version.lockout,
+            &version.single_use,
         ];
         for (at, key) in keys.iter().enumerate() {
             assert!(keys.iter().skip(at + 1).all(|other| other != key));

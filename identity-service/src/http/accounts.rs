@@ -24,7 +24,8 @@ use crate::{
 
 pub(super) const EXAMPLE_EMAIL: &str = "ada@example.com";
 pub(super) const EXAMPLE_PASSWORD: &str = "a difference engine of my own";
-const EXAMPLE_TOKEN: &str = "kst_v_4ZbQ0mJt3rC1oVn8yPqXk2uHs6dLgWfAeTiBzRx7NcM";
+const EXAMPLE_TOKEN: &str =
+    "kst_v_AZq08HwAcACAAAAAAAAAAeGW0NJibd6wtaFZ_Mj6l5Nrh7OnS4FnwHk4gc0cezXD";
 
 /// An address and a password for it.
 #[derive(Object)]

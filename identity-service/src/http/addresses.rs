@@ -15,7 +15,8 @@ use crate::{
 };
 
 const EXAMPLE_NEW_EMAIL: &str = "ada.lovelace@example.com";
-const EXAMPLE_TOKEN: &str = "kst_e_4ZbQ0mJt3rC1oVn8yPqXk2uHs6dLgWfAeTiBzRx7NcM";
+const EXAMPLE_TOKEN: &str =
+    "kst_e_AZq08HwAcACAAAAAAAAAAeGW0NJibd6wtaFZ_Mj6l5Nrh7OnS4FnwHk4gc0cezXD";
 
 /// The password of the account, and the address to be.
 #[derive(Object)]

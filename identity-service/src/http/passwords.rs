@@ -20,7 +20,8 @@ use crate::{
 };
 
 const EXAMPLE_NEW_PASSWORD: &str = "an analytical engine of brass";
-const EXAMPLE_TOKEN: &str = "kst_p_4ZbQ0mJt3rC1oVn8yPqXk2uHs6dLgWfAeTiBzRx7NcM";
+const EXAMPLE_TOKEN: &str =
+    "kst_p_AZq08HwAcACAAAAAAAAAAeGW0NJibd6wtaFZ_Mj6l5Nrh7OnS4FnwHk4gc0cezXD";
 
 /// The password as it is, and as it is to be.
 #[derive(Object)]

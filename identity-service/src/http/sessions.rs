@@ -26,7 +26,8 @@ use crate::{
 
 pub(super) const EXAMPLE_ACCESS: &str =
     "eyJ0eXAiOiJhdCtqd3QiLCJhbGciOiJFZERTQSJ9.eyJpc3MiOiJodHRwOi8vMTI3LjAuMC4xOjgwODEifQ.c2ln";
-pub(super) const EXAMPLE_MFA: &str = "kst_m_4ZbQ0mJt3rC1oVn8yPqXk2uHs6dLgWfAeTiBzRx7NcM";
+pub(super) const EXAMPLE_MFA: &str =
+    "kst_m_AZq08HwAcACAAAAAAAAAAeGW0NJibd6wtaFZ_Mj6l5Nrh7OnS4FnwHk4gc0cezXD";
 const EXAMPLE_DEVICE: &str =
     "kst_d_AZq08HwAcACAAAAAAAAAAQAAAABlYvqA4ZbQ0mJt3rC1oVn8yPqXk2uHs6dLgWfAeTiBzRx7NcM";
 const EXAMPLE_REFRESH: &str = "kst_r_AZq08HwAcACAAAAAAAAAAQGYwN4AAHAAgAAAAAAAAAEAAAAAAAAAAOGW0NJibd6wtaFZ_Mj6l5Nrh7OnS4FnwHk4gc0cezXD";

@@ -5,6 +5,8 @@ use time::OffsetDateTime;
 use tokio_postgres::{GenericClient, types::Type};
 use uuid::Uuid;
 
+use crate::domain::single_use_token::Sought;
+
 /// An address that waits to be confirmed.
 pub(crate) struct AddressChange {
     pub(crate) id: Uuid,
@@ -47,15 +49,20 @@ pub(crate) async fn insert(
 /// What a token is good for now, if anything.
 pub(crate) async fn find(
     db: &impl GenericClient,
-    token_hash: &[u8],
+    token: &Sought,
     now: OffsetDateTime,
 ) -> Result<Option<AddressChange>, Unexpected> {
     let row = db
         .query_typed_opt(
             "SELECT change_id, user_id, epoch, address_changes.email_sealed
              FROM address_changes JOIN accounts USING (user_id)
-             WHERE token_hash = $1 AND expires_at > $2 AND epoch = session_epoch AND disabled_at IS NULL",
-            &[(&token_hash, Type::BYTEA), (&now, Type::TIMESTAMPTZ)],
+             WHERE token_hash = ANY($1) AND change_id = $3 AND expires_at > $2
+               AND epoch = session_epoch AND disabled_at IS NULL",
+            &[
+                (&token.hashes, Type::BYTEA_ARRAY),
+                (&now, Type::TIMESTAMPTZ),
+                (&token.subject, Type::UUID),
+            ],
         )
         .await?;
     row.map(|row| {

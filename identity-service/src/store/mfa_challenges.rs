@@ -4,6 +4,8 @@ use shared::{problem::Unexpected, user_id::UserId};
 use time::OffsetDateTime;
 use tokio_postgres::{GenericClient, Row, types::Type};
 
+use crate::domain::single_use_token::Sought;
+
 /// Wrong codes that one challenge takes.
 const TRIES: i64 = 3;
 
@@ -43,18 +45,19 @@ pub(crate) async fn insert(
 /// A challenge that may still be answered: in time, with tries left, and of an account that is as it was.
 pub(crate) async fn find(
     db: &impl GenericClient,
-    token_hash: &[u8],
+    token: &Sought,
     now: OffsetDateTime,
 ) -> Result<Option<Challenge>, Unexpected> {
     let row = db
         .query_typed_opt(
             "SELECT user_id, epoch, known_device FROM mfa_challenges JOIN accounts USING (user_id)
-             WHERE token_hash = $1 AND expires_at > $2 AND tries < $3
+             WHERE token_hash = ANY($1) AND user_id = $4 AND expires_at > $2 AND tries < $3
                AND epoch = session_epoch AND disabled_at IS NULL",
             &[
-                (&token_hash, Type::BYTEA),
+                (&token.hashes, Type::BYTEA_ARRAY),
                 (&now, Type::TIMESTAMPTZ),
                 (&TRIES, Type::INT8),
+                (&token.subject, Type::UUID),
             ],
         )
         .await?;
@@ -65,18 +68,19 @@ pub(crate) async fn find(
 /// waits until this transaction ends.
 pub(crate) async fn count_try(
     db: &impl GenericClient,
-    token_hash: &[u8],
+    token: &Sought,
     now: OffsetDateTime,
 ) -> Result<Option<Challenge>, Unexpected> {
     let row = db
         .query_typed_opt(
             "UPDATE mfa_challenges SET tries = tries + 1
-             WHERE token_hash = $1 AND expires_at > $2 AND tries < $3
+             WHERE token_hash = ANY($1) AND user_id = $4 AND expires_at > $2 AND tries < $3
              RETURNING user_id, epoch, known_device",
             &[
-                (&token_hash, Type::BYTEA),
+                (&token.hashes, Type::BYTEA_ARRAY),
                 (&now, Type::TIMESTAMPTZ),
                 (&TRIES, Type::INT8),
+                (&token.subject, Type::UUID),
             ],
         )
         .await?;
@@ -84,9 +88,10 @@ pub(crate) async fn count_try(
 }
 
 /// Removes a challenge that was answered.
-pub(crate) async fn discard(db: &impl GenericClient, token_hash: &[u8]) -> Result<(), Unexpected> {
-    let sql = "DELETE FROM mfa_challenges WHERE token_hash = $1";
-    db.execute_typed(sql, &[(&token_hash, Type::BYTEA)]).await?;
+pub(crate) async fn discard(db: &impl GenericClient, token: &Sought) -> Result<(), Unexpected> {
+    let sql = "DELETE FROM mfa_challenges WHERE token_hash = ANY($1)";
+    db.execute_typed(sql, &[(&token.hashes, Type::BYTEA_ARRAY)])
+        .await?;
     Ok(())
 }
 

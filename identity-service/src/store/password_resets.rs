@@ -4,6 +4,8 @@ use shared::{problem::Unexpected, user_id::UserId};
 use time::OffsetDateTime;
 use tokio_postgres::{GenericClient, types::Type};
 
+use crate::domain::single_use_token::Sought;
+
 /// Whose password a mailed token can replace.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Found {
@@ -12,35 +14,8 @@ pub(crate) struct Found {
     pub(crate) epoch: i64,
 }
 
-/// Remembers a token that is about to be mailed, and says to whom; nobody when the address has no account, or a
-/// disabled one.
+/// Remembers a token that is about to be mailed; `false` when the account is gone or disabled.
 pub(crate) async fn insert(
-    db: &impl GenericClient,
-    token_hash: &[u8],
-    email_indexes: &[Vec<u8>],
-    expires_at: OffsetDateTime,
-    now: OffsetDateTime,
-) -> Result<Option<UserId>, Unexpected> {
-    let row = db
-        .query_typed_opt(
-            "INSERT INTO password_resets (token_hash, user_id, epoch, created_at, expires_at)
-             SELECT $1, user_id, session_epoch, $3, $4
-             FROM accounts WHERE email_index = ANY($2) AND disabled_at IS NULL
-             RETURNING user_id",
-            &[
-                (&token_hash, Type::BYTEA),
-                (&email_indexes, Type::BYTEA_ARRAY),
-                (&now, Type::TIMESTAMPTZ),
-                (&expires_at, Type::TIMESTAMPTZ),
-            ],
-        )
-        .await?;
-    row.map(|row| Ok(UserId::new(row.try_get("user_id")?)))
-        .transpose()
-}
-
-/// The same for an account that is known already; `false` when it is gone or disabled.
-pub(crate) async fn insert_for(
     db: &impl GenericClient,
     token_hash: &[u8],
     user: UserId,
@@ -66,14 +41,19 @@ pub(crate) async fn insert_for(
 /// What a token is good for now, if anything.
 pub(crate) async fn find(
     db: &impl GenericClient,
-    token_hash: &[u8],
+    token: &Sought,
     now: OffsetDateTime,
 ) -> Result<Option<Found>, Unexpected> {
     let row = db
         .query_typed_opt(
             "SELECT user_id, epoch FROM password_resets JOIN accounts USING (user_id)
-             WHERE token_hash = $1 AND expires_at > $2 AND epoch = session_epoch AND disabled_at IS NULL",
-            &[(&token_hash, Type::BYTEA), (&now, Type::TIMESTAMPTZ)],
+             WHERE token_hash = ANY($1) AND user_id = $3 AND expires_at > $2
+               AND epoch = session_epoch AND disabled_at IS NULL",
+            &[
+                (&token.hashes, Type::BYTEA_ARRAY),
+                (&now, Type::TIMESTAMPTZ),
+                (&token.subject, Type::UUID),
+            ],
         )
         .await?;
     row.map(|row| {
@@ -86,9 +66,12 @@ pub(crate) async fn find(
 }
 
 /// Uses a token up; `false` when it was used already.
-pub(crate) async fn take(db: &impl GenericClient, token_hash: &[u8]) -> Result<bool, Unexpected> {
-    let sql = "DELETE FROM password_resets WHERE token_hash = $1";
-    let rows = db.execute_typed(sql, &[(&token_hash, Type::BYTEA)]).await?;
+pub(crate) async fn take(db: &impl GenericClient, token: &Sought) -> Result<bool, Unexpected> {
+    let sql = "DELETE FROM password_resets WHERE token_hash = ANY($1)";
+    let hashes = &token.hashes;
+    let rows = db
+        .execute_typed(sql, &[(hashes, Type::BYTEA_ARRAY)])
+        .await?;
     Ok(rows == 1)
 }
 

@@ -7,6 +7,8 @@ use uuid::Uuid;
 
 use super::accounts::StoredPassword;
 
+use crate::domain::single_use_token::Sought;
+
 /// A sign-up that waits.
 pub(crate) struct Pending {
     pub(crate) id: Uuid,
@@ -56,14 +58,18 @@ pub(crate) async fn find(
 /// The sign-up that a mailed token belongs to, while it may still be confirmed.
 pub(crate) async fn find_by_token(
     db: &impl GenericClient,
-    token_hash: &[u8],
+    token: &Sought,
     now: OffsetDateTime,
 ) -> Result<Option<Pending>, Unexpected> {
     let row = db
         .query_typed_opt(
             "SELECT pending_signups.* FROM pending_signups JOIN verification_tokens USING (pending_id)
-             WHERE token_hash = $1 AND expires_at > $2",
-            &[(&token_hash, Type::BYTEA), (&now, Type::TIMESTAMPTZ)],
+             WHERE token_hash = ANY($1) AND pending_id = $3 AND expires_at > $2",
+            &[
+                (&token.hashes, Type::BYTEA_ARRAY),
+                (&now, Type::TIMESTAMPTZ),
+                (&token.subject, Type::UUID),
+            ],
         )
         .await?;
     row.as_ref().map(read).transpose()

@@ -10,8 +10,8 @@ use crate::{
     applicant::Applicant,
     domain::{
         email_address::EmailAddress,
-        mail_token::{MailPurpose, MailToken},
         sealed::Column,
+        single_use_token::{Purpose, SingleUseToken},
     },
     mail::{Errand, Letter, Mail, Occasion, Unsendable},
     outbox_key::Opened,
@@ -217,10 +217,10 @@ async fn ask_to_confirm(
     applicant: &Applicant,
     now: OffsetDateTime,
 ) -> Result<bool, Unsendable> {
-    let token = MailToken::generate(MailPurpose::Verification);
+    let token = SingleUseToken::generate(Purpose::Verification, pending.id);
     let known = {
-        let db = identity.pool.get().await?;
-        pending_signups::add_token(&*db, pending.id, &token.hash()).await?
+        let (hash, db) = (token.hash(&identity.secrets), identity.pool.get().await?);
+        pending_signups::add_token(&*db, pending.id, &hash).await?
     };
     if !known {
         return Ok(true);
@@ -244,19 +244,20 @@ async fn forgot(
     now: OffsetDateTime,
 ) -> Result<&'static str, Unsendable> {
     let address = parsed(email)?;
-    let token = MailToken::generate(MailPurpose::PasswordReset);
     let owner = {
         let indexes = identity.secrets.email_indexes(&address);
-        let db = identity.pool.get().await?;
-        password_resets::insert(&*db, &token.hash(), &indexes, now + GOOD_FOR, now).await?
+        accounts::credentials(&*identity.pool.get().await?, &indexes).await?
     };
     let Some(owner) = owner else {
-        return Ok("a reset for an address whose account is unknown or disabled: no mail");
+        return Ok("a reset for an address whose account is unknown: no mail");
+    };
+    let Some(token) = reset_token(identity, owner.user_id, now).await? else {
+        return Ok(NOBODY);
     };
     let letter = Letter::ResetPassword {
         token: token.expose(),
     };
-    send_reset(identity, owner, letter, occasion, now).await
+    send_reset(identity, owner.user_id, letter, occasion, now).await
 }
 
 /// A token for the owner of an account whose password is void.
@@ -266,18 +267,25 @@ async fn reset_required(
     occasion: Occasion<'_>,
     now: OffsetDateTime,
 ) -> Result<&'static str, Unsendable> {
-    let token = MailToken::generate(MailPurpose::PasswordReset);
-    let known = {
-        let db = identity.pool.get().await?;
-        password_resets::insert_for(&*db, &token.hash(), owner, now + GOOD_FOR, now).await?
-    };
-    if !known {
+    let Some(token) = reset_token(identity, owner, now).await? else {
         return Ok(NOBODY);
-    }
+    };
     let letter = Letter::ResetRequired {
         token: token.expose(),
     };
     send_reset(identity, owner, letter, occasion, now).await
+}
+
+/// A token that exists in the next mail alone; `None` when the account is gone or disabled.
+async fn reset_token(
+    identity: &Identity,
+    owner: UserId,
+    now: OffsetDateTime,
+) -> Result<Option<SingleUseToken>, Unsendable> {
+    let token = SingleUseToken::generate(Purpose::PasswordReset, owner.uuid());
+    let (hash, db) = (token.hash(&identity.secrets), identity.pool.get().await?);
+    let known = password_resets::insert(&*db, &hash, owner, now + GOOD_FOR, now).await?;
+    Ok(known.then_some(token))
 }
 
 /// To the address as its owner wrote it, and not as whoever asked did.
@@ -367,10 +375,8 @@ async fn ask_for_new_address(
     let Some(key) = person_key::opened(identity, user, now).await? else {
         return Ok(gone);
     };
-    let (id, token) = (
-        random::uuid_v7(now),
-        MailToken::generate(MailPurpose::AddressChange),
-    );
+    let id = random::uuid_v7(now);
+    let token = SingleUseToken::generate(Purpose::AddressChange, id);
     let place = Column::NewAddress.of(user.uuid(), id);
     let sealed = key.seal(&place, wanted.address.typed().as_bytes());
     let change = AddressChange {
@@ -380,7 +386,7 @@ async fn ask_for_new_address(
         email_sealed: sealed.expect("an address is short"),
     };
     let known = {
-        let (hash, db) = (token.hash(), identity.pool.get().await?);
+        let (hash, db) = (token.hash(&identity.secrets), identity.pool.get().await?);
         address_changes::insert(&*db, &change, &hash, now + GOOD_FOR, now).await?
     };
     if !known {

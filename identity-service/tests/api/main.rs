@@ -25,6 +25,7 @@ mod login;
 mod logout;
 mod mail;
 mod me;
+mod moved_tokens;
 mod new_device;
 mod no_enumeration;
 mod outbox;

@@ -44,7 +44,7 @@ async fn a_login_asks_for_the_code_and_the_code_logs_in() {
         "expires_in": 300,
     });
     assert_eq!(body, expected);
-    assert!(mfa_token.starts_with("kst_m_") && mfa_token.len() == 49);
+    assert!(mfa_token.starts_with("kst_m_") && mfa_token.len() == 70);
     assert_eq!(answer.header("cache-control"), Some("no-store"));
 
     // Apps show the digits in two groups.
