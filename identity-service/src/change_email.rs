@@ -11,6 +11,7 @@ use time::OffsetDateTime;
 
 use crate::{
     Identity,
+    device::Device,
     domain::email_address::EmailAddress,
     hashing::OVERLOADED,
     lockout::TOO_MANY_ATTEMPTS,
@@ -26,7 +27,7 @@ pub(crate) struct Wish {
     pub(crate) password: SecretString,
     pub(crate) new_email: String,
     /// Where it came from, for whoever reads the mail.
-    pub(crate) network: String,
+    pub(crate) device: Device,
 }
 
 #[derive(Debug, Error)]
@@ -91,13 +92,13 @@ pub(crate) async fn change_email(
     now: OffsetDateTime,
 ) -> Result<(), ChangeEmailError> {
     let address = EmailAddress::parse(&wish.new_email).ok_or(ChangeEmailError::NotAnAddress)?;
-    let proven = reauthenticate(identity, caller, &wish.password, now).await?;
+    let proven = reauthenticate(identity, caller, &wish.password, &wish.device, now).await?;
     let outbox = outbox_key::opened(identity, now).await?;
     let errand = Errand::ChangeEmail {
         user_id: caller.user_id(),
         epoch: proven.epoch,
         email: address.typed().to_owned(),
-        network: wish.network,
+        network: wish.device.network,
     };
     let message = errand.sealed(&outbox, now);
     outbox::insert(&*identity.pool.get().await?, &message).await?;

@@ -149,7 +149,7 @@ async fn change(
     let user = caller.user_id();
     let proof = Proof::parse(proofs.code.as_ref(), proofs.recovery_code.as_ref())
         .map_err(ChangeError::Invalid)?;
-    reauthenticate(identity, caller, &proofs.password, now).await?;
+    reauthenticate(identity, caller, &proofs.password, &proofs.device, now).await?;
     let ready = second_factor::prepare(identity, user, Wanted::Confirmed, proof, now).await?;
     let sighting = Sighting::of(identity, user, proofs.device, now).await;
 

@@ -117,7 +117,7 @@ pub(crate) async fn change_password(
         return Err(ChangePasswordError::NothingNew);
     }
     let user = caller.user_id();
-    let epoch = reauthenticate(identity, caller, &current_password, now)
+    let epoch = reauthenticate(identity, caller, &current_password, &device, now)
         .await?
         .epoch;
     let profile = accounts::profile(&*identity.pool.get().await?, user).await?;

@@ -108,7 +108,7 @@ pub(crate) async fn delete_account(
 ) -> Result<Erasure, DeleteError> {
     let user = caller.user_id();
     let proof = proof(&proofs)?;
-    reauthenticate(identity, caller, &proofs.password, now).await?;
+    reauthenticate(identity, caller, &proofs.password, &proofs.device, now).await?;
     let ready = match proof {
         Some(proof) => prepare(identity, caller, proof, now).await?,
         None => None,

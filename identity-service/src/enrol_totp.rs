@@ -11,6 +11,7 @@ use time::OffsetDateTime;
 
 use crate::{
     Identity,
+    device::Device,
     domain::{
         sealed::Column,
         totp::{Provisioning, TotpSecret},
@@ -80,9 +81,10 @@ pub(crate) async fn enrol_totp(
     identity: &Identity,
     caller: &Caller,
     password: &SecretString,
+    device: &Device,
     now: OffsetDateTime,
 ) -> Result<Provisioning, EnrolError> {
-    reauthenticate(identity, caller, password, now).await?;
+    reauthenticate(identity, caller, password, device, now).await?;
     let user = caller.user_id();
     let profile = accounts::profile(&*identity.pool.get().await?, user).await?;
     let profile = profile.ok_or(NotProven::Ended)?;

@@ -10,7 +10,9 @@ use time::OffsetDateTime;
 
 use crate::{
     Identity,
-    domain::{lockout::Bucket, password::Password},
+    device::{Device, Sighting},
+    domain::{event::Event, lockout::Bucket, password::Password},
+    events,
     hashing::{OVERLOADED, Overloaded},
     lockout::{self, Locked, NotAdmitted, TOO_MANY_ATTEMPTS},
     login::compare,
@@ -77,11 +79,13 @@ impl Failure for NotProven {
     }
 }
 
-/// Compares the caller's password, after counting the attempt; the account as it was then.
+/// Compares the caller's password, after counting the attempt; the account as it was then. A wrong one is put into the
+/// person's trail.
 pub(crate) async fn reauthenticate(
     identity: &Identity,
     caller: &Caller,
     password: &SecretString,
+    device: &Device,
     now: OffsetDateTime,
 ) -> Result<Credentials, NotProven> {
     let (user, session) = (caller.user_id(), caller.session_id());
@@ -99,7 +103,12 @@ pub(crate) async fn reauthenticate(
             lockout::clear(identity, &bucket).await;
             Ok(credentials)
         }
-        Ok(None) => Err(NotProven::WrongPassword),
+        Ok(None) => {
+            let sighting = Sighting::of(identity, user, device.clone(), now).await;
+            let (db, event) = (identity.pool.get().await?, Event::ReauthenticationFailed);
+            events::record(&*db, &sighting, event, now).await?;
+            Err(NotProven::WrongPassword)
+        }
         Err(overloaded) => {
             lockout::take_back(identity, &bucket).await;
             Err(NotProven::Overloaded(overloaded))

@@ -11,6 +11,8 @@ pub(crate) enum Event {
     LoggedIn,
     /// A password that was not the account's, or the right one of a disabled account.
     LoginFailed,
+    /// A wrong password where a session must prove it again.
+    ReauthenticationFailed,
     LoggedOut,
     /// Every session was ended at once.
     LoggedOutEverywhere,
@@ -41,9 +43,10 @@ pub(crate) enum Event {
 }
 
 impl Event {
-    const ALL: [Self; 18] = [
+    const ALL: [Self; 19] = [
         Self::LoggedIn,
         Self::LoginFailed,
+        Self::ReauthenticationFailed,
         Self::LoggedOut,
         Self::LoggedOutEverywhere,
         Self::SessionEnded,
@@ -67,6 +70,7 @@ impl Event {
         match self {
             Self::LoggedIn => "logged_in",
             Self::LoginFailed => "login_failed",
+            Self::ReauthenticationFailed => "reauthentication_failed",
             Self::LoggedOut => "logged_out",
             Self::LoggedOutEverywhere => "logged_out_everywhere",
             Self::SessionEnded => "session_ended",

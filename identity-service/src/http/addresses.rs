@@ -124,7 +124,7 @@ impl AddressesApi {
         let wish = Wish {
             password: body.0.password.into_secret(),
             new_email: body.0.new_email,
-            network: device.network,
+            device,
         };
         change_email(&identity, &caller, wish, identity.clock.now()).await?;
         Ok(Asked::Accepted(Json(ConfirmationMail {

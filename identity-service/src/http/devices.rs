@@ -96,6 +96,7 @@ enum Kind {
     LoggedIn,
     /// Somebody tried a wrong password.
     LoginFailed,
+    ReauthenticationFailed,
     LoggedOut,
     /// Every session was ended at once.
     LoggedOutEverywhere,
@@ -130,6 +131,7 @@ impl From<Event> for Kind {
         match event {
             Event::LoggedIn => Self::LoggedIn,
             Event::LoginFailed => Self::LoginFailed,
+            Event::ReauthenticationFailed => Self::ReauthenticationFailed,
             Event::LoggedOut => Self::LoggedOut,
             Event::LoggedOutEverywhere => Self::LoggedOutEverywhere,
             Event::SessionEnded => Self::SessionEnded,

@@ -239,10 +239,12 @@ impl MfaApi {
         &self,
         caller: Caller,
         identity: Data<&Arc<Identity>>,
+        device: Device,
         body: Json<Enrol>,
     ) -> Result<Json<Enrolment>, Problem<EnrolError>> {
         let password = body.0.password.into_secret();
-        let told = enrol_totp(&identity, &caller, &password, identity.clock.now()).await?;
+        let now = identity.clock.now();
+        let told = enrol_totp(&identity, &caller, &password, &device, now).await?;
         Ok(Json(told.into()))
     }
 

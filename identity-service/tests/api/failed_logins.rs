@@ -1,6 +1,7 @@
 //! Failed logins in the trail of whoever has the address, and nothing of them anywhere else.
 
-use serde_json::Value;
+use reqwest::Method;
+use serde_json::{Value, json};
 use stack::until;
 use time::Duration;
 use tokio::task::JoinSet;
@@ -165,4 +166,49 @@ async fn what_is_no_address_is_not_noted() {
         assert_eq!(identity.login(text, PASSWORD).await.status, 401);
     }
     assert_eq!(identity.count("noted").await, 0);
+}
+
+/// What takes the password again, and what it takes beside it.
+fn reauthenticated() -> [(Method, &'static str, Value); 6] {
+    [
+        (Method::POST, "mfa/totp", json!({})),
+        (Method::DELETE, "mfa/totp", json!({ "code": "123456" })),
+        (
+            Method::POST,
+            "mfa/recovery-codes",
+            json!({ "code": "123456" }),
+        ),
+        (
+            Method::POST,
+            "password",
+            json!({ "new_password": "harbour violin meadow 3391" }),
+        ),
+        (Method::POST, "email", json!({ "new_email": somebody() })),
+        (Method::DELETE, "account", json!({})),
+    ]
+}
+
+#[tokio::test]
+async fn the_owner_sees_who_guessed_at_the_password_within_a_session() {
+    let identity = Service::of_the_test_run();
+    let (ada, tokens) = identity.newcomer().await;
+    for (nth, (method, path, mut body)) in reauthenticated().into_iter().enumerate() {
+        let stolen = identity.logged_in(&ada).await;
+        let field = if path == "password" {
+            "current_password"
+        } else {
+            "password"
+        };
+        body[field] = json!(OTHER_PASSWORD);
+        let answer = identity.authorised(method, path, &stolen, &body).await;
+        assert_eq!(
+            answer.problem(),
+            (403, "wrong_password".to_owned()),
+            "{path}"
+        );
+        let mut events = identity.events(&tokens, "?limit=100").await;
+        events.retain(|event| event["kind"] == "reauthentication_failed");
+        assert_eq!(events.len(), nth + 1, "{path}");
+        assert_eq!(events[0]["network"], "127.0.0.1", "{path}");
+    }
 }
