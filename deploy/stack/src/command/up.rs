@@ -1,16 +1,19 @@
 //! `cargo stack up`: starts everything, says where it is, and stays until it is told to stop or a child dies.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
 use clap::Args;
-use stack::{Addresses, Binaries, Builder, Failure, Profile, Progress, Service, Stack};
+use stack::{Addresses, Binaries, Builder, Failure, Profile, Progress, Service, Stack, repository};
 
 use crate::command::interrupt::Interrupt;
 
 /// Identity on 8081, vault on 8082, journal on 8083, ops on 9081 to 9083.
 const DEFAULT_PORT_BASE: u16 = 8080;
+
+/// Whose table of settings names all that the services read.
+const RUN_BOOK: &str = include_str!("../../../README.md");
 
 #[derive(Args)]
 pub(crate) struct Options {
@@ -89,10 +92,34 @@ fn builder(options: Options, progress: Progress) -> Result<Builder, Failure> {
 }
 
 fn setting(text: &str) -> Result<(String, String), String> {
-    match text.split_once('=') {
-        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
-        _ => Err("write NAME=VALUE".to_owned()),
+    let (name, value) = text.split_once('=').ok_or("write NAME=VALUE")?;
+    if is_setting(name) {
+        Ok((name.to_owned(), value.to_owned()))
+    } else {
+        Err(format!(
+            "{name} is no setting of the services: deploy/README.md lists them"
+        ))
     }
+}
+
+/// A misspelt name would change nothing, and nobody would notice.
+fn is_setting(name: &str) -> bool {
+    let secret = name.strip_suffix("_FILE").unwrap_or(name);
+    let rows = RUN_BOOK.lines().filter_map(|line| line.strip_prefix("| "));
+    let first_cells = rows.filter_map(|row| row.split(" | ").next());
+    let mut names = first_cells.flat_map(|cell| cell.split('`').skip(1).step_by(2));
+    // Other tables there have commands and checks in their first column.
+    let is_variable = !name.contains(|char: char| char.is_lowercase());
+    is_variable && names.any(|known| known == name || known == secret)
+}
+
+/// What the other commands must be told to find this stack: nothing when it is where they look by themselves.
+fn which_stack(folder: &Path) -> String {
+    if folder == repository::root().join(".stack") {
+        return String::new();
+    }
+    let quoted = folder.display().to_string().replace('\'', r"'\''");
+    format!(" --data-dir '{quoted}'")
 }
 
 fn where_everything_is(stack: &Stack) -> String {
@@ -103,6 +130,7 @@ fn where_everything_is(stack: &Stack) -> String {
         log_dir,
         ..
     } = stack.addresses();
+    let which = which_stack(stack.folder());
     let mut lines = vec![
         String::new(),
         "Keystead is up. Ctrl-C stops all of it.".into(),
@@ -124,12 +152,12 @@ fn where_everything_is(stack: &Stack) -> String {
     }
     let folder = stack.folder().display();
     lines.push(format!(
-        "  mail      {}   (or: cargo stack mail)",
+        "  mail      {}   (or: cargo stack mail{which})",
         mail_dir.display()
     ));
     lines.push(format!("  logs      {}", log_dir.display()));
     lines.push(format!(
-        "  env       {folder}/env   (for scripts; psql: cargo stack psql identity)"
+        "  env       {folder}/env   (for scripts; psql: cargo stack psql{which} identity)"
     ));
     lines.push(String::new());
     lines.push("Try it:".into());
@@ -139,4 +167,32 @@ fn where_everything_is(stack: &Stack) -> String {
     ));
     lines.push(String::new());
     lines.join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_some_service_reads_can_be_set() {
+        for name in [
+            "RATE_LIMIT_FORGOT_PASSWORD",
+            "SESSION_MAX",
+            "SHRED_WAIT",
+            "CLIENT_KEY_FILE",
+            "SMTP_PASSWORD_FILE",
+        ] {
+            let parsed = setting(&format!("{name}=a=b"));
+            assert_eq!(parsed, Ok((name.to_owned(), "a=b".to_owned())));
+        }
+        for text in [
+            "SESSION_MAKS=1d",
+            "session_max=1d",
+            "=1d",
+            "SESSION_MAX",
+            "settings=1",
+        ] {
+            assert!(setting(text).is_err(), "{text}");
+        }
+    }
 }

@@ -180,6 +180,19 @@ impl Launcher {
         std::fs::read_to_string(&self.output).unwrap()
     }
 
+    /// What it has said, once that is part of it: the last words come after the env file.
+    pub(crate) async fn said_until(&self, words: &str) -> String {
+        let said = async || {
+            let said = self.said();
+            if said.contains(words) {
+                Ok(said)
+            } else {
+                Err(said)
+            }
+        };
+        until(words, START_LIMIT, said).await.unwrap()
+    }
+
     /// A variable of `.stack/env`.
     pub(crate) fn variable(&self, name: &str) -> String {
         let variables = env_file::read(&self.data_dir)

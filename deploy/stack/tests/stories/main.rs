@@ -14,6 +14,7 @@ mod erasure;
 mod first_entry;
 mod forged_tokens;
 mod frozen_postgres;
+mod hints;
 mod key_rotation;
 mod private_servers;
 mod refused_settings;

@@ -9,13 +9,16 @@ use stack::{Progress, Stack, environment, install, repository};
 
 use crate::launcher::{Folder, program};
 
+/// The tour's commands mean the stack of the test, which is not in the repository.
+const IN_THE_TOUR: &str = "#!/bin/sh\ncommand=$2; shift 2\nexec \"${0%/*}/launcher\" \"$command\" --data-dir .stack \"$@\"\n";
+
 #[tokio::test]
 async fn the_five_minute_tour_works_when_pasted() {
     let folder = Folder::new("tour");
     let data = folder.path().join(".stack");
     let stack = Stack::for_a_test().data_dir(&data).start().await.unwrap();
     let script = shell_blocks("Five-minute tour");
-    let path = path_with_cargo_stack(folder.path());
+    let path = path_with_cargo_stack(folder.path(), IN_THE_TOUR);
     let paste = |script: &str| pasted(script, &stack, folder.path(), &path);
     let shown = paste(&script);
 
@@ -75,13 +78,12 @@ fn pasted(script: &str, stack: &Stack, folder: &Path, path: &str) -> String {
 
 /// `cargo stack` is an alias of the repository that builds the launcher first. Outside of it, cargo looks for a program
 /// `cargo-stack` on `PATH`: this one is the launcher as it was built with this test.
-fn path_with_cargo_stack(folder: &Path) -> String {
+pub(crate) fn path_with_cargo_stack(folder: &Path, script: &str) -> String {
     let programs = folder.join("programs");
     std::fs::create_dir(&programs).unwrap();
     symlink(program(), programs.join("launcher")).unwrap();
     let subcommand = programs.join("cargo-stack");
-    let text = "#!/bin/sh\ncommand=$2; shift 2\nexec \"${0%/*}/launcher\" \"$command\" --data-dir .stack \"$@\"\n";
-    std::fs::write(&subcommand, text).unwrap();
+    std::fs::write(&subcommand, script).unwrap();
     std::fs::set_permissions(&subcommand, std::fs::Permissions::from_mode(0o755)).unwrap();
     let known = environment::variable("PATH").unwrap_or_default();
     format!("{}:{known}", programs.display())
