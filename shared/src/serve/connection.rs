@@ -27,6 +27,7 @@ use super::edge::Edge;
 use super::limits::Limits;
 use super::peer::{Peer, PeerCertificate};
 use super::shutdown::Shutdown;
+use super::unread::Unread;
 
 /// How long a connection that is being closed may take to say so (HTTP/2 GOAWAY, TLS `close_notify`).
 const FAREWELL: Duration = Duration::from_secs(1);
@@ -177,6 +178,10 @@ impl Host {
         let local = LocalAddr(self.local.into());
         let remote = RemoteAddr(peer.address.into());
         let mut request = poem::Request::from((request, local, remote, scheme));
+        if request.version() == Version::HTTP_2 {
+            let body = Unread::new(request.take_body().into());
+            request.set_body(poem::Body::from(BoxBody::new(body)));
+        }
         request.set_data(peer);
         let response = hyper::Response::from(self.edge.get_response(request).await);
         let answering = Some(handling.answered());

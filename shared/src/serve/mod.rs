@@ -29,6 +29,7 @@ mod request_scope;
 mod security_headers;
 mod shutdown;
 mod tls;
+mod unread;
 
 pub(crate) use body::BodyRefused;
 pub(crate) use json_text::parse as strict_json;

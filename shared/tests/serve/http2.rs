@@ -21,6 +21,7 @@ const ACK: u8 = 0x1;
 const END_STREAM: u8 = 0x1;
 const END_HEADERS: u8 = 0x4;
 
+const NO_ERROR: u32 = 0x0;
 const FLOW_CONTROL_ERROR: u32 = 0x3;
 const ENHANCE_YOUR_CALM: u32 = 0xb;
 
@@ -300,5 +301,64 @@ async fn a_stream_that_sends_more_than_its_window_is_cut_off() {
     let data = frame(DATA, 0, 1, &[0; 16_000]).repeat(5);
     let _ = client.write(&data).await;
     assert_eq!(client.goaway().await, Some(FLOW_CONTROL_ERROR));
+    others_are_served(&host).await;
+}
+
+/// A POST whose body has not ended, answered by its header alone.
+async fn answered_early(client: &mut Frames) {
+    let mut post = request("/nowhere");
+    post[0] = 0x83;
+    client
+        .write(&frame(HEADERS, END_HEADERS, 1, &post))
+        .await
+        .expect("it is open");
+    assert!(client.answer(1).await.starts_with(STATUS_404));
+}
+
+/// curl before 8 throws an answer away that a reset follows while it still sends.
+#[tokio::test]
+async fn no_reset_follows_an_answer_that_comes_before_the_end_of_the_request() {
+    let host = Host::plain(Limits::default()).await;
+    let mut client = Frames::connect(&host).await;
+    answered_early(&mut client).await;
+    // More than a window in all, so that it must be read.
+    for _ in 0..3 {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        let data = frame(DATA, 0, 1, &[0; 16_000]).repeat(2);
+        client.write(&data).await.expect("it is open");
+    }
+    client
+        .write(&frame(DATA, END_STREAM, 1, b"end"))
+        .await
+        .expect("it is open");
+    let ping = frame(PING, 0, 0, &[7; 8]);
+    client.write(&ping).await.expect("it is open");
+    loop {
+        let frame = client.read().await.expect("it is open");
+        assert_ne!(frame.kind, RST_STREAM);
+        if frame.kind == PING && frame.payload == [7; 8] {
+            break;
+        }
+    }
+}
+
+#[tokio::test]
+async fn who_never_ends_a_request_that_was_answered_is_reset_soon() {
+    let host = Host::plain(Limits::default()).await;
+    let mut client = Frames::connect(&host).await;
+    answered_early(&mut client).await;
+    let started = std::time::Instant::now();
+    let reset = loop {
+        let frame = client.read().await.expect("it is open");
+        if frame.kind == RST_STREAM {
+            break frame;
+        }
+    };
+    assert_eq!(reset.payload, NO_ERROR.to_be_bytes());
+    let took = started.elapsed();
+    assert!(
+        (Duration::from_millis(800)..Duration::from_secs(4)).contains(&took),
+        "{took:?}"
+    );
     others_are_served(&host).await;
 }
