@@ -71,10 +71,15 @@ impl RateLimit {
         self.interval() * u64::from(self.requests)
     }
 
-    /// Decides about a request of a client with this debt. A higher debt than possible comes from a clock
-    /// that was ahead: it counts as the highest one, so nobody waits longer than a window.
+    /// Decides about a request of a client with this debt. A debt that is a little higher than possible comes from
+    /// a clock that was ahead: it counts as the highest one. One that is more than a request higher was made
+    /// under a stricter limit, or by a clock that was wrong: this request comes through.
     pub(crate) fn take(self, debt: Debt) -> Decision {
-        let before = debt.min(self.capacity());
+        let before = if debt > self.capacity() + self.interval() {
+            self.capacity() - self.interval()
+        } else {
+            debt.min(self.capacity())
+        };
         let after = before + self.interval();
         let allowed = after <= self.capacity();
         Decision {
@@ -151,6 +156,19 @@ mod tests {
         let second = 1_000_000;
         assert!(!limit.take(debt - 180 * second + 1).allowed);
         assert!(limit.take(debt - 180 * second).allowed);
+    }
+
+    #[test]
+    fn a_debt_of_a_stricter_limit_does_not_refuse_under_a_looser_one() {
+        let strict = limit("5/15m");
+        let full = strict.capacity();
+        let loose = limit("10/1m");
+        let first = loose.take(full);
+        assert!(first.allowed);
+        assert!(!loose.take(first.debt).allowed, "one, and not a new burst");
+        // A clock that is a second ahead gives nobody a request.
+        assert!(!strict.take(full + 1_000_000).allowed);
+        assert!(!strict.take(full + strict.interval()).allowed);
     }
 
     fn limits() -> impl Strategy<Value = RateLimit> {

@@ -3,7 +3,8 @@
 //! The time comes from the caller, as everywhere: the script is then a pure function, the same as
 //! [`RateLimit::take`], and tests move it by hand. The price is that a replica whose clock is ahead by `s`
 //! lets through what would have come through `s` later; limits are minutes, and tokens need clocks that agree
-//! within seconds anyway. A debt that a clock far ahead has left is cut to the highest there is.
+//! within seconds anyway. A debt that a clock far ahead has left lasts no longer than to
+//! the next request.
 //!
 //! Redis decides nothing that must be answered, so it gets a tenth of a second. The first late answer sends
 //! everybody to the memory of this process at once, and [`Counters::check`], called twice a second, finds

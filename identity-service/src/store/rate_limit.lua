@@ -4,7 +4,11 @@
 -- Returns  whether the request is allowed (1 or 0), and the debt after it
 local now, cost, highest, known = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 local paid_off = tonumber(redis.call('GET', KEYS[1]) or 0) or 0
-local debt = math.min(math.max(paid_off - now, known, 0), highest)
+local debt = math.max(paid_off - now, known, 0)
+if debt > highest + cost then
+    debt = highest - cost
+end
+debt = math.min(debt, highest)
 local allowed = debt + cost <= highest
 if allowed then
     debt = debt + cost
