@@ -3,6 +3,7 @@
 use std::{
     cell::RefCell,
     fs,
+    os::unix::fs::DirBuilderExt as _,
     path::PathBuf,
     process::{Command, Output},
     sync::OnceLock,
@@ -59,9 +60,11 @@ impl Region {
     /// The same with settings of its own.
     pub(crate) async fn with(settings: &[(&str, &str)]) -> Self {
         let own = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
-        let name = format!("keystead-mail-{}", hex::encode(random::bytes::<8>()));
-        let mail_dir = std::env::temp_dir().join(name);
-        fs::create_dir(&mail_dir).expect("a temporary folder");
+        let name = format!("mail-{}", hex::encode(random::bytes::<8>()));
+        // Where the end of the test run takes away what a service writes after the end of its test.
+        let mail_dir = Addresses::of_the_test_run().stack_dir.join(name);
+        let made = fs::DirBuilder::new().mode(0o700).create(&mail_dir);
+        made.expect("a temporary folder");
         Self {
             clock: Clock::manual(Clock::system().now()),
             database: database::cloned("identity").await,
