@@ -15,6 +15,7 @@
 
 mod account;
 mod addresses;
+mod authenticator;
 mod binaries;
 mod builder;
 mod certificates;
@@ -47,6 +48,7 @@ mod until;
 mod wiring;
 
 pub use addresses::Addresses;
+pub use authenticator::Authenticator;
 pub use binaries::{Binaries, Profile};
 pub use builder::{Builder, mebibytes};
 pub use failure::Failure;

@@ -1,8 +1,8 @@
-//! An authenticator app, and what people do with it. Written from RFC 6238, without the library that the service uses.
+//! What people do with an authenticator app.
 
-use aws_lc_rs::hmac::{HMAC_SHA1_FOR_LEGACY_USE_ONLY, Key, sign};
 use reqwest::Method;
 use serde_json::{Value, json};
+pub(crate) use stack::Authenticator;
 use time::{Duration, OffsetDateTime};
 
 use crate::{
@@ -21,54 +21,6 @@ pub(crate) struct Protected {
     pub(crate) tokens: Tokens,
     pub(crate) authenticator: Authenticator,
     pub(crate) recovery_codes: Vec<String>,
-}
-
-/// The app on a telephone.
-#[derive(Clone)]
-pub(crate) struct Authenticator(Vec<u8>);
-
-impl Authenticator {
-    /// Takes the secret as it is typed.
-    pub(crate) fn new(base32: &str) -> Self {
-        let (mut secret, mut bits, mut held) = (Vec::new(), 0_u32, 0);
-        for char in base32.bytes() {
-            let value = match char {
-                b'A'..=b'Z' => char - b'A',
-                b'2'..=b'7' => char - b'2' + 26,
-                _ => panic!("not base 32: {base32}"),
-            };
-            bits = bits << 5 | u32::from(value);
-            held += 5;
-            if held >= 8 {
-                held -= 8;
-                secret.push(u8::try_from(bits >> held & 0xff).expect("eight bits"));
-            }
-        }
-        Self(secret)
-    }
-
-    /// What it shows at that moment.
-    pub(crate) fn code(&self, now: OffsetDateTime) -> String {
-        let counter = now.unix_timestamp() / STEP.whole_seconds();
-        let key = Key::new(HMAC_SHA1_FOR_LEGACY_USE_ONLY, &self.0);
-        let mac = sign(&key, &counter.to_be_bytes());
-        let mac = mac.as_ref();
-        let offset = usize::from(mac[19] & 0x0f);
-        let bytes = mac[offset..offset + 4].try_into().expect("four bytes");
-        let number = u32::from_be_bytes(bytes) & 0x7fff_ffff;
-        format!("{:06}", number % 1_000_000)
-    }
-
-    /// Six digits that it shows at no moment near that one.
-    pub(crate) fn wrong_code(&self, now: OffsetDateTime) -> String {
-        let near = [-2, -1, 0, 1, 2].map(|steps| self.code(now + STEP * steps));
-        let mut codes = (0..).map(|number| format!("{number:06}"));
-        codes.find(|code| !near.contains(code)).expect("most are")
-    }
-
-    pub(crate) fn secret(&self) -> &[u8] {
-        &self.0
-    }
 }
 
 impl Region {

@@ -4,6 +4,7 @@
 
 mod launcher;
 mod lockout;
+mod secrets;
 
 mod another_user;
 mod browser_session;

@@ -1,0 +1,142 @@
+//! Everything that only a person or a service may know, collected where each of them has it.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use reqwest::Method;
+use secrecy::SecretString;
+use serde_json::{Value, json};
+use shared::clock::Clock;
+use shared::settings::Reader;
+use shared::vault_client::{KeyOf, VaultClient, VaultSettings, WrappedKey};
+use stack::{Answer, Authenticator, Person, Service, Stack, mail};
+use time::Duration;
+use tokio_postgres::NoTls;
+use uuid::Uuid;
+
+/// A name for messages, and the bytes.
+pub(crate) type Secret = (String, Vec<u8>);
+
+/// The secrets of a stack and of a person who has written an entry. `texts` are what they wrote.
+pub(crate) async fn of(stack: &Stack, ada: &Person, texts: [(&str, &str); 2]) -> Vec<Secret> {
+    let mut secrets = Vec::new();
+    let mut note = |what: &str, secret: &str| {
+        assert!(secret.len() >= 8, "{what} is no secret: {secret}");
+        secrets.push((what.to_owned(), secret.as_bytes().to_vec()));
+    };
+    for (what, text) in texts {
+        note(what, text);
+    }
+    note("the address", &ada.email);
+    note("the password", &ada.password);
+    note("the access token", &ada.access_token);
+    note("the refresh token", &ada.refresh_token);
+    let mails = mail::all(&stack.addresses().mail_dir, Some(&ada.email)).unwrap();
+    let tokens: Vec<_> = mails.iter().filter_map(mail::Mail::token).collect();
+    assert!(!tokens.is_empty());
+    for token in tokens {
+        note("a mail token", token);
+    }
+
+    let credentials = json!({ "email": ada.email, "password": ada.password });
+    let login = post(ada, "/login", credentials.clone()).await;
+    note("the device token", login.text("/device_token"));
+    let in_cookies = json!({ "email": ada.email, "password": ada.password, "session": "cookie" });
+    let page = post(ada, "/login", in_cookies).await;
+    note("the CSRF token", page.text("/csrf_token"));
+    for cookie in page.headers.get_all("set-cookie") {
+        let pair = cookie.to_str().unwrap().split(';').next().unwrap();
+        note("a cookie", pair.split_once('=').unwrap().1);
+    }
+
+    let offered = post(ada, "/mfa/totp", json!({ "password": ada.password })).await;
+    note("the secret of the app", offered.text("/secret"));
+    let app = Authenticator::new(offered.text("/secret"));
+    let confirmation = json!({ "code": app.code(Clock::system().now()) });
+    let confirmed = post(ada, "/mfa/totp/confirm", confirmation).await;
+    let codes = confirmed.body.get("recovery_codes").unwrap();
+    for code in codes.as_array().unwrap() {
+        note("a recovery code", code.as_str().unwrap());
+    }
+    let challenge = post(ada, "/login", credentials).await;
+    note("the MFA token", challenge.text("/mfa_token"));
+    let next = app.code(Clock::system().now() + Duration::seconds(30));
+    let both = json!({ "mfa_token": challenge.text("/mfa_token"), "code": next });
+    let session = post(ada, "/verify-mfa", both).await;
+    note("the newest access token", session.text("/access_token"));
+
+    secrets.push(("the bytes of the app".to_owned(), app.secret().to_vec()));
+    secrets.push(("the data key".to_owned(), data_key(stack, ada).await));
+    secrets.extend(in_files(stack));
+    secrets
+}
+
+/// Keys of services, as the launcher made them.
+fn in_files(stack: &Stack) -> Vec<Secret> {
+    let file = |name: &str| {
+        let text = std::fs::read_to_string(stack.folder().join("secrets").join(name)).unwrap();
+        text.trim().to_owned()
+    };
+    let mut secrets = Vec::new();
+    for (what, name) in [
+        ("the master key", "master_encryption_key"),
+        ("identity's secret", "identity_secret_keys"),
+    ] {
+        let digits = file(name).replace("v1:", "");
+        secrets.push((format!("{what} as bytes"), hex::decode(&digits).unwrap()));
+        secrets.push((what.to_owned(), digits.into_bytes()));
+    }
+    for service in [Service::Identity, Service::Journal] {
+        let pem = file(&format!("{}_service_key.pem", service.name()));
+        let body: String = pem.lines().filter(|line| !line.contains("---")).collect();
+        let der = STANDARD.decode(&body).unwrap();
+        // RFC 8410 §7: the seed follows sixteen bytes that are the same for every key.
+        let seed = der.get(16..48).expect("an Ed25519 key").to_vec();
+        let name = service.name();
+        secrets.push((format!("the seed of {name}'s service key"), seed));
+        secrets.push((format!("the service key of {name}"), body.into_bytes()));
+    }
+    secrets
+}
+
+/// The key of the person's entries in the clear, fetched as the journal fetches it.
+async fn data_key(stack: &Stack, ada: &Person) -> Vec<u8> {
+    let folder = stack.folder().to_path_buf();
+    let addresses = stack.addresses();
+    let settings = |name: &str| {
+        let file = |path: &str| Some(folder.join(path).display().to_string());
+        match name {
+            "VAULT_URL" => Some(addresses.api.vault.clone()),
+            "VAULT_CA_FILE" => Some(addresses.ca_file.display().to_string()),
+            "CLIENT_CERT_FILE" => file("tls/journal.pem"),
+            "CLIENT_KEY_FILE" => file("tls/journal.key"),
+            "SERVICE_KEY_FILE" => file("secrets/journal_service_key.pem"),
+            _ => None,
+        }
+    };
+    let mut reader = Reader::new(&settings);
+    let vault = VaultClient::new(VaultSettings::read(&mut reader, "journal").unwrap()).unwrap();
+
+    let (database, connection) = tokio_postgres::connect(&addresses.database.journal, NoTls)
+        .await
+        .unwrap();
+    tokio::spawn(connection);
+    let subject: Uuid = ada.id.parse().unwrap();
+    let sql = "SELECT wrapped_key FROM data_keys WHERE user_id = $1";
+    let wrapped = database.query_one(sql, &[&subject]).await.unwrap().get(0);
+    let wrapped = WrappedKey::from_bytes(wrapped);
+    let of = KeyOf {
+        subject,
+        purpose: "entries",
+        generation: 1,
+    };
+    let proof = SecretString::from(ada.access_token.clone());
+    let now = Clock::system().now();
+    let key = vault.unwrap(of, &wrapped, Some(&proof), now);
+    key.await.unwrap().expose().to_vec()
+}
+
+async fn post(ada: &Person, path: &str, body: Value) -> Answer {
+    let answer = ada.identity(Method::POST, path, Some(body)).await.unwrap();
+    assert_eq!(answer.status, 200, "{path}: {}", answer.body);
+    answer
+}
