@@ -49,7 +49,17 @@ pub enum StartError {
     /// The settings are incomplete, wrong, or contradict each other or the database.
     #[error(transparent)]
     Settings(#[from] Problems),
-    /// A port is taken, or the system refuses something else.
+    /// A port is taken, or the address is not one of this machine.
+    #[error("cannot listen on {address}, as {variable} says: {cause}")]
+    Listen {
+        /// The setting.
+        variable: &'static str,
+        /// What it says.
+        address: SocketAddr,
+        /// What the system says.
+        cause: io::Error,
+    },
+    /// The system refuses something else.
     #[error("cannot start: {0}")]
     System(#[from] io::Error),
     /// The database is there and does not do.
@@ -148,12 +158,11 @@ pub struct Ports {
 
 impl Ports {
     /// Binds both; port 0 takes a free one. `limits` are those of the API.
-    pub async fn bind(settings: &ServiceSettings, limits: Limits) -> io::Result<Self> {
+    pub async fn bind(settings: &ServiceSettings, limits: Limits) -> Result<Self, StartError> {
+        let api = listen("LISTEN_ADDR", settings.listen, limits).await?;
         Ok(Self {
-            api: Server::bind(settings.listen, limits)
-                .await?
-                .with_trusted_proxies(settings.trusted_proxies.clone()),
-            ops: Server::bind(settings.ops_listen, Limits::ops()).await?,
+            api: api.with_trusted_proxies(settings.trusted_proxies.clone()),
+            ops: listen("OPS_LISTEN_ADDR", settings.ops_listen, Limits::ops()).await?,
             prepared: Prepared::default(),
         })
     }
@@ -197,6 +206,19 @@ impl Ports {
         let _ = ops.await;
         Ok(())
     }
+}
+
+async fn listen(
+    variable: &'static str,
+    address: SocketAddr,
+    limits: Limits,
+) -> Result<Server, StartError> {
+    let bound = Server::bind(address, limits).await;
+    bound.map_err(|cause| StartError::Listen {
+        variable,
+        address,
+        cause,
+    })
 }
 
 /// Tries again for as long as Postgres is away: it may come later than the service.
