@@ -38,7 +38,7 @@ pub(crate) struct Created {
 
 #[derive(Debug, Error)]
 pub(crate) enum CreateError {
-    #[error("{0}.")]
+    #[error(transparent)]
     Denied(#[from] Denied),
     #[error("No key is made for a subject that is being shredded.")]
     ShredPending,

@@ -16,7 +16,7 @@ use crate::{
 
 #[derive(Debug, Error)]
 pub(crate) enum ReadShredError {
-    #[error("{0}.")]
+    #[error(transparent)]
     Denied(#[from] Denied),
     #[error("There is no such shred, or it was taken back.")]
     NotFound,

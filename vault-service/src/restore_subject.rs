@@ -17,7 +17,7 @@ use crate::{
 
 #[derive(Debug, Error)]
 pub(crate) enum RestoreError {
-    #[error("{0}.")]
+    #[error(transparent)]
     Denied(#[from] Denied),
     #[error(transparent)]
     NotSpent(#[from] NotSpent),

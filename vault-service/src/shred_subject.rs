@@ -23,7 +23,7 @@ use crate::{
 
 #[derive(Debug, Error)]
 pub(crate) enum ShredError {
-    #[error("{0}.")]
+    #[error(transparent)]
     Denied(#[from] Denied),
     #[error(transparent)]
     NotSpent(#[from] NotSpent),

@@ -69,6 +69,7 @@ impl Example for Address {
 #[derive(Object)]
 #[oai(example)]
 struct MailedToken {
+    /// From the link in the mail. Good once.
     token: SecretText,
 }
 

@@ -22,6 +22,7 @@ const EXAMPLE_TOKEN: &str =
 #[derive(Object)]
 #[oai(example)]
 struct AddressWish {
+    /// The one that the account has.
     password: SecretText,
     /// Where the confirmation goes.
     #[oai(validator(max_length = 254))]
@@ -41,6 +42,7 @@ impl Example for AddressWish {
 #[derive(Object)]
 #[oai(example)]
 struct AddressToken {
+    /// From the link in the mail to the new address. Good once.
     token: SecretText,
 }
 

@@ -20,6 +20,7 @@ const EXAMPLE_CSRF: &str = "kst_c_4ZbQ0mJt3rC1oVn8yPqXk2uHs6dLgWfAeTiBzRx7NcM";
 #[derive(Object)]
 #[oai(example)]
 struct CsrfToken {
+    /// For `X-CSRF-Token`; the same for the whole session.
     csrf_token: String,
 }
 

@@ -33,6 +33,7 @@ const EXAMPLE_URI: &str = "otpauth://totp/Example:ada%40example.com?secret=GEZDG
 #[derive(Object)]
 #[oai(example)]
 struct VerifyMfa {
+    /// From the answer of `login`.
     mfa_token: SecretText,
     /// Six digits from the authenticator app. Good once, and half a minute longer than the app shows them.
     code: Option<SecretText>,
@@ -58,6 +59,7 @@ impl Example for VerifyMfa {
 #[derive(Object)]
 #[oai(example)]
 struct Enrol {
+    /// The one that the account has.
     password: SecretText,
 }
 
@@ -106,6 +108,7 @@ impl From<Provisioning> for Enrolment {
 #[derive(Object)]
 #[oai(example)]
 struct Confirm {
+    /// Six digits from the authenticator app that was just set up.
     code: SecretText,
 }
 
@@ -121,6 +124,7 @@ impl Example for Confirm {
 #[derive(Object)]
 #[oai(example)]
 struct RecoveryCodes {
+    /// Each good once in the place of a code of the app. Shown this once.
     #[oai(validator(min_items = 10, max_items = 10))]
     recovery_codes: Vec<String>,
 }
@@ -159,6 +163,7 @@ impl From<Vec<SecretString>> for RecoveryCodes {
 #[derive(Object)]
 #[oai(example)]
 struct BothFactors {
+    /// The one that the account has.
     password: SecretText,
     /// Six digits from the authenticator app.
     code: Option<SecretText>,

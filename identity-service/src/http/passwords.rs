@@ -27,6 +27,7 @@ const EXAMPLE_TOKEN: &str =
 #[derive(Object)]
 #[oai(example)]
 struct PasswordChange {
+    /// The one that the account has.
     current_password: SecretText,
     /// The rules of sign-up, and another one than the present.
     new_password: SecretText,
@@ -45,6 +46,7 @@ impl Example for PasswordChange {
 #[derive(Object)]
 #[oai(example)]
 struct PasswordReset {
+    /// From the link in the mail. Good once.
     token: SecretText,
     /// The rules of sign-up.
     new_password: SecretText,

@@ -38,6 +38,7 @@ const EXAMPLE_REFRESH: &str = "kst_r_AZq08HwAcACAAAAAAAAAAQGYwN4AAHAAgAAAAAAAAAE
 struct Login {
     /// In any spelling of upper and lower case.
     email: String,
+    /// As it was chosen; compared in Unicode normal form C.
     password: SecretText,
     /// What the last login on this device answered. With it, failures of strangers do not lock this device out; one
     /// that is void counts as none, and another kind of token is refused.
@@ -62,6 +63,7 @@ impl Example for Login {
 #[derive(Object)]
 #[oai(example)]
 struct Refresh {
+    /// The newest one of the session; a cookie session has it in its cookie.
     refresh_token: Option<SecretText>,
 }
 

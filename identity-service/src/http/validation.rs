@@ -2,10 +2,13 @@
 
 use std::sync::Arc;
 
-use poem::web::Data;
-use poem_openapi::{ApiResponse, Object, OpenApi, types::Example};
+use poem::{Request, RequestBody, web::Data};
+use poem_openapi::{
+    ApiExtractor, ApiExtractorType, ApiResponse, ExtractParamOptions, Object, OpenApi,
+    registry::Registry, types::Example,
+};
 use shared::{
-    access_token::{Caller, Claims},
+    access_token::{BEARER, Caller, Claims},
     problem::{Problem, Unexpected},
     serve::Json,
 };
@@ -117,6 +120,32 @@ enum Passed {
     ),
 }
 
+/// A [`Caller`] of an operation that takes no cookie of a browser session: its document does not offer one.
+struct TokenBearer(Caller);
+
+impl<'a> ApiExtractor<'a> for TokenBearer {
+    const TYPES: &'static [ApiExtractorType] = Caller::TYPES;
+
+    type ParamType = ();
+    type ParamRawType = ();
+
+    fn register(registry: &mut Registry) {
+        Caller::register(registry);
+    }
+
+    fn security_schemes() -> Vec<&'static str> {
+        vec![BEARER]
+    }
+
+    async fn from_request(
+        request: &'a Request,
+        body: &mut RequestBody,
+        options: ExtractParamOptions<()>,
+    ) -> poem::Result<Self> {
+        Caller::from_request(request, body, options).await.map(Self)
+    }
+}
+
 /// Judging tokens for others; the service comes with the request.
 pub(super) struct ValidationApi;
 
@@ -151,7 +180,7 @@ impl ValidationApi {
     #[oai(path = "/verify", method = "get", operation_id = "verify")]
     async fn verify(
         &self,
-        caller: Caller,
+        TokenBearer(caller): TokenBearer,
         identity: Data<&Arc<Identity>>,
     ) -> Result<Passed, Problem<ForwardAuthError>> {
         forward_auth(&identity, &caller, identity.clock.now()).await?;

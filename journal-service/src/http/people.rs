@@ -54,6 +54,7 @@ impl PeopleApi {
         &self,
         journal: Data<&Arc<Journal>>,
         identity: Identity,
+        /// The person.
         user_id: Path<Uuid>,
         body: DigestedJson<Nothing>,
     ) -> Result<Done, Problem<ClosureError>> {
@@ -76,6 +77,7 @@ impl PeopleApi {
         &self,
         journal: Data<&Arc<Journal>>,
         identity: Identity,
+        /// The person.
         user_id: Path<Uuid>,
         body: DigestedJson<Nothing>,
     ) -> Result<Done, Problem<ReopenError>> {
@@ -96,6 +98,7 @@ impl PeopleApi {
         &self,
         journal: Data<&Arc<Journal>>,
         identity: Identity,
+        /// The person.
         user_id: Path<Uuid>,
         body: DigestedJson<Nothing>,
     ) -> Result<Done, Problem<ClosureError>> {

@@ -27,8 +27,10 @@ pub const ACCESS_COOKIE: &str = "__Host-ks_access";
 /// The header that repeats the CSRF token. No page of another origin can send it without being allowed to.
 pub const CSRF_HEADER: &str = "X-CSRF-Token";
 
-const BEARER: &str = "access_token";
-const COOKIE: &str = "session_cookie";
+/// The name of the bearer scheme in the API document.
+pub const BEARER: &str = "access_token";
+/// The name of the cookie scheme in the API document.
+pub(crate) const COOKIE: &str = "session_cookie";
 
 /// A person who presented a valid access token: in `Authorization: Bearer`, or in the cookie of a browser
 /// session together with what proves that a page of ours made the request.
@@ -90,7 +92,8 @@ const WRONG_TYPE: Case = Case::new(
 );
 /// A browser sent the request for a page that is none of ours.
 pub const CROSS_SITE: Case = Case::new(403, "cross_site_request", "Another site made this request");
-const CSRF: Case = Case::new(
+/// The CSRF token did not come along.
+pub(crate) const CSRF: Case = Case::new(
     403,
     "csrf_token_invalid",
     "The CSRF token is missing or wrong",

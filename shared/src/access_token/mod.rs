@@ -22,8 +22,10 @@ use crate::{
 };
 
 pub use caller::{
-    ACCESS_COOKIE, CROSS_SITE, CSRF_HEADER, Caller, CallerRejected, SCHEMES, cookie, csrf_claim,
+    ACCESS_COOKIE, BEARER, CROSS_SITE, CSRF_HEADER, Caller, CallerRejected, SCHEMES, cookie,
+    csrf_claim,
 };
+pub(crate) use caller::{COOKIE, CSRF};
 use keys::Keys;
 pub use keys::{KeySet, UnusableSet};
 
@@ -67,16 +69,16 @@ pub struct Claims {
 #[derive(Debug, Error)]
 pub enum Refused {
     /// Not a token, not ours, not for us, or changed.
-    #[error("the access token is invalid")]
+    #[error("The access token is invalid.")]
     Invalid,
     /// Ours, and over.
-    #[error("the access token has expired")]
+    #[error("The access token has expired.")]
     Expired,
     /// Another kind of token in the place of an access token.
-    #[error("this is not an access token")]
+    #[error("This is not an access token.")]
     WrongType,
     /// The signer's keys could not be fetched yet, so nothing can be said about the token.
-    #[error("access tokens cannot be verified at the moment")]
+    #[error("Access tokens cannot be verified at the moment.")]
     KeysUnavailable(#[from] Unexpected),
 }
 

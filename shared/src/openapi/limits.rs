@@ -44,7 +44,7 @@ pub(super) fn show(document: &mut Value, limited: &[&str]) {
         (name.to_owned(), header)
     });
     document["components"]["headers"] = Value::Object(Map::from_iter(described));
-    for operation in operations_mut(document).filter(|it| is_limited(it, limited)) {
+    for (_, operation) in operations_mut(document).filter(|(_, it)| is_limited(it, limited)) {
         let responses = operation["responses"].as_object_mut().into_iter().flatten();
         for (_, response) in responses.filter(|(_, it)| it.get("description").is_some()) {
             for (name, ..) in HEADERS {

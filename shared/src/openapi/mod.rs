@@ -9,6 +9,7 @@
 mod examples;
 mod limits;
 mod normal;
+mod parameters;
 mod requests;
 mod responses;
 
@@ -41,6 +42,7 @@ pub fn document<T: OpenApi, W: Webhook>(
     requests::refuse_unknown_fields(&mut document);
     responses::list_failures(&mut document, schemes, limited);
     limits::show(&mut document, limited);
+    parameters::complete(&mut document);
     examples::spread(&mut document);
     document.sort_all_objects();
     document
@@ -81,6 +83,7 @@ pub fn missing(document: &Value) -> Vec<String> {
                 missing.push(format!("{name}: {member}"));
             }
         }
+        missing.extend(parameters::gaps(&name, operation));
         for (place, media) in examples::bodies(operation) {
             let shown = media.get("example").is_some() || media.get("examples").is_some();
             // Bytes (a file, a stream) have no JSON to show.
@@ -114,13 +117,19 @@ fn operations(document: &Value) -> impl Iterator<Item = (String, &Value)> {
     })
 }
 
-fn operations_mut(document: &mut Value) -> impl Iterator<Item = &mut Value> {
+/// Each operation with its method.
+fn operations_mut(document: &mut Value) -> impl Iterator<Item = (&str, &mut Value)> {
     let paths = document["paths"].as_object_mut().into_iter().flatten();
     paths.flat_map(|(_, item)| {
         let item = item.as_object_mut().into_iter().flatten();
         item.filter(|(method, _)| METHODS.contains(&method.as_str()))
-            .map(|(_, operation)| operation)
+            .map(|(method, operation)| (method.as_str(), operation))
     })
+}
+
+/// Whether it is none of the safe methods (RFC 9110 §9.2.1), which a cookie alone is enough for.
+fn changes_something(method: &str) -> bool {
+    !matches!(method, "get" | "head" | "options" | "trace")
 }
 
 /// The name in `{"$ref": "#/components/schemas/<name>"}`.

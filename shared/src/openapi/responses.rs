@@ -5,7 +5,8 @@ use poem_openapi::registry::Registry;
 use poem_openapi::types::Type;
 use serde_json::{Map, Value, json};
 
-use super::{Scheme, limits::is_limited, operations_mut};
+use super::{Scheme, changes_something, limits::is_limited, operations_mut};
+use crate::access_token::{CROSS_SITE, CSRF};
 use crate::problem::{
     self, Body, Case, EXAMPLE_ID, INVALID_REQUEST, MALFORMED_JSON, MEDIA_TYPE, OVERLOADED,
     PAYLOAD_TOO_LARGE, RATE_LIMITED, REQUEST_TIMEOUT, UNAUTHORIZED, UNSUPPORTED_MEDIA_TYPE,
@@ -36,8 +37,8 @@ pub(super) fn list_failures(document: &mut Value, schemes: &[Scheme], limited: &
         },
     });
     let mut shared = Map::new();
-    for operation in operations_mut(document) {
-        for case in framework_cases(operation, schemes, limited) {
+    for (method, operation) in operations_mut(document) {
+        for case in framework_cases(method, operation, schemes, limited) {
             add(&mut operation["responses"], case);
         }
         let responses = operation["responses"].as_object_mut().into_iter().flatten();
@@ -49,7 +50,15 @@ pub(super) fn list_failures(document: &mut Value, schemes: &[Scheme], limited: &
     document["components"]["examples"] = Value::Object(shared);
 }
 
-fn framework_cases(operation: &Value, schemes: &[Scheme], limited: &[&str]) -> Vec<Case> {
+/// What a cookie scheme answers to requests that change something, and to no other.
+const CHANGES_ONLY: [Case; 2] = [CROSS_SITE, CSRF];
+
+fn framework_cases(
+    method: &str,
+    operation: &Value,
+    schemes: &[Scheme],
+    limited: &[&str],
+) -> Vec<Case> {
     let mut cases = Vec::new();
     if is_limited(operation, limited) {
         cases.push(RATE_LIMITED);
@@ -67,7 +76,10 @@ fn framework_cases(operation: &Value, schemes: &[Scheme], limited: &[&str]) -> V
         cases.push(UNAUTHORIZED);
         for (name, answers) in schemes {
             if requirement.get(name).is_some() {
-                cases.extend_from_slice(answers);
+                let answered = answers
+                    .iter()
+                    .filter(|case| changes_something(method) || !CHANGES_ONLY.contains(case));
+                cases.extend(answered);
             }
         }
     }
@@ -122,7 +134,7 @@ fn complete(status: &str, response: &mut Value, shared: &mut Map<String, Value>)
 
 /// The same code means the same problem almost everywhere, so operations refer to one example of it.
 fn example(status: u16, code: &str, title: &str, shared: &mut Map<String, Value>) -> Value {
-    let example = json!({
+    let mut example = json!({
         "summary": title,
         "value": {
             "type": format!("urn:keystead:problem:{code}"),
@@ -133,6 +145,13 @@ fn example(status: u16, code: &str, title: &str, shared: &mut Map<String, Value>
             "request_id": EXAMPLE_ID,
         },
     });
+    if code == INVALID_REQUEST.code {
+        example["value"]["detail"] = "See errors for what is wrong and where.".into();
+        example["value"]["errors"] = json!([
+            {"pointer": "#/date", "message": "is required"},
+            {"pointer": "query:limit", "message": "must be a whole number from 1 to 100"},
+        ]);
+    }
     let known = shared.entry(code).or_insert_with(|| example.clone());
     if *known == example {
         json!({"$ref": format!("#/components/examples/{code}")})

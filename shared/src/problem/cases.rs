@@ -34,7 +34,7 @@ pub const PAYLOAD_TOO_LARGE: Case = Case::new(413, "payload_too_large", "The bod
 pub const UNSUPPORTED_MEDIA_TYPE: Case = Case::new(
     415,
     "unsupported_media_type",
-    "The body must be application/json",
+    "The body has the wrong media type",
 );
 /// The client came too often; what it asked for has not been looked at.
 pub const RATE_LIMITED: Case = Case::new(429, "rate_limited", "Too many requests");

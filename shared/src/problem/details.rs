@@ -96,6 +96,11 @@ impl Body {
     }
 }
 
+/// People read it: a capital at its beginning and a period at its end.
+fn is_sentence(detail: &str) -> bool {
+    detail.starts_with(|first: char| !first.is_lowercase()) && detail.ends_with('.')
+}
+
 /// Travels as an extension of a response or an error; the edge turns it into the body and the log line.
 #[derive(Clone, Debug)]
 pub(crate) struct Details {
@@ -127,9 +132,11 @@ impl Details {
     }
 
     pub(crate) fn new(case: &'static Case, detail: impl Into<String>) -> Self {
+        let detail = detail.into();
+        debug_assert!(is_sentence(&detail), "not a sentence: {detail}");
         Self {
             case,
-            detail: detail.into(),
+            detail,
             errors: Vec::new(),
             headers: Vec::new(),
             cause: None,

@@ -9,8 +9,8 @@ use poem_openapi::error::{
 
 use super::{
     Details, FORBIDDEN, FieldError, INTERNAL, INVALID_REQUEST, MALFORMED_REQUEST,
-    METHOD_NOT_ALLOWED, NOT_FOUND, OVERLOADED, PAYLOAD_TOO_LARGE, REQUEST_TIMEOUT, UNAUTHORIZED,
-    UNAVAILABLE, UNSUPPORTED_MEDIA_TYPE,
+    METHOD_NOT_ALLOWED, NOT_FOUND, OVERLOADED, PAYLOAD_TOO_LARGE, Parameter, REQUEST_TIMEOUT,
+    UNAUTHORIZED, UNAVAILABLE, UNSUPPORTED_MEDIA_TYPE,
 };
 use crate::serve::BodyRefused;
 
@@ -19,8 +19,8 @@ use crate::serve::BodyRefused;
 pub(crate) struct Framework<'a> {
     /// The methods of the path, for `Allow`.
     pub(crate) allow: Option<&'a str>,
-    /// Name and place (`query`, `path`, …) of the operation's parameters, path parameters in order.
-    pub(crate) parameters: &'a [(String, String)],
+    /// The operation's parameters, path parameters in order.
+    pub(crate) parameters: &'a [Parameter],
 }
 
 impl Framework<'_> {
@@ -77,15 +77,20 @@ impl Framework<'_> {
             Some(index) => self
                 .parameters
                 .iter()
-                .filter(|(_, place)| place == "path")
+                .filter(|parameter| parameter.place == "path")
                 .nth(index),
-            None => self.parameters.iter().find(|(known, _)| known == name),
+            None => self
+                .parameters
+                .iter()
+                .find(|parameter| parameter.name.eq_ignore_ascii_case(name)),
         };
-        let pointer = match known {
-            Some((name, place)) => format!("{place}:{name}"),
-            None => format!("parameter:{name}"),
-        };
-        FieldError::new(pointer, "is missing or does not have the required form")
+        match known {
+            Some(parameter) => parameter.refused(),
+            None => FieldError::new(
+                format!("parameter:{name}"),
+                "is missing or does not have the required form",
+            ),
+        }
     }
 }
 
@@ -135,6 +140,7 @@ fn by_status(error: &poem::Error) -> Details {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
 
     #[test]
     fn what_the_client_sent_is_never_repeated() {
@@ -149,9 +155,10 @@ mod tests {
     #[test]
     fn a_path_parameter_gets_its_name_back() {
         let parameters = [
-            ("limit".to_owned(), "query".to_owned()),
-            ("id".to_owned(), "path".to_owned()),
-        ];
+            json!({"name": "limit", "in": "query", "schema": {"type": "integer"}}),
+            json!({"name": "id", "in": "path", "schema": {"format": "uuid"}}),
+        ]
+        .map(|described| Parameter::of(&described).expect("it is whole"));
         let framework = Framework {
             allow: None,
             parameters: &parameters,

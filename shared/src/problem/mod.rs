@@ -4,6 +4,7 @@
 mod cases;
 mod details;
 mod framework;
+mod parameter;
 mod unexpected;
 
 use std::collections::BTreeMap;
@@ -30,6 +31,7 @@ pub use unexpected::Unexpected;
 
 pub(crate) use details::{Details, EXAMPLE_ID};
 pub(crate) use framework::{Framework, body_refused};
+pub(crate) use parameter::Parameter;
 
 /// The media type of every failure (RFC 9457 §3).
 pub const MEDIA_TYPE: &str = "application/problem+json";

@@ -184,17 +184,20 @@ fn string(schema: &MetaSchema, text: &str, at: &str, found: &mut Found) {
         return found.add(at, format!("is shorter than {least} characters"));
     }
     let day = format_description!("[year]-[month]-[day]");
-    let fits = match schema.format {
-        Some("uuid") => Uuid::parse_str(text).is_ok(),
-        Some("date-time") => OffsetDateTime::parse(text, &Rfc3339).is_ok(),
-        Some("date" | "naive-date") => time::Date::parse(text, day).is_ok(),
-        _ => true,
+    let (fits, message) = match schema.format {
+        Some("uuid") => (Uuid::parse_str(text).is_ok(), "is not a UUID"),
+        Some("date-time") => (
+            OffsetDateTime::parse(text, &Rfc3339).is_ok(),
+            "is not a time such as 2026-11-24T08:00:00Z",
+        ),
+        Some("date" | "naive-date") => (
+            time::Date::parse(text, day).is_ok(),
+            "is not a day such as 2026-11-24",
+        ),
+        _ => return,
     };
     if !fits {
-        found.add(
-            at,
-            format!("is not a valid {}", schema.format.unwrap_or_default()),
-        );
+        found.add(at, message);
     }
 }
 

@@ -4,6 +4,8 @@
 use poem::http::Method;
 use serde_json::Value;
 
+use crate::problem::Parameter;
+
 /// The operations of one endpoint. Their number bounds the labels of every metric.
 #[derive(Debug, Default)]
 pub(super) struct Operations(Vec<PathEntry>);
@@ -26,8 +28,8 @@ enum Segment {
 pub(super) struct Operation {
     method: Method,
     pub(super) id: String,
-    /// Name and place of each parameter, in the order of the document.
-    pub(super) parameters: Vec<(String, String)>,
+    /// In the order of the document.
+    pub(super) parameters: Vec<Parameter>,
 }
 
 /// What the document says about a request.
@@ -125,20 +127,15 @@ impl Segment {
 impl Operation {
     fn of(method: &str, operation: &Value) -> Option<Self> {
         let method = Method::from_bytes(method.to_ascii_uppercase().as_bytes()).ok()?;
-        let text = |value: Option<&Value>| value.and_then(Value::as_str).map(str::to_owned);
         let parameters = operation
             .get("parameters")
             .and_then(Value::as_array)
             .into_iter()
-            .flatten()
-            .filter_map(|parameter| {
-                Some((text(parameter.get("name"))?, text(parameter.get("in"))?))
-            })
-            .collect();
+            .flatten();
         Some(Self {
             method,
-            id: text(operation.get("operationId"))?,
-            parameters,
+            id: operation.get("operationId")?.as_str()?.to_owned(),
+            parameters: parameters.filter_map(Parameter::of).collect(),
         })
     }
 }

@@ -96,11 +96,11 @@ pub(crate) struct Caller {
 /// Why the table refuses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub(crate) enum Denied {
-    #[error("this service may not do that for this purpose")]
+    #[error("This service may not do that for this purpose.")]
     NotAllowed,
-    #[error("the person's own access token is required in X-User-Token")]
+    #[error("The person's own access token is required in X-User-Token.")]
     PersonMissing,
-    #[error("the access token in X-User-Token is another person's")]
+    #[error("The access token in X-User-Token is another person's.")]
     AnotherPerson,
 }
 

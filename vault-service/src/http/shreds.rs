@@ -197,6 +197,7 @@ impl ShredsApi {
         &self,
         vault: Data<&Arc<Vault>>,
         service: Bound,
+        /// The person.
         subject: Path<Uuid>,
         body: DigestedJson<ShredSubject>,
     ) -> Result<Shredding, Problem<ShredError>> {
@@ -228,6 +229,7 @@ impl ShredsApi {
         &self,
         vault: Data<&Arc<Vault>>,
         service: Bound,
+        /// The person.
         subject: Path<Uuid>,
         body: DigestedJson<RestoreSubject>,
     ) -> Result<Restored, Problem<RestoreError>> {
@@ -251,6 +253,7 @@ impl ShredsApi {
         &self,
         vault: Data<&Arc<Vault>>,
         service: Authenticated,
+        /// From the answer that began it.
         shred_id: Path<Uuid>,
     ) -> Result<Json<Shred>, Problem<ReadShredError>> {
         let shred = read_shred(&vault, service.caller(), shred_id.0).await?;

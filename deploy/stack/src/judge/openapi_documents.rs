@@ -1,4 +1,5 @@
-//! The documents as served: valid OpenAPI for a validator that is not ours, and complete enough to work from.
+//! The documents as served: valid OpenAPI for a validator that is not ours. That they are complete is no question
+//! here: a service prints no document that lacks a summary, a description or an example (`shared::openapi::missing`).
 
 use std::time::Duration;
 
@@ -20,11 +21,6 @@ pub(crate) async fn judge(addresses: &Addresses, progress: Progress) -> Outcome 
             Err(failure) => return Outcome::Failed(failure.to_string()),
         };
         operations += count_operations(&document);
-        complaints.extend(
-            gaps(&document)
-                .into_iter()
-                .map(|gap| format!("{}: {gap}", service.name())),
-        );
         let file = addresses
             .stack_dir
             .join(format!("{}.openapi.json", service.name()));
@@ -64,77 +60,10 @@ pub(crate) async fn served(addresses: &Addresses, service: Service) -> Result<Va
 }
 
 pub(crate) fn count_operations(document: &Value) -> usize {
-    operations(document).count()
-}
-
-/// What a reader needs and the specification does not demand.
-fn gaps(document: &Value) -> Vec<String> {
-    let mut gaps = Vec::new();
-    for (name, operation) in operations(document) {
-        for member in ["operationId", "summary"] {
-            if operation
-                .get(member)
-                .and_then(Value::as_str)
-                .is_none_or(str::is_empty)
-            {
-                gaps.push(format!("{name} has no {member}"));
-            }
-        }
-        if !mentions_example(document, operation) {
-            gaps.push(format!("{name} has no example"));
-        }
-    }
-    gaps
-}
-
-fn operations(document: &Value) -> impl Iterator<Item = (String, &Value)> {
     let methods = ["get", "put", "post", "delete", "patch", "head", "options"];
-    document
-        .get("paths")
-        .and_then(Value::as_object)
-        .into_iter()
-        .flatten()
-        .flat_map(move |(path, item)| {
-            methods.into_iter().filter_map(move |method| {
-                Some((
-                    format!("{} {path}", method.to_uppercase()),
-                    item.get(method)?,
-                ))
-            })
-        })
-}
-
-/// An `example` in the operation itself or in a schema it refers to; one without bodies needs none.
-fn mentions_example(document: &Value, operation: &Value) -> bool {
-    let text = operation.to_string();
-    if text.contains("\"example") || !text.contains("\"schema\"") {
-        return true;
-    }
-    let referred = text
-        .split("#/components/schemas/")
-        .skip(1)
-        .filter_map(|rest| rest.split('"').next());
-    let schemas = document.pointer("/components/schemas");
-    referred
-        .filter_map(|name| schemas?.get(name))
-        .any(|schema| schema.to_string().contains("\"example"))
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    #[test]
-    fn an_operation_without_summary_or_example_is_named() {
-        let document = json!({"paths": {"/a": {"post": {
-            "operationId": "a",
-            "requestBody": {"content": {"application/json": {"schema": {"$ref": "#/components/schemas/A"}}}},
-        }}}, "components": {"schemas": {"A": {"type": "object"}}}});
-        assert_eq!(
-            gaps(&document),
-            ["POST /a has no summary", "POST /a has no example"]
-        );
-    }
+    let paths = document.get("paths").and_then(Value::as_object);
+    let items = paths.into_iter().flatten();
+    items
+        .map(|(_, item)| methods.iter().filter(|it| item.get(it).is_some()).count())
+        .sum()
 }
