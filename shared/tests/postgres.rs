@@ -152,3 +152,27 @@ async fn time_between_two_uses_does_not_count() {
     tokio::time::sleep(Duration::from_secs(6)).await;
     assert_eq!(backend().await, first);
 }
+
+#[tokio::test]
+async fn a_row_that_breaks_a_constraint_is_not_in_the_log() {
+    let database = stack::database::cloned("identity").await;
+    let pool = pool(&database);
+    let connection = pool.get().await.expect("a connection");
+    connection
+        .batch_execute("CREATE TABLE kept (secret text UNIQUE, number int CHECK (number > 0))")
+        .await
+        .expect("created");
+    for (row, code) in [
+        ("('hunter2', 1), ('hunter2', 2)", "23505"),
+        ("('hunter2', -1)", "23514"),
+        ("('x', 'hunter2')", "22P02"),
+    ] {
+        let failed = connection
+            .execute_typed(&format!("INSERT INTO kept VALUES {row}"), &[])
+            .await
+            .expect_err("refused");
+        let chain = Unexpected::from(failed).chain();
+        assert!(!chain.contains("hunter2"), "{chain}");
+        assert!(chain.contains(code), "{chain}");
+    }
+}

@@ -195,12 +195,17 @@ fn is_away(error: &tokio_postgres::Error) -> bool {
     error.is_closed()
 }
 
-/// Data exceptions (class 22) quote the value that did not fit: only their code may be logged.
-/// `DETAIL` lines, which quote rows, are never part of a `DbError`'s `Display`.
+/// Data exceptions (class 22) quote the value that did not fit: only their code may be logged. The `DETAIL` of any other
+/// failure quotes keys and whole rows, and is part of its `Display`.
 fn without_values(error: tokio_postgres::Error) -> Box<dyn Error + Send + Sync> {
-    match error.code().map(SqlState::code) {
-        Some(code) if code.starts_with("22") => format!("data exception {code}").into(),
-        _ => error.into(),
+    let Some(told) = error.as_db_error() else {
+        return error.into();
+    };
+    let code = told.code().code();
+    if code.starts_with("22") {
+        format!("data exception {code}").into()
+    } else {
+        format!("{}: {} ({code})", told.severity(), told.message()).into()
     }
 }
 
