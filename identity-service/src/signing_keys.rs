@@ -190,7 +190,11 @@ fn take_over(identity: &Identity, loaded: Loaded) -> Result<(), Unexpected> {
     let active = kid(&loaded);
     let before = kid(&identity.signing.replace(loaded));
     if before != active {
-        tracing::info!(before, kid = active, "the signing key is another one");
+        tracing::info!(
+            before.kid = before,
+            kid = active,
+            "the signing key is another one"
+        );
     }
     match KeySet::from_jwks(&identity.signing.published()) {
         Ok(keys) => identity.verifier.replace_keys(keys),

@@ -21,7 +21,7 @@ use crate::{
     problem::Unexpected,
     serve::{Edge, Limits, Server, Shutdown, TrustedProxies},
     settings::{Problems, Reader, parsed, postgres_url},
-    telemetry::{self, LogLevel, LogStream, Metrics},
+    telemetry::{self, LogLevel, Metrics},
 };
 
 /// The pause between two tries to reach Postgres at start.
@@ -119,7 +119,7 @@ impl ServiceSettings {
     /// # Panics
     /// When this process has done so already.
     pub fn install_telemetry(&self, service: &'static str, version: &'static str) -> Metrics {
-        telemetry::install(service, version, self.log_level)
+        telemetry::install(service, version, self.log_level, io::stdout())
             .expect("nothing else in this process installs telemetry")
     }
 
@@ -128,7 +128,7 @@ impl ServiceSettings {
     /// # Panics
     /// When this process has done so already.
     pub fn install_command_log(&self, service: &'static str, version: &'static str) {
-        telemetry::install_log(service, version, self.log_level, LogStream::Stderr)
+        telemetry::install_log(service, version, self.log_level, io::stderr())
             .expect("nothing else in this process installs telemetry");
     }
 

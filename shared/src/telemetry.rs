@@ -46,23 +46,19 @@ impl Metrics {
     }
 }
 
-/// Where log lines go.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LogStream {
-    /// Where collectors of logs read: for services.
-    Stdout,
-    /// For commands whose answer is on standard output.
-    Stderr,
-}
-
 /// Installs the log, the counters and a panic hook. `service` is the short name (`vault`); `version`
-/// is that of the calling crate, `env!("CARGO_PKG_VERSION")`.
-pub fn install(
+/// is that of the calling crate, `env!("CARGO_PKG_VERSION")`; `stream` takes the lines.
+pub fn install<S>(
     service: &'static str,
     version: &'static str,
     level: LogLevel,
-) -> Result<Metrics, TelemetryError> {
-    install_log(service, version, level, LogStream::Stdout)?;
+    stream: S,
+) -> Result<Metrics, TelemetryError>
+where
+    S: Send + Sync + 'static,
+    for<'a> &'a S: io::Write,
+{
+    install_log(service, version, level, stream)?;
     let handle = PrometheusBuilder::new()
         .set_buckets(&SECONDS)
         .and_then(PrometheusBuilder::install_recorder)
@@ -86,12 +82,16 @@ pub fn install(
 ///
 /// The level is for our own code, audit lines included. Dependencies stay at `warn` whatever it is: at `debug` some
 /// of them print headers, and with them tokens.
-pub fn install_log(
+pub fn install_log<S>(
     service: &'static str,
     version: &'static str,
     level: LogLevel,
-    stream: LogStream,
-) -> Result<(), TelemetryError> {
+    stream: S,
+) -> Result<(), TelemetryError>
+where
+    S: Send + Sync + 'static,
+    for<'a> &'a S: io::Write,
+{
     let own = format!("{service}_service");
     let filter = Targets::new()
         .with_default(level.min(LogLevel::WARN))
@@ -115,14 +115,14 @@ fn log_panic(panic: &PanicHookInfo<'_>) {
 }
 
 /// Writes one JSON object per event.
-struct Lines {
+struct Lines<S> {
     service: &'static str,
     version: &'static str,
     clock: Clock,
-    stream: LogStream,
+    stream: S,
 }
 
-impl Lines {
+impl<S> Lines<S> {
     fn line(&self, event: &Event<'_>) -> String {
         let mut fields = Fields(Map::new());
         let mut add = |name: &str, value: &str| fields.0.insert(name.to_owned(), value.into());
@@ -142,15 +142,16 @@ impl Lines {
     }
 }
 
-impl<S: Subscriber> Layer<S> for Lines {
-    fn on_event(&self, event: &Event<'_>, _context: Context<'_, S>) {
+impl<R: Subscriber, S> Layer<R> for Lines<S>
+where
+    S: Send + Sync + 'static,
+    for<'a> &'a S: io::Write,
+{
+    fn on_event(&self, event: &Event<'_>, _context: Context<'_, R>) {
         // One write per line, so that lines of several threads do not mix. A log that cannot be
         // written must not end the service.
         let line = self.line(event);
-        let _ = match self.stream {
-            LogStream::Stdout => io::stdout().lock().write_all(line.as_bytes()),
-            LogStream::Stderr => io::stderr().lock().write_all(line.as_bytes()),
-        };
+        let _ = (&self.stream).write_all(line.as_bytes());
     }
 }
 

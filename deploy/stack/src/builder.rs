@@ -13,7 +13,7 @@ use crate::secrets::Secrets;
 use crate::wiring::Wiring;
 use crate::{
     Addresses, Binaries, Failure, PerService, Profile, Progress, Service, Stack, environment,
-    ports, repository,
+    ports, repository, suite_log,
 };
 
 /// The routes of identity whose limits are settings.
@@ -45,6 +45,9 @@ pub struct Builder {
     extra: Vec<(String, String)>,
     progress: Progress,
     external: External,
+    /// Another folder for the services' logs than the one among the data.
+    log_dir: Option<PathBuf>,
+    keeps_metrics: bool,
 }
 
 enum Source {
@@ -69,6 +72,8 @@ impl Default for Builder {
             extra: Vec::new(),
             progress: Progress::silent(),
             external: External::default(),
+            log_dir: None,
+            keeps_metrics: false,
         }
     }
 }
@@ -121,6 +126,18 @@ impl Builder {
         RATE_LIMITED.into_iter().fold(self, loose)
     }
 
+    /// Lets the services say all they can, and writes down what `/metrics` says last, for the search of the run's logs.
+    pub fn searched(mut self) -> Self {
+        self.keeps_metrics = true;
+        self.set("LOG_LEVEL", "trace")
+    }
+
+    /// The same where the run searches, which is not this stack's own folder.
+    pub(crate) fn searched_with_the_run(mut self) -> Self {
+        self.log_dir = suite_log::folder_of_its_own();
+        self.searched()
+    }
+
     /// Tells each step.
     pub fn progress(mut self, progress: Progress) -> Self {
         self.progress = progress;
@@ -157,17 +174,21 @@ impl Builder {
         let certificates = Certificates::issue(data.folder("tls")?, now())?;
         keep_one_old_log(&data.folder("logs")?);
         let servers = Servers::start(&data, &secrets, self.external, self.progress).await?;
-        let addresses = Addresses {
+        let mut addresses = Addresses {
             database: servers.databases,
             redis: servers.redis_url,
             ca_file: certificates.authority(),
             ..listening(self.port_base, &data, self.progress)?
         };
+        if let Some(folder) = self.log_dir {
+            addresses.log_dir = folder;
+        }
         let wiring = Wiring {
             secrets,
             certificates,
             addresses,
             extra: self.extra,
+            keeps_metrics: self.keeps_metrics,
         };
         let mut stack = Stack {
             env_file: None,

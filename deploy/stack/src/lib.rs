@@ -44,6 +44,7 @@ mod service;
 pub mod smtp_sink;
 mod stack;
 mod subcommand;
+pub mod suite_log;
 mod until;
 mod wiring;
 

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::mail::{self, Mail};
 use crate::secrets::random_hex;
-use crate::{Addresses, Failure, until};
+use crate::{Addresses, Failure, suite_log, until};
 
 /// Longer than the way of a mail from the outbox to its file.
 const MAIL_LIMIT: Duration = Duration::from_secs(30);
@@ -214,6 +214,7 @@ async fn answer(request: reqwest::RequestBuilder) -> Result<Answer, Failure> {
         .text()
         .await
         .map_err(Failure::when("read an answer"))?;
+    suite_log::keep_problem(status, text.as_bytes());
     Ok(Answer {
         status,
         headers,

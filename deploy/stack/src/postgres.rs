@@ -186,6 +186,8 @@ impl Postgres {
             // A failed statement's parameters would be a person's data.
             ("log_parameter_max_length", "0"),
             ("log_parameter_max_length_on_error", "0"),
+            // So would the row that breaks a constraint.
+            ("log_error_verbosity", "terse"),
         ];
         if self.ephemeral {
             settings.extend([

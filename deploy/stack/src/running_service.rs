@@ -1,13 +1,13 @@
 //! One running service: its process, and the time it took until it said that it is ready.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
 use crate::process::{Launch, Process};
 use crate::wiring::Wiring;
-use crate::{Binaries, Failure, Service, until};
+use crate::{Binaries, Failure, Service, suite_log, until};
 
 const READY_LIMIT: Duration = Duration::from_mins(1);
 const STOP_LIMIT: Duration = Duration::from_secs(15);
@@ -18,6 +18,8 @@ pub(crate) struct RunningService {
     pub(crate) process: Process,
     /// From the start of the process to the first ready answer.
     pub(crate) ready_in: Duration,
+    /// Its last metrics are to go from the URL to the file.
+    last_metrics: Option<(String, PathBuf)>,
 }
 
 impl RunningService {
@@ -56,11 +58,31 @@ impl RunningService {
             service,
             process,
             ready_in: started.elapsed(),
+            last_metrics: wiring.keeps_metrics.then(|| {
+                let url = format!("{}/metrics", wiring.addresses.ops.of(service));
+                (url, log.with_extension("metrics"))
+            }),
         })
     }
 
     pub(crate) async fn stop(&mut self) -> Result<std::process::ExitStatus, Failure> {
+        self.keep_metrics();
         self.process.stop(STOP_LIMIT).await
+    }
+
+    /// Once, and only from a service that still runs.
+    fn keep_metrics(&mut self) {
+        if let Some((url, file)) = self.last_metrics.take()
+            && self.process.ended().is_none()
+        {
+            suite_log::scrape(&url, &file);
+        }
+    }
+}
+
+impl Drop for RunningService {
+    fn drop(&mut self) {
+        self.keep_metrics();
     }
 }
 

@@ -53,6 +53,7 @@ impl Stack {
         Builder::default()
             .ephemeral()
             .beside_this_test()
+            .searched_with_the_run()
             .set("ALLOW_WEAK_BCRYPT_FOR_TESTS", "yes")
             .set("BCRYPT_COST", "4")
             .loose_rate_limits()

@@ -5,7 +5,7 @@ use std::process::Stdio;
 
 use tokio::process::Command;
 
-use crate::{Failure, Service, Stack, environment};
+use crate::{Failure, Service, Stack, environment, suite_log};
 
 impl Stack {
     /// What a subcommand printed on standard output, if it succeeded.
@@ -31,6 +31,7 @@ impl Stack {
             .output()
             .await
             .map_err(Failure::when(format!("run {command}")))?;
+        suite_log::keep("subcommand.log", &output.stderr);
         let told = String::from_utf8_lossy(&output.stdout).into_owned();
         if output.status.success() {
             return Ok(told);

@@ -14,6 +14,8 @@ pub(crate) struct Wiring {
     pub(crate) addresses: Addresses,
     /// `--set NAME=VALUE`: for every service, over what is decided here.
     pub(crate) extra: Vec<(String, String)>,
+    /// What each service's `/metrics` says last is written beside its log.
+    pub(crate) keeps_metrics: bool,
 }
 
 type Settings = Vec<(String, OsString)>;

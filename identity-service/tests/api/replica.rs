@@ -24,7 +24,7 @@ use shared::{
 use stack::{
     Addresses,
     database::{self, Database},
-    until,
+    suite_log, until,
 };
 use time::Duration;
 
@@ -179,7 +179,12 @@ impl Region {
             .envs(environment.take())
             .kill_on_drop(true)
             .output();
-        running.await.expect("the program runs")
+        let output = running.await.expect("the program runs");
+        // A command line that is refused is repeated to whoever typed it, and to no log.
+        if output.status.code() != Some(2) {
+            suite_log::keep("identity-program.log", &output.stderr);
+        }
+        output
     }
 
     /// Runs it without any settings.
@@ -210,6 +215,7 @@ impl Region {
             "ISSUER" => "http://identity.test".to_owned(),
             "MAIL_DIR" => self.mail_dir.display().to_string(),
             "MAIL_FROM" => "Keystead <no-reply@localhost>".to_owned(),
+            "LOG_LEVEL" => "trace".to_owned(),
             "ALLOW_WEAK_BCRYPT_FOR_TESTS" => "yes".to_owned(),
             "BCRYPT_COST" => "4".to_owned(),
             _ => return None,
@@ -238,6 +244,7 @@ impl Replica {
 
 impl Drop for Region {
     fn drop(&mut self) {
+        suite_log::keep("identity.metrics", metrics().render().as_bytes());
         let _ = fs::remove_dir_all(&self.mail_dir);
     }
 }
@@ -246,6 +253,11 @@ impl Drop for Region {
 fn metrics() -> Metrics {
     static METRICS: OnceLock<Metrics> = OnceLock::new();
     METRICS
-        .get_or_init(|| telemetry::install("identity", "test", LogLevel::INFO).expect("the first"))
+        .get_or_init(|| {
+            suite_log::telling_panics(|| {
+                let log = suite_log::file("identity.log");
+                telemetry::install("identity", "test", LogLevel::TRACE, log).expect("the first")
+            })
+        })
         .clone()
 }

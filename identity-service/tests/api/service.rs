@@ -4,7 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use reqwest::{Client, Method, RequestBuilder, header::HeaderMap};
 use serde_json::{Value, json};
-use stack::Addresses;
+use stack::{Addresses, suite_log};
 
 /// Longer than any answer, and than any mail takes, on a loaded machine.
 pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
@@ -144,9 +144,11 @@ impl Answer {
 
 pub(crate) async fn sent(request: RequestBuilder) -> Answer {
     let response = request.send().await.expect("identity answers");
-    Answer {
+    let answer = Answer {
         status: response.status().as_u16(),
         headers: response.headers().clone(),
         text: response.text().await.expect("the answer is text"),
-    }
+    };
+    suite_log::keep_problem(answer.status, answer.text.as_bytes());
+    answer
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use reqwest::{Client, Method, RequestBuilder, Response, header::HeaderMap};
 use serde_json::{Value, json};
-use stack::{Addresses, Person};
+use stack::{Addresses, Person, suite_log};
 use uuid::Uuid;
 
 /// Longer than any answer of a loaded machine takes.
@@ -132,11 +132,13 @@ impl Answer {
 
 pub(crate) async fn sent(request: RequestBuilder) -> Answer {
     let response: Response = request.send().await.expect("the journal answers");
-    Answer {
+    let answer = Answer {
         status: response.status().as_u16(),
         headers: response.headers().clone(),
         text: response.text().await.expect("the answer is text"),
-    }
+    };
+    suite_log::keep_problem(answer.status, answer.text.as_bytes());
+    answer
 }
 
 /// An ordinary entry about that day.

@@ -3,7 +3,7 @@
 use std::io::{self, Write as _};
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, SanType};
@@ -12,6 +12,8 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use shared::openapi;
 use shared::serve::{ClientCertificates, Edge, Limits, Server, Shutdown, Trigger, server_config};
+use shared::telemetry::{self, LogLevel, Metrics};
+use stack::suite_log;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
@@ -71,6 +73,7 @@ impl Host {
     }
 
     fn start(server: Server, edge: Edge, gate: Arc<Gate>) -> Self {
+        metrics();
         let (trigger, shutdown) = Shutdown::manual();
         Self {
             address: server.local_addr(),
@@ -117,6 +120,19 @@ impl Host {
         .await;
         raw.answer().await
     }
+}
+
+/// Telemetry is installed once per process, and some test runners run many tests in one.
+pub(crate) fn metrics() -> Metrics {
+    static METRICS: OnceLock<Metrics> = OnceLock::new();
+    METRICS
+        .get_or_init(|| {
+            suite_log::telling_panics(|| {
+                let log = suite_log::file("shared.log");
+                telemetry::install("shared", "test", LogLevel::TRACE, log).expect("the first")
+            })
+        })
+        .clone()
 }
 
 async fn bind(limits: Limits) -> Server {

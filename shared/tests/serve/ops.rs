@@ -1,5 +1,6 @@
 //! The ops port, with telemetry installed as a service does it.
 
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -7,13 +8,13 @@ use serde_json::json;
 use shared::serve::{Limits, Readiness, ops};
 use shared::telemetry::{LogLevel, install};
 
-use crate::host::Host;
+use crate::host::{Host, metrics};
 
 /// Telemetry is installed once per process, so all of this is one test.
 #[tokio::test]
 async fn the_ops_port_tells_life_readiness_and_counts() {
-    let metrics = install("test", "1.2.3", LogLevel::OFF).expect("nothing is installed yet");
-    install("test", "1.2.3", LogLevel::OFF).expect_err("once is enough");
+    let metrics = metrics();
+    install("test", "1.2.3", LogLevel::OFF, io::sink()).expect_err("once is enough");
     let postgres = Arc::new(AtomicBool::new(true));
     let seen = Arc::clone(&postgres);
     let readiness = move || {

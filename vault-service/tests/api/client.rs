@@ -9,6 +9,7 @@ use shared::{
     clock::Clock,
     service_token::{BodyDigest, Operation, Signer},
 };
+use stack::suite_log;
 use uuid::Uuid;
 
 use crate::authority::Certified;
@@ -210,6 +211,7 @@ impl Answer {
     pub(crate) async fn of(response: reqwest::Response) -> reqwest::Result<Self> {
         let status = response.status().as_u16();
         let body = response.bytes().await?;
+        suite_log::keep_problem(status, &body);
         let body = serde_json::from_slice(&body).unwrap_or(Value::Null);
         Ok(Self { status, body })
     }

@@ -11,7 +11,7 @@ use std::{
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
-use stack::until;
+use stack::{suite_log, until};
 use tokio::task::JoinHandle;
 
 use crate::world::{MASTER_KEY, Vault, World, somebody};
@@ -112,9 +112,9 @@ impl Drop for Program {
     }
 }
 
-/// `serve` with its log in a file of the world's folder.
+/// `serve` with its log where the run searches.
 fn start(world: &World) -> (Program, PathBuf) {
-    let log = world.folder().join("vault.log");
+    let log = suite_log::path("vault-program.log");
     let child = Command::new(PROGRAM)
         .arg("serve")
         .env_clear()

@@ -18,9 +18,12 @@ use shared::{
     random,
     serve::{Edge, Limits, Server, Shutdown, Trigger},
     service::StartError,
-    telemetry::{self, Metrics},
+    telemetry::{self, LogLevel, Metrics},
 };
-use stack::database::{self, Database};
+use stack::{
+    database::{self, Database},
+    suite_log,
+};
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 use vault_service::{Application, Settings};
@@ -161,6 +164,12 @@ impl World {
     }
 }
 
+impl Drop for World {
+    fn drop(&mut self) {
+        suite_log::keep("vault.metrics", metrics().render().as_bytes());
+    }
+}
+
 /// A running vault.
 pub(crate) struct Vault {
     pub(crate) api: SocketAddr,
@@ -196,7 +205,10 @@ pub(crate) fn metrics() -> Metrics {
     static METRICS: OnceLock<Metrics> = OnceLock::new();
     METRICS
         .get_or_init(|| {
-            telemetry::install("vault", "test", telemetry::LogLevel::INFO).expect("the first")
+            suite_log::telling_panics(|| {
+                let log = suite_log::file("vault.log");
+                telemetry::install("vault", "test", LogLevel::TRACE, log).expect("the first")
+            })
         })
         .clone()
 }

@@ -6,10 +6,10 @@ use std::time::Instant;
 use clap::Args;
 use rustix::process::Signal;
 use stack::process::dying_with_us;
-use stack::{Binaries, Failure, Progress, Stack, environment, repository};
+use stack::{Binaries, Failure, Progress, Service, Stack, environment, repository};
 use tokio::process::{Child, Command};
 
-use crate::command::interrupt::Interrupt;
+use crate::command::{interrupt::Interrupt, search};
 use crate::judge::{self, Outcome, Summary};
 
 #[derive(Args)]
@@ -28,7 +28,7 @@ pub(crate) async fn run(options: Options) -> Result<ExitCode, Failure> {
     let mut summary = Summary::default();
     let work = async {
         let stack = started(progress).await?;
-        let passed = tests(&options.arguments, stack, &mut summary).await?;
+        let passed = tests(&options.arguments, stack, &mut summary, progress).await?;
         if options.full {
             doc_tests(&mut summary).await?;
             judge::all(&mut summary, progress).await?;
@@ -57,6 +57,7 @@ async fn started(progress: Progress) -> Result<Stack, Failure> {
     let binaries = Binaries::build_with_tests(progress).await?;
     let stack = Stack::builder()
         .ephemeral()
+        .searched()
         .binaries(binaries)
         .set("ALLOW_WEAK_BCRYPT_FOR_TESTS", "yes")
         .set("BCRYPT_COST", "4")
@@ -79,6 +80,7 @@ async fn tests(
     arguments: &[String],
     mut stack: Stack,
     summary: &mut Summary,
+    progress: Progress,
 ) -> Result<u8, Failure> {
     let started = Instant::now();
     let mut runner = runner(arguments);
@@ -93,6 +95,11 @@ async fn tests(
             return Err(failure);
         }
     };
+    for service in Service::ALL {
+        stack.stop_service(service).await?;
+    }
+    let searching = Instant::now();
+    let searched = search::logs(&stack.addresses().log_dir)?;
     stack.stop().await?;
     let code = status
         .code()
@@ -102,7 +109,13 @@ async fn tests(
         0 => Outcome::Passed(String::new()),
         _ => Outcome::Failed(status.to_string()),
     };
-    summary.add("tests", started.elapsed(), outcome);
+    summary.add("tests", searching.duration_since(started), outcome);
+    summary.add(
+        "search of the logs",
+        searching.elapsed(),
+        searched.outcome(),
+    );
+    progress.line(&searched);
     Ok(code)
 }
 

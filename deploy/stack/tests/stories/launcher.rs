@@ -5,7 +5,7 @@ use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal};
-use stack::{env_file, ports, until};
+use stack::{env_file, ports, suite_log, until};
 use tokio::process::{Child, Command};
 
 const START_LIMIT: Duration = Duration::from_mins(1);
@@ -45,6 +45,7 @@ impl Folder {
 
 impl Drop for Folder {
     fn drop(&mut self) {
+        suite_log::keep_folder(&self.path.join("data/logs"));
         let _ = std::fs::remove_dir_all(&self.path);
     }
 }
