@@ -96,7 +96,7 @@ async fn purge(
     let purged = Purged { at: now, receipt };
     shreds::bury(&transaction, &shred, &purged).await?;
     if let Some(file) = &vault.tombstones {
-        let written = file.append(shred.id, &purged.receipt).await;
+        let written = file.append(&[(shred.id, &purged.receipt)]).await;
         written.map_err(not_written)?;
     }
     transaction.commit().await?;

@@ -1,6 +1,6 @@
 //! Start-up: whoever was shredded stays shredded, whatever backup the database was restored from.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{collections::HashSet, io, time::Duration};
 
 use shared::problem::Unexpected;
 use thiserror::Error;
@@ -28,13 +28,18 @@ pub(crate) enum ReplayError {
 /// file whom the database names and it does not.
 pub(crate) async fn replay_tombstones(
     vault: &Vault,
-    file: &Arc<TombstoneFile>,
+    file: &TombstoneFile,
 ) -> Result<(), ReplayError> {
     let keys = receipt_keys(vault).await?;
-    for tombstone in file.read(&keys)? {
-        bury_again(vault, tombstone).await?;
+    let done = purged_since(vault, OffsetDateTime::UNIX_EPOCH).await?;
+    let gone: HashSet<_> = done.iter().map(|shred| shred.subject).collect();
+    for tombstone in file.read(&keys).await? {
+        // Nearly all of them at every start that follows no restore.
+        if !gone.contains(&tombstone.statement.subject) {
+            bury_again(vault, tombstone).await?;
+        }
     }
-    Ok(write_missing(vault, file, OffsetDateTime::UNIX_EPOCH).await?)
+    Ok(write(file, &done).await?)
 }
 
 /// The keys that verify receipts: those of the ring, and those of master keys that are gone.
@@ -47,17 +52,24 @@ pub(crate) async fn receipt_keys(vault: &Vault) -> Result<ReceiptKeys, Unexpecte
 /// Tombstones of other replicas, and of a time without a file.
 pub(crate) async fn write_missing(
     vault: &Vault,
-    file: &Arc<TombstoneFile>,
+    file: &TombstoneFile,
     since: OffsetDateTime,
 ) -> Result<(), Unexpected> {
-    let done = shreds::purged_since(&*vault.pool.get().await?, since).await?;
-    for shred in done.iter().filter(|shred| !file.holds(shred.id)) {
-        if let Some(purged) = &shred.purged {
-            let written = file.append(shred.id, &purged.receipt).await;
-            written.map_err(not_written)?;
-        }
-    }
-    Ok(())
+    write(file, &purged_since(vault, since).await?).await
+}
+
+async fn purged_since(vault: &Vault, since: OffsetDateTime) -> Result<Vec<Shred>, Unexpected> {
+    shreds::purged_since(&*vault.pool.get().await?, since).await
+}
+
+/// Those of them that the file lacks.
+async fn write(file: &TombstoneFile, done: &[Shred]) -> Result<(), Unexpected> {
+    let missing: Vec<_> = done
+        .iter()
+        .filter(|shred| !file.holds(shred.id))
+        .filter_map(|shred| Some((shred.id, shred.purged.as_ref()?.receipt.as_str())))
+        .collect();
+    file.append(&missing).await.map_err(not_written)
 }
 
 /// Until the file can be written to nothing is confirmed.

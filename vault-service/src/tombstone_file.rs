@@ -5,17 +5,27 @@
 
 use std::{
     collections::HashSet,
-    fs::{File, OpenOptions},
+    fs::{File, OpenOptions, TryLockError},
     io::{self, Read, Seek, SeekFrom, Write},
+    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use thiserror::Error;
-use tokio::task::spawn_blocking;
+use tokio::{
+    task::spawn_blocking,
+    time::{sleep, timeout},
+};
 use uuid::Uuid;
 
 use crate::domain::receipt::{ReceiptKeys, Statement};
+
+/// How long another replica may hold the file: many times what a line takes.
+const LOCK_LIMIT: Duration = Duration::from_secs(3);
+/// The pause between two tries to lock it.
+const LOCK_AGAIN: Duration = Duration::from_millis(20);
 
 /// The file, and which shreds it is known to hold.
 pub(crate) struct TombstoneFile {
@@ -48,9 +58,8 @@ impl TombstoneFile {
     }
 
     /// Every tombstone in the file, which is made when there is none.
-    pub(crate) fn read(&self, keys: &ReceiptKeys) -> Result<Vec<Tombstone>, Unreadable> {
-        let mut file = open_or_create(&self.path)?;
-        file.lock()?;
+    pub(crate) async fn read(&self, keys: &ReceiptKeys) -> Result<Vec<Tombstone>, Unreadable> {
+        let mut file = locked(open_or_create(&self.path)?).await?;
         let lines = whole_lines(&mut file, |line| keys.verify(line).is_ok())?;
         let tombstones: Vec<_> = (1..)
             .zip(lines.lines())
@@ -72,13 +81,25 @@ impl TombstoneFile {
         self.held().contains(&shred_id)
     }
 
-    /// Adds a line and returns when it is on the disk.
-    pub(crate) async fn append(self: &Arc<Self>, shred_id: Uuid, receipt: &str) -> io::Result<()> {
-        let (file, line) = (Arc::clone(self), format!("{receipt}\n"));
-        spawn_blocking(move || append(&file.path, &line))
+    /// Adds a line for each shred and returns when all of them are on the disk.
+    pub(crate) async fn append(&self, receipts: &[(Uuid, &str)]) -> io::Result<()> {
+        if receipts.is_empty() {
+            return Ok(());
+        }
+        let lines: String = receipts
+            .iter()
+            .flat_map(|(_, receipt)| [*receipt, "\n"])
+            .collect();
+        // A file that went missing is not made anew: then something is wrong, and nothing is to be confirmed.
+        let file = OpenOptions::new()
+            .read(true)
+            .append(true)
+            .open(&self.path)?;
+        let file = locked(file).await?;
+        spawn_blocking(move || append(file, &lines))
             .await
             .map_err(io::Error::other)??;
-        self.held().insert(shred_id);
+        self.held().extend(receipts.iter().map(|(id, _)| *id));
         Ok(())
     }
 
@@ -91,6 +112,8 @@ impl TombstoneFile {
 fn open_or_create(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false);
+    // It names everybody who left.
+    options.mode(0o600);
     let file = options.open(path)?;
     file.sync_all()?;
     if let Some(folder) = path
@@ -102,14 +125,26 @@ fn open_or_create(path: &Path) -> io::Result<File> {
     Ok(file)
 }
 
-/// A file that went missing is not made anew: then something is wrong, and nothing is to be confirmed.
-fn append(path: &Path, line: &str) -> io::Result<()> {
-    let mut file = OpenOptions::new().read(true).append(true).open(path)?;
-    file.lock()?;
+/// Waits for the replica that has the file, and for one that hangs no longer than [`LOCK_LIMIT`].
+async fn locked(file: File) -> io::Result<File> {
+    let waiting = async {
+        loop {
+            match file.try_lock() {
+                Ok(()) => return Ok(()),
+                Err(TryLockError::WouldBlock) => sleep(LOCK_AGAIN).await,
+                Err(TryLockError::Error(error)) => return Err(error),
+            }
+        }
+    };
+    timeout(LOCK_LIMIT, waiting).await??;
+    Ok(file)
+}
+
+fn append(mut file: File, lines: &str) -> io::Result<()> {
     if !ends_with_newline(&mut file)? {
         whole_lines(&mut file, |_| false)?;
     }
-    file.write_all(line.as_bytes())?;
+    file.write_all(lines.as_bytes())?;
     file.sync_all()
 }
 

@@ -1,6 +1,6 @@
 //! Whoever was shredded stays shredded, whatever backup the database comes from.
 
-use std::{fs, path::PathBuf, time::Duration};
+use std::{fs, os::unix::fs::PermissionsExt, path::PathBuf, time::Duration};
 
 use serde_json::{Value, json};
 use shared::service::StartError;
@@ -296,6 +296,27 @@ async fn a_file_that_comes_later_and_one_of_another_replica_get_every_tombstone(
         .await
         .expect("while it runs");
     stop(with).await;
+    assert_eq!(lines(&file).len(), 2);
+}
+
+#[tokio::test]
+async fn a_replica_that_never_lets_go_of_the_file_holds_nobody_up_for_ever() {
+    let (world, file) = world().await;
+    let vault = world.start().await;
+    let identity = world.shredder(&vault, "identity");
+    identity.shredded(somebody(), 0).await;
+    let mode = fs::metadata(&file).expect("the file").permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+
+    let held = fs::File::open(&file).expect("the file");
+    held.lock().expect("nobody else has it");
+    let ada = somebody();
+    let at_once = json!({"wait_seconds": 0});
+    let asked = identity.shred(ada, &at_once);
+    let answer = tokio::time::timeout(LIMIT, asked).await.expect("an answer");
+    assert_eq!(answer.problem(), (503, "unavailable"));
+    drop(held);
+    assert_eq!(identity.shredded(ada, 0).await["state"], "purged");
     assert_eq!(lines(&file).len(), 2);
 }
 
