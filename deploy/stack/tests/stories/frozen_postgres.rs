@@ -1,5 +1,6 @@
 //! A Postgres that hangs: its connections stay open and nothing comes back.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -14,15 +15,16 @@ use crate::launcher::{Seen, descendants_of, send};
 /// Three seconds for a connection and five for its use, on a machine that has other things to do.
 const SOON: Duration = Duration::from_secs(12);
 
-/// Every process of the Postgres of this test; they go on when it is dropped.
+/// Every process of this one Postgres; they go on when it is dropped.
 struct Frozen(Vec<u32>);
 
 impl Frozen {
-    fn now() -> Self {
+    fn now(stack: &Stack) -> Self {
         let all = descendants_of(std::process::id());
         let postgres = all
             .iter()
-            .filter(|seen| seen.name().starts_with("postgres"));
+            .filter(|seen| seen.name().starts_with("postgres"))
+            .filter(|seen| works_in(seen, stack.folder()));
         let frozen = Self(postgres.map(Seen::pid).collect());
         assert!(frozen.0.len() > 3, "a server and its workers");
         for pid in &frozen.0 {
@@ -40,6 +42,12 @@ impl Drop for Frozen {
     }
 }
 
+/// Postgres works in its data folder.
+fn works_in(seen: &Seen, folder: &Path) -> bool {
+    let link = format!("/proc/{}/cwd", seen.pid());
+    std::fs::read_link(link).is_ok_and(|place| place.starts_with(folder))
+}
+
 #[tokio::test]
 async fn who_asks_while_postgres_hangs_is_told_soon_and_finds_everything_as_it_was() {
     let stack = Stack::for_a_test().start().await.unwrap();
@@ -47,7 +55,7 @@ async fn who_asks_while_postgres_hangs_is_told_soon_and_finds_everything_as_it_w
     let id = ada.write("before", "before").await;
     let credentials = || json!({ "email": ada.email, "password": ada.password });
 
-    let frozen = Frozen::now();
+    let frozen = Frozen::now(&stack);
     let started = Instant::now();
     // More than there are connections.
     let reading: JoinSet<_> = (0..30)
