@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::secrets::{administrator_url, random_hex};
-use crate::{Addresses, Failure, Service, postgres};
+use crate::{Addresses, Failure, Service, postgres, until};
 
 /// Dropping it disconnects whoever is still connected and removes the database.
 pub struct Database {
@@ -24,6 +24,24 @@ pub async fn cloned(service: &str) -> Database {
     Database::cloned(&addresses, service)
         .await
         .expect("the template database can be copied")
+}
+
+/// Waits until somebody waits for a lock that the connection `holder` (`pg_backend_pid()`) has.
+///
+/// # Panics
+///
+/// When nobody does for half a minute.
+pub async fn somebody_waits_for(url: &str, holder: i32) {
+    let client = postgres::connect(url).await.expect("the test's database");
+    let sql = "SELECT count(*) FROM pg_stat_activity WHERE $1 = ANY (pg_blocking_pids(pid))";
+    let counted = async || {
+        let row = client.query_one(sql, &[&holder]).await.expect("a count");
+        let waiting: i64 = row.get(0);
+        (waiting > 0).then_some(()).ok_or("nobody waits")
+    };
+    until("somebody at the lock", Duration::from_secs(30), counted)
+        .await
+        .expect("somebody comes as far as the lock");
 }
 
 impl Database {

@@ -46,7 +46,7 @@ pub(crate) struct World {
     services: HashMap<&'static str, SigningKey>,
     pub(crate) environment: HashMap<&'static str, String>,
     pub(crate) pool: Pool,
-    _database: Database,
+    database: Database,
     folder: Folder,
     _identity: Trigger,
 }
@@ -91,7 +91,7 @@ impl World {
             people,
             services,
             environment,
-            _database: database,
+            database,
             folder,
             _identity: identity,
         }
@@ -113,6 +113,11 @@ impl World {
 
     pub(crate) fn service_key(&self, name: &str) -> &SigningKey {
         &self.services[name]
+    }
+
+    /// Waits until a request waits for a lock that this connection has.
+    pub(crate) async fn held_up_by(&self, holder: i32) {
+        database::somebody_waits_for(self.database.url(), holder).await;
     }
 
     pub(crate) async fn build(&self) -> Result<Application, StartError> {
