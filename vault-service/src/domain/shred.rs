@@ -12,7 +12,7 @@ pub(crate) struct Shred {
     pub(crate) id: Uuid,
     pub(crate) subject: Uuid,
     pub(crate) requested_at: OffsetDateTime,
-    /// Until then it can be taken back.
+    /// Until shortly before it can be taken back.
     pub(crate) purge_at: OffsetDateTime,
     /// Once the salt is gone.
     pub(crate) purged: Option<Purged>,

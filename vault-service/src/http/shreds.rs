@@ -65,7 +65,7 @@ impl Example for RestoreSubject {
 #[derive(Clone, Copy, Debug, Enum)]
 #[oai(rename_all = "snake_case")]
 enum ShredState {
-    /// Nothing of the subject opens; until `purge_at` it can be taken back.
+    /// Nothing of the subject opens; until ten seconds before `purge_at` it can be taken back.
     Pending,
     /// The salt is gone.
     Purged,
@@ -83,7 +83,7 @@ struct Shred {
     subject: Uuid,
     state: ShredState,
     requested_at: OffsetDateTime,
-    /// Until then it can be taken back; soon after, the salt goes.
+    /// Until ten seconds before it can be taken back; soon after, the salt goes.
     purge_at: OffsetDateTime,
     /// When the salt went.
     #[oai(skip_serializing_if_is_none)]
@@ -219,7 +219,7 @@ impl ShredsApi {
 
     /// Take a shred back
     ///
-    /// For identity alone, until `purge_at`. A subject that is not being shredded stays as it is.
+    /// For identity alone, until ten seconds before `purge_at`. A subject that is not being shredded stays as it is.
     #[oai(
         path = "/subjects/:subject/restore",
         method = "post",

@@ -240,6 +240,16 @@ async fn when_the_time_is_over_nothing_is_taken_back_even_before_the_salt_goes()
 }
 
 #[tokio::test]
+async fn a_moment_before_the_time_is_over_nothing_is_taken_back_any_more() {
+    let (world, vault) = vault().await;
+    let ada = Person::new(&world, &vault).await;
+    let identity = world.shredder(&vault, "identity");
+    identity.shredded(ada.id, 9).await;
+    assert_eq!(identity.restore(ada.id).await.problem(), (410, "shredded"));
+    assert_eq!(ada.statuses(&world, &vault).await, ["shred_pending"; 2]);
+}
+
+#[tokio::test]
 async fn a_subject_that_nobody_knows_never_comes_to_be() {
     let (world, vault) = vault().await;
     let identity = world.shredder(&vault, "identity");
