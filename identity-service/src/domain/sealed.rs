@@ -66,6 +66,7 @@ mod tests {
             Column::NewAddress,
             Column::SessionDevice,
             Column::EventDevice,
+            Column::TotpSecret,
             Column::PendingApplicant,
             Column::OutboxMail,
             Column::FailedLogin,
