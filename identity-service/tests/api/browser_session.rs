@@ -2,6 +2,7 @@
 
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
+use stack::Addresses;
 
 use crate::{
     device::{Person, claims, unauthorized},
@@ -164,6 +165,7 @@ async fn another_sites_page_neither_logs_in_nor_refreshes() {
         let request = browser.request(&identity, Method::POST, "/api/auth/refresh");
         request.json(&json!({}))
     };
+    let own = Addresses::of_the_test_run().api.identity;
     for (name, value) in [
         ("Origin", EVIL),
         ("Origin", "null"),
@@ -175,6 +177,12 @@ async fn another_sites_page_neither_logs_in_nor_refreshes() {
             assert_eq!(answer.problem(), (403, "cross_site_request".to_owned()));
             assert!(answer.header("set-cookie").is_none());
         }
+    }
+    // HTTP/2 has no Host.
+    let over_http2 = identity.over_http2();
+    for (origin, status) in [("null", 403), (EVIL, 403), ("https://", 403), (&own, 200)] {
+        let login = over_http2.cookie_login(&ada).header("Origin", origin);
+        assert_eq!(sent(login).await.status, status, "{origin}");
     }
     // What a form of another site could send is no JSON.
     let form = browser.request(&identity, Method::POST, "/api/auth/refresh");

@@ -54,6 +54,15 @@ impl Service {
         }
     }
 
+    /// The same over HTTP/2, as a proxy in front of it may speak.
+    pub(crate) fn over_http2(&self) -> Self {
+        let http = Client::builder().http2_prior_knowledge().timeout(PATIENCE);
+        Self {
+            http: http.no_proxy().build().expect("a client builds"),
+            ..self.clone()
+        }
+    }
+
     pub(crate) fn request(&self, method: Method, path: &str) -> RequestBuilder {
         self.http.request(method, format!("{}{path}", self.url))
     }

@@ -144,6 +144,7 @@ impl Edge {
         client: ClientAddress,
     ) -> Result<Response, Details> {
         self.check_header(&request)?;
+        name_host(&mut request);
         if let Some(page) = self.explorer.as_ref().and_then(|it| it.answer(&request)) {
             return Ok(page);
         }
@@ -336,6 +337,15 @@ impl Edge {
             _ if self.quiet => line!(debug),
             _ => line!(info),
         }
+    }
+}
+
+/// The authority of the request line or of HTTP/2 is the host that is asked, whatever `Host` says (RFC 9112 §3.2.2, RFC
+/// 9113 §8.3.1): from here on it stands in `Host`, so that there is one place to look.
+fn name_host(request: &mut Request) {
+    let authority = request.uri().authority().map(|it| it.as_str().parse());
+    if let Some(Ok(host)) = authority {
+        request.headers_mut().insert(header::HOST, host);
     }
 }
 

@@ -52,7 +52,10 @@ impl AllowedOrigins {
             .get(header::HOST)
             .and_then(|host| host.to_str().ok());
         match headers.get(header::ORIGIN).map(HeaderValue::to_str) {
-            Some(Ok(origin)) => self.0.iter().any(|it| it == origin) || host_of(origin) == own,
+            Some(Ok(origin)) => {
+                let asks = host_of(origin).filter(|host| !host.is_empty());
+                self.0.iter().any(|it| it == origin) || asks.is_some() && asks == own
+            }
             Some(Err(_)) => false,
             None => headers
                 .get(SEC_FETCH_SITE)
@@ -191,6 +194,13 @@ mod tests {
             "",
         ] {
             assert!(!vouched(&[(header::ORIGIN, origin)]), "{origin}");
+        }
+        for host in [None, Some("")] {
+            for origin in ["null", "https://", "https://auth.example.com"] {
+                let mut pairs = vec![(header::ORIGIN, origin)];
+                pairs.extend(host.map(|host| (header::HOST, host)));
+                assert!(!origins.vouch_for(&headers(&pairs)), "{origin} at {host:?}");
+            }
         }
         assert!(!vouched(&[(SEC_FETCH_SITE, "cross-site")]));
         assert!(!vouched(&[(SEC_FETCH_SITE, "same-site")]));
