@@ -69,12 +69,14 @@ impl Application {
     }
 }
 
-/// The API, and beside it the forgetting of service tokens that were used.
+/// The API, and beside it the forgetting of service tokens that were used, and of keys whose time is over.
 async fn serve(journal: Arc<Journal>, api: Server, shutdown: Shutdown) {
     let expiring = tokio::spawn(expiry::run(Arc::clone(&journal), shutdown.clone()));
+    let (keeper, until) = (Arc::clone(&journal), shutdown.clone());
+    let wiping = tokio::spawn(async move { keeper.vault.wipe(until).await });
     api.run(http::api(journal), shutdown).await;
-    // It stops at the same request; a panic in it has been logged.
-    let _ = expiring.await;
+    // Both stop at the same request; a panic in one has been logged.
+    let _ = tokio::join!(expiring, wiping);
 }
 
 async fn prepare(pool: &Pool) -> Result<(), StartError> {

@@ -11,6 +11,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use time::{OffsetDateTime, format_description::well_known::Rfc2822};
+use tokio::time::sleep;
 use uuid::Uuid;
 use zeroize::{Zeroize, Zeroizing};
 
@@ -18,13 +19,16 @@ use crate::{
     envelope::DataKey,
     problem::{INVALID_REQUEST, Unexpected},
     random,
-    serve::RequestScope,
+    serve::{RequestScope, Shutdown},
     service_token::{BodyDigest, Operation, Signer},
     settings::{Problems, Reader, parsed, text},
 };
 
-/// Absolute: a key that was fetched is forgotten, and wiped, after this time even when it is in use.
-const KEEP: Duration = Duration::from_mins(5);
+/// Absolute: a key that was fetched is forgotten, and wiped, after this time even when it is in use. The cache drops
+/// what is over when it is used; [`VaultClient::wipe`] sees to it when nobody comes.
+const KEEP: Duration = Duration::from_mins(4);
+/// Keys are wiped at most this long after their time.
+const WIPE_EVERY: Duration = Duration::from_secs(30);
 /// Keys held at most; the least recently used goes first.
 const KEYS: u64 = 10_000;
 const CONNECT: Duration = Duration::from_secs(1);
@@ -143,7 +147,7 @@ pub struct VaultClient {
     http: reqwest::Client,
     url: Url,
     signer: Arc<Signer>,
-    keys: Cache<(KeyOf, WrappedKey), Arc<DataKey>>,
+    keys: Keys,
 }
 
 impl VaultClient {
@@ -158,11 +162,7 @@ impl VaultClient {
             .no_proxy()
             .build()
             .map_err(|_| Problems::one("CLIENT_KEY_FILE", "does not make a TLS client"))?;
-        let keys = Cache::builder()
-            .max_capacity(KEYS)
-            .time_to_live(KEEP)
-            .support_invalidation_closures()
-            .build();
+        let keys = keys_for(KEEP);
         Ok(Self {
             http,
             url: settings.url,
@@ -238,6 +238,11 @@ impl VaultClient {
             }),
             unavailable @ VaultError::Unavailable(_) => Err(unavailable),
         }
+    }
+
+    /// Wipes keys whose time is over, also while nobody asks for any, until the shutdown is requested.
+    pub async fn wipe(&self, shutdown: Shutdown) {
+        wipe(&self.keys, WIPE_EVERY, shutdown).await;
     }
 
     /// Forgets every key of a subject that is in memory, and wipes it.
@@ -324,7 +329,7 @@ impl VaultClient {
             Ok(response) if response.status() != StatusCode::SERVICE_UNAVAILABLE => response,
             Err(error) if error.is_timeout() => return Err(away(error)),
             _ => {
-                tokio::time::sleep(jitter()).await;
+                sleep(jitter()).await;
                 self.send(path, body, proof, now).await.map_err(away)?
             }
         };
@@ -449,5 +454,56 @@ struct PlaintextKey(String);
 impl Drop for PlaintextKey {
     fn drop(&mut self) {
         self.0.zeroize();
+    }
+}
+
+type Keys = Cache<(KeyOf, WrappedKey), Arc<DataKey>>;
+
+fn keys_for(keep: Duration) -> Keys {
+    Cache::builder()
+        .max_capacity(KEYS)
+        .time_to_live(keep)
+        .support_invalidation_closures()
+        .build()
+}
+
+async fn wipe(keys: &Keys, every: Duration, mut shutdown: Shutdown) {
+    loop {
+        keys.run_pending_tasks().await;
+        tokio::select! {
+            () = shutdown.requested() => return,
+            () = sleep(every) => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::time::timeout;
+
+    #[tokio::test]
+    async fn a_key_whose_time_is_over_is_wiped_though_nobody_asks_for_any() {
+        let keys = keys_for(Duration::from_millis(50));
+        let of = KeyOf {
+            subject: Uuid::from_u128(1),
+            purpose: "test",
+            generation: 1,
+        };
+        let key = Arc::new(DataKey::generate(1));
+        let kept = Arc::downgrade(&key);
+        keys.insert((of, WrappedKey(Vec::new())), key).await;
+        let (_trigger, shutdown) = Shutdown::manual();
+        let wiping = wipe(&keys, Duration::from_millis(10), shutdown);
+        let gone = async {
+            while kept.strong_count() > 0 {
+                sleep(Duration::from_millis(10)).await;
+            }
+        };
+        let patience = Duration::from_secs(5);
+        tokio::select! {
+            () = wiping => panic!("it goes on"),
+            result = timeout(patience, gone) => result.expect("it is dropped"),
+        }
     }
 }

@@ -25,6 +25,9 @@ pub(crate) async fn run(identity: Arc<Identity>, shutdown: Shutdown) {
     loops.spawn(failed_logins::run(Arc::clone(&identity), shutdown.clone()));
     loops.spawn(signing_keys::run(Arc::clone(&identity), shutdown.clone()));
     loops.spawn(erasures::run(Arc::clone(&identity), shutdown.clone()));
+    let keeper = Arc::clone(&identity);
+    let until = shutdown.clone();
+    loops.spawn(async move { keeper.vault.wipe(until).await });
     loops.spawn(expiry::run(identity, shutdown));
     loops.join_all().await;
 }
