@@ -82,7 +82,7 @@ impl DeletionApi {
     ///
     /// Takes the password again, and a code or a recovery code when the account has a second factor. Every session ends,
     /// nothing leads into the account any more, and its address is free. Then the person's keys are destroyed, which
-    /// makes every copy of their data unreadable, and the data itself is deleted, here and in every other service.
+    /// makes every copy of their data unreadable, and the data itself is deleted, here and at the journal.
     #[oai(path = "/account", method = "delete", operation_id = "delete_account")]
     async fn delete_account(
         &self,

@@ -27,7 +27,7 @@ pub enum KeysCommand {
     List,
     /// Let the next key sign from now on; tokens of the present one stay good until they end.
     Rotate {
-        /// Withdraw this key as well: all its tokens are void within seconds here, within a minute elsewhere.
+        /// Withdraw this key as well: all its tokens are void within seconds here, within 70 seconds elsewhere.
         #[arg(long, value_name = "KID", conflicts_with = "now")]
         revoke: Option<String>,
         /// Withdraw every key there is and make new ones: for when the service itself was broken into.
