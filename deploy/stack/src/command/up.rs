@@ -186,7 +186,7 @@ mod tests {
             assert_eq!(parsed, Ok((name.to_owned(), "a=b".to_owned())));
         }
         for text in [
-            "SESSION_MAKS=1d",
+            "SESSION_LIMIT=1d",
             "session_max=1d",
             "=1d",
             "SESSION_MAX",
