@@ -84,7 +84,7 @@ pub(crate) enum NotUndone {
 const UNDOING: Duration = Duration::minutes(1);
 
 /// Undoes a deletion everywhere. The row is locked all the while, so that the worker takes no step meanwhile; if this
-/// fails on the way, the deletion goes on, and what was opened is closed again within a minute.
+/// fails on the way, the deletion goes on, and what was opened is closed again in about a minute.
 pub(crate) async fn undo(
     identity: &Identity,
     user: UserId,
