@@ -50,11 +50,12 @@ impl AllowedOrigins {
     pub fn vouch_for(&self, headers: &HeaderMap) -> bool {
         let own = headers
             .get(header::HOST)
-            .and_then(|host| host.to_str().ok());
+            .and_then(|host| host.to_str().ok())
+            .filter(|host| !host.is_empty());
         match headers.get(header::ORIGIN).map(HeaderValue::to_str) {
             Some(Ok(origin)) => {
-                let asks = host_of(origin).filter(|host| !host.is_empty());
-                self.0.iter().any(|it| it == origin) || asks.is_some() && asks == own
+                let is_own = own.is_some_and(|own| host_of(origin) == Some(own));
+                is_own || self.0.iter().any(|it| it == origin)
             }
             Some(Err(_)) => false,
             None => headers
