@@ -323,14 +323,17 @@ async fn no_reset_follows_an_answer_that_comes_before_the_end_of_the_request() {
     answered_early(&mut client).await;
     // More than a window in all, so that it must be read.
     for _ in 0..3 {
-        tokio::time::sleep(Duration::from_millis(100)).await;
+        no_reset_so_far(&mut client).await;
         let data = frame(DATA, 0, 1, &[0; 16_000]).repeat(2);
         client.write(&data).await.expect("it is open");
     }
-    client
-        .write(&frame(DATA, END_STREAM, 1, b"end"))
-        .await
-        .expect("it is open");
+    let end = frame(DATA, END_STREAM, 1, b"end");
+    client.write(&end).await.expect("it is open");
+    no_reset_so_far(&mut client).await;
+}
+
+/// Until the server has answered a ping, and so everything before it.
+async fn no_reset_so_far(client: &mut Frames) {
     let ping = frame(PING, 0, 0, &[7; 8]);
     client.write(&ping).await.expect("it is open");
     loop {
