@@ -4,8 +4,11 @@ use std::process::Stdio;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
+use shared::clock::Clock;
+use shared::vault_client::{KeyOf, VaultError};
 use stack::{Person, Service, Stack};
 use tokio::process::Command;
+use uuid::Uuid;
 
 use crate::secrets;
 
@@ -80,6 +83,19 @@ async fn everything_recovers_when_postgres_comes_back() {
         .await
         .unwrap();
     assert_eq!(refused.status, 503, "{}", refused.body);
+    // The vault itself says so too, and is the same process afterwards.
+    let vault = secrets::vault_of(&stack, Service::Identity);
+    let of = KeyOf {
+        subject: Uuid::from_u128(7),
+        purpose: "outbox",
+        generation: 1,
+    };
+    let asked = vault.create(of, None, Clock::system().now()).await;
+    assert!(
+        matches!(asked, Err(VaultError::Unavailable(_))),
+        "{:?}",
+        asked.err()
+    );
     stack.start_postgres().await.unwrap();
     stack::until(
         "the entry again",
@@ -97,6 +113,8 @@ async fn everything_recovers_when_postgres_comes_back() {
     .unwrap();
     let bob = Person::new(stack.addresses(), "bob").await;
     bob.write(TITLE, BODY).await;
+    let asked = vault.create(of, None, Clock::system().now()).await;
+    assert!(asked.is_ok(), "{:?}", asked.err());
 }
 
 /// How the bytes would look as text, in a `bytea`, and in the two alphabets of base 64; its padding only ever

@@ -1,11 +1,14 @@
 //! Everything that only a person or a service may know, collected where each of them has it.
 
+use std::sync::Arc;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use reqwest::Method;
 use secrecy::SecretString;
 use serde_json::{Value, json};
 use shared::clock::Clock;
+use shared::envelope::{DataKey, RecordContext};
 use shared::settings::Reader;
 use shared::vault_client::{KeyOf, VaultClient, VaultSettings, WrappedKey};
 use stack::{Answer, Authenticator, Person, Service, Stack, mail};
@@ -65,7 +68,7 @@ pub(crate) async fn of(stack: &Stack, ada: &Person, texts: [(&str, &str); 2]) ->
     note("the newest access token", session.text("/access_token"));
 
     secrets.push(("the bytes of the app".to_owned(), app.secret().to_vec()));
-    secrets.push(("the data key".to_owned(), data_key(stack, ada).await));
+    secrets.extend(sealed(stack, ada).await);
     secrets.extend(in_files(stack));
     secrets
 }
@@ -98,41 +101,117 @@ fn in_files(stack: &Stack) -> Vec<Secret> {
     secrets
 }
 
-/// The key of the person's entries in the clear, fetched as the journal fetches it.
-async fn data_key(stack: &Stack, ada: &Person) -> Vec<u8> {
+/// Data keys in the clear, fetched as their services fetch them, and the seed that signs access tokens.
+async fn sealed(stack: &Stack, ada: &Person) -> Vec<Secret> {
+    let journal = Keys::of(stack, Service::Journal).await;
+    let identity = Keys::of(stack, Service::Identity).await;
+    let person = ada.id.parse().unwrap();
+    let proof = SecretString::from(ada.access_token.clone());
+    let entries = "SELECT wrapped_key FROM data_keys WHERE user_id = $1";
+    let entries = journal.open(entries, person, "entries", Some(&proof)).await;
+    let account = "SELECT wrapped_key FROM accounts WHERE user_id = $1";
+    let account = identity.open(account, person, "account", None).await;
+    let ids = identity.ids("SELECT key_id FROM service_keys").await;
+    let outbox = *ids.first().expect("one key seals the outbox");
+    let waiting = "SELECT wrapped_key FROM service_keys WHERE key_id = $1";
+    let waiting = identity.open(waiting, outbox, "outbox", None).await;
+    let mut secrets = vec![
+        (
+            "the data key of the entries".to_owned(),
+            entries.expose().to_vec(),
+        ),
+        (
+            "the data key of the account".to_owned(),
+            account.expose().to_vec(),
+        ),
+        (
+            "the data key of the outbox".to_owned(),
+            waiting.expose().to_vec(),
+        ),
+    ];
+    let ids = identity.ids("SELECT key_id FROM signing_keys").await;
+    assert!(ids.len() >= 2, "one that signs, and the next");
+    for id in ids {
+        let wrapped = "SELECT wrapped_key FROM signing_keys WHERE key_id = $1";
+        let key = identity.open(wrapped, id, "signing-key", None).await;
+        let sealed = "SELECT sealed_seed FROM signing_keys WHERE key_id = $1";
+        let place = RecordContext {
+            owner: "identity",
+            subject: id,
+            collection: "signing_key",
+            field: "seed",
+            record_id: id,
+            revision: 1,
+        };
+        let seed = key.open(&place, &identity.bytes(sealed, id).await).unwrap();
+        secrets.push((
+            "the data key of a signing key".to_owned(),
+            key.expose().to_vec(),
+        ));
+        secrets.push(("the seed of a signing key".to_owned(), seed.to_vec()));
+    }
+    secrets
+}
+
+/// What a service opens: its rows, and its way to the vault.
+struct Keys {
+    database: tokio_postgres::Client,
+    vault: VaultClient,
+}
+
+impl Keys {
+    async fn of(stack: &Stack, owner: Service) -> Self {
+        let vault = vault_of(stack, owner);
+        let url = stack.addresses().database.of(owner);
+        let (database, connection) = tokio_postgres::connect(url, NoTls).await.unwrap();
+        tokio::spawn(connection);
+        Self { database, vault }
+    }
+
+    async fn ids(&self, sql: &str) -> Vec<Uuid> {
+        let rows = self.database.query(sql, &[]).await.unwrap();
+        rows.iter().map(|row| row.get(0)).collect()
+    }
+
+    async fn bytes(&self, sql: &str, id: Uuid) -> Vec<u8> {
+        self.database.query_one(sql, &[&id]).await.unwrap().get(0)
+    }
+
+    async fn open(
+        &self,
+        sql: &str,
+        subject: Uuid,
+        purpose: &'static str,
+        proof: Option<&SecretString>,
+    ) -> Arc<DataKey> {
+        let wrapped = WrappedKey::from_bytes(self.bytes(sql, subject).await);
+        let of = KeyOf {
+            subject,
+            purpose,
+            generation: 1,
+        };
+        let now = Clock::system().now();
+        self.vault.unwrap(of, &wrapped, proof, now).await.unwrap()
+    }
+}
+
+/// The vault as one of its callers sees it.
+pub(crate) fn vault_of(stack: &Stack, owner: Service) -> VaultClient {
     let folder = stack.folder().to_path_buf();
-    let addresses = stack.addresses();
-    let settings = |name: &str| {
-        let file = |path: &str| Some(folder.join(path).display().to_string());
-        match name {
+    let (addresses, name) = (stack.addresses(), owner.name());
+    let settings = |setting: &str| {
+        let file = |path: String| Some(folder.join(path).display().to_string());
+        match setting {
             "VAULT_URL" => Some(addresses.api.vault.clone()),
             "VAULT_CA_FILE" => Some(addresses.ca_file.display().to_string()),
-            "CLIENT_CERT_FILE" => file("tls/journal.pem"),
-            "CLIENT_KEY_FILE" => file("tls/journal.key"),
-            "SERVICE_KEY_FILE" => file("secrets/journal_service_key.pem"),
+            "CLIENT_CERT_FILE" => file(format!("tls/{name}.pem")),
+            "CLIENT_KEY_FILE" => file(format!("tls/{name}.key")),
+            "SERVICE_KEY_FILE" => file(format!("secrets/{name}_service_key.pem")),
             _ => None,
         }
     };
     let mut reader = Reader::new(&settings);
-    let vault = VaultClient::new(VaultSettings::read(&mut reader, "journal").unwrap()).unwrap();
-
-    let (database, connection) = tokio_postgres::connect(&addresses.database.journal, NoTls)
-        .await
-        .unwrap();
-    tokio::spawn(connection);
-    let subject: Uuid = ada.id.parse().unwrap();
-    let sql = "SELECT wrapped_key FROM data_keys WHERE user_id = $1";
-    let wrapped = database.query_one(sql, &[&subject]).await.unwrap().get(0);
-    let wrapped = WrappedKey::from_bytes(wrapped);
-    let of = KeyOf {
-        subject,
-        purpose: "entries",
-        generation: 1,
-    };
-    let proof = SecretString::from(ada.access_token.clone());
-    let now = Clock::system().now();
-    let key = vault.unwrap(of, &wrapped, Some(&proof), now);
-    key.await.unwrap().expose().to_vec()
+    VaultClient::new(VaultSettings::read(&mut reader, name).unwrap()).unwrap()
 }
 
 async fn post(ada: &Person, path: &str, body: Value) -> Answer {
