@@ -1,14 +1,21 @@
 //! What a service costs: memory in RAM, and the time from its start to ready on a migrated database.
 
 use std::fmt::Write as _;
+use std::sync::Arc;
 use std::time::Duration;
 
-use stack::{Failure, Service, Stack, mebibytes};
+use reqwest::Method;
+use serde_json::json;
+use stack::{Failure, Person, Service, Stack, mebibytes};
+use tokio::task::JoinSet;
 
 use super::Outcome;
 
 const MEMORY_LIMIT_KIB: u64 = 30 * 1024;
 const READY_LIMIT: Duration = Duration::from_millis(150);
+
+/// More at once than the hashing queue takes, so that every thread has worked.
+const AT_ONCE: usize = 60;
 
 /// The best of these counts: the machine does other things, the service does not get quicker by luck.
 const STARTS: usize = 3;
@@ -23,7 +30,8 @@ pub(crate) async fn judge(stack: &mut Stack) -> Outcome {
 async fn measure(stack: &mut Stack) -> Result<(Vec<String>, String), Failure> {
     let mut complaints = Vec::new();
     let mut praise = String::new();
-    // After the other judges' requests, before any restart: idle memory of a service that has worked.
+    // Idle memory is that of a service that has worked; the judge before this one may have restarted it.
+    put_to_use(stack).await?;
     let used = stack.footprints();
     for service in Service::ALL {
         let mut memory = used
@@ -53,4 +61,26 @@ async fn measure(stack: &mut Stack) -> Result<(Vec<String>, String), Failure> {
         );
     }
     Ok((complaints, praise))
+}
+
+/// A person's whole way, and a rush of sign-ups and logins: they load whatever is loaded at first use.
+async fn put_to_use(stack: &Stack) -> Result<(), Failure> {
+    let ada = Arc::new(Person::try_new(stack.addresses(), "footprint").await?);
+    let entry = json!({ "date": "2026-11-24", "title": "at work", "body": "at work" });
+    ada.journal(Method::POST, "/entries", Some(entry)).await?;
+    let mut rush = JoinSet::new();
+    for number in 0..AT_ONCE {
+        let ada = Arc::clone(&ada);
+        rush.spawn(async move {
+            let email = format!("rush.{number}@example.test");
+            let body = json!({ "email": email, "password": "plough candle orbit 1843" });
+            ada.identity(Method::POST, "/signup", Some(body.clone()))
+                .await?;
+            ada.identity(Method::POST, "/login", Some(body)).await
+        });
+    }
+    for answered in rush.join_all().await {
+        answered?;
+    }
+    Ok(())
 }

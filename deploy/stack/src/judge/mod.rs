@@ -48,7 +48,7 @@ pub(crate) async fn all(summary: &mut Summary, progress: Progress) -> Result<(),
     summary
         .watch("every operation under schemathesis", judged)
         .await;
-    // Last, so that what the other judges asked for counts as use.
+    // Last: it restarts everything.
     let judged = footprint::judge(&mut stack);
     summary.watch("memory and time to ready", judged).await;
     stack.stop().await
