@@ -1,4 +1,5 @@
-//! What goes on behind the requests: mail, failed logins, signing keys, deletions, and forgetting what is over.
+//! What goes on behind the requests: mail, failed logins, signing keys, deletions, and forgetting what is over, keys in
+//! memory among it.
 
 mod counters;
 mod delivery;
@@ -10,7 +11,7 @@ mod notice;
 mod outbox;
 mod signing_keys;
 
-use std::{sync::Arc, time::Duration as Pause};
+use std::{sync::Arc, time::Duration};
 
 use shared::{problem::Unexpected, serve::Shutdown};
 use tokio::{sync::Notify, task::JoinSet, time::sleep};
@@ -33,7 +34,7 @@ pub(crate) async fn run(identity: Arc<Identity>, shutdown: Shutdown) {
 }
 
 /// How often it is looked for work when nobody rings: for that of other replicas, and for what was put off.
-const EVERY: Pause = Pause::from_secs(2);
+const EVERY: Duration = Duration::from_secs(2);
 
 /// What comes after one piece of work: the next, at once when there was one, and otherwise when somebody rings or it is
 /// time to look. `false` when the shutdown is requested. `waits` is for the log, when the work failed.
@@ -47,7 +48,7 @@ async fn goes_on(
         tracing::warn!(error = error.chain(), "{waits}");
         false
     });
-    let pause = if more { Pause::ZERO } else { EVERY };
+    let pause = if more { Duration::ZERO } else { EVERY };
     tokio::select! {
         biased;
         () = shutdown.requested() => false,
