@@ -26,6 +26,7 @@ use super::activity::{Activity, Answering, Handling, LATE_HEADER, Watched};
 use super::edge::Edge;
 use super::limits::Limits;
 use super::peer::{Peer, PeerCertificate};
+use super::refusal::Refusing;
 use super::shutdown::Shutdown;
 use super::unread::Unread;
 
@@ -128,8 +129,10 @@ impl Host {
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
         let activity = Activity::new();
-        let io = TokioIo::new(Watched::new(socket, &activity));
         let (host, peer) = (Arc::clone(&self), Arc::new(peer));
+        let (refusing, of) = (Arc::clone(&self), Arc::clone(&peer));
+        let refuse = move |status| refusing.edge.refuse(status, &of);
+        let io = TokioIo::new(Refusing::new(Watched::new(socket, &activity), refuse));
         let service = service_fn(|request: hyper::Request<Incoming>| {
             if request.version() == Version::HTTP_2 {
                 activity.set_multiplexed();

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use http_body_util::combinators::BoxBody;
 use poem::endpoint::BoxEndpoint;
-use poem::http::{HeaderValue, StatusCode, Version, header};
+use poem::http::{HeaderMap, HeaderValue, StatusCode, Version, header};
 use poem::middleware::CatchPanic;
 use poem::{Body, Endpoint, EndpointExt, IntoEndpoint, Request, Response};
 use serde_json::Value;
@@ -32,6 +32,11 @@ const HEADER_TOO_LARGE: Case = Case::new(
     "header_too_large",
     "The request has too many header fields",
 );
+
+/// The label of a request that no operation answers.
+const UNMATCHED: &str = "unmatched";
+/// The label of every method that HTTP does not name.
+const OTHER: &str = "other";
 
 /// Whether the operation of that name answers this client at all.
 type Gate = Box<dyn Fn(&str, ClientAddress) -> Admission + Send + Sync>;
@@ -133,7 +138,7 @@ impl Edge {
         match matched.operation {
             Some(operation) => &operation.id,
             None if self.explorer.as_ref().is_some_and(|it| it.serves(request)) => "explorer",
-            None => "unmatched",
+            None => UNMATCHED,
         }
     }
 
@@ -256,17 +261,8 @@ impl Endpoint for Edge {
             let answering = self.answer(request, matched, seen.client);
             Arc::clone(&scope).run(answering).await
         };
-        let (mut response, problem) = match answered {
-            Ok(response) => (response, None),
-            Err(details) => (details.render(scope.request_id()), Some(details)),
-        };
-        let headers = response.headers_mut();
-        headers.extend(scope.take_headers());
-        security_headers::set(headers);
-        cors.set(headers);
-        let id = HeaderValue::from_str(scope.request_id()).expect("hex is a header value");
-        headers.insert("x-request-id", id);
-        self.record(&seen, &scope, &response, problem.as_ref());
+        let mut response = self.finish(&seen, &scope, answered);
+        cors.set(response.headers_mut());
         Ok(response)
     }
 }
@@ -281,6 +277,45 @@ struct Seen<'a> {
 }
 
 impl Edge {
+    /// The answer to a message that is no request, which hyper refuses with this status.
+    pub(super) fn refuse(&self, status: StatusCode, peer: &Arc<Peer>) -> Response {
+        let none = HeaderMap::new();
+        let seen = Seen {
+            started: Instant::now(),
+            operation: UNMATCHED,
+            method: OTHER,
+            client: ClientAddress::of(peer.address, &none, &self.trusted_proxies),
+            peer: Some(Arc::clone(peer)),
+        };
+        let details = match status {
+            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => {
+                Details::new(&HEADER_TOO_LARGE, "Send a shorter header.")
+            }
+            _ => Details::new(&MALFORMED_REQUEST, "The message breaks HTTP/1.1."),
+        };
+        self.finish(&seen, &RequestScope::new(&none), Err(details))
+    }
+
+    /// Gives an answer what every answer has, and records it.
+    fn finish(
+        &self,
+        seen: &Seen<'_>,
+        scope: &RequestScope,
+        answered: Result<Response, Details>,
+    ) -> Response {
+        let (mut response, problem) = match answered {
+            Ok(response) => (response, None),
+            Err(details) => (details.render(scope.request_id()), Some(details)),
+        };
+        let headers = response.headers_mut();
+        headers.extend(scope.take_headers());
+        security_headers::set(headers);
+        let id = HeaderValue::from_str(scope.request_id()).expect("hex is a header value");
+        headers.insert("x-request-id", id);
+        self.record(seen, scope, &response, problem.as_ref());
+        response
+    }
+
     /// A request without a peer is one that a test made without a socket.
     fn client(&self, request: &Request, peer: Option<&Peer>) -> ClientAddress {
         let nobody = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
@@ -359,7 +394,7 @@ fn known_method(request: &Request) -> &'static str {
         "PATCH" => "PATCH",
         "DELETE" => "DELETE",
         "OPTIONS" => "OPTIONS",
-        _ => "other",
+        _ => OTHER,
     }
 }
 

@@ -4,12 +4,10 @@
 //! poem's own server hides client certificates and has no limits for headers, handshakes or
 //! connections, so the loop is ours: hyper and tokio-rustls below, poem's endpoints above.
 //!
-//! Not covered: a request that breaks HTTP before it has a header (a broken request line, more
-//! than [`Limits::header_bytes`] or [`Limits::header_fields`] on HTTP/1.1) is answered by hyper with
-//! a bare 400 or 431, and a single client may hold all connections. There is no cap per client address: the
-//! peer of a service is its proxy, or another service, so an address stands for thousands of people, and
-//! the address that a proxy reports is known only once a request has arrived, when its connection is
-//! already there. The proxy, which sees the clients, is the place for such a cap.
+//! Not covered: a single client may hold all connections. There is no cap per client address: the peer
+//! of a service is its proxy, or another service, so an address stands for thousands of people, and the
+//! address that a proxy reports is known only once a request has arrived, when its connection is already
+//! there. The proxy, which sees the clients, is the place for such a cap.
 
 mod activity;
 mod body;
@@ -25,6 +23,7 @@ mod operations;
 mod ops;
 mod origins;
 mod peer;
+mod refusal;
 mod request_scope;
 mod security_headers;
 mod shutdown;

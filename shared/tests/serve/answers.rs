@@ -1,9 +1,9 @@
 //! Whatever happens, the answer is a whole problem with all headers, and no secret comes back.
 
 use serde_json::json;
-use shared::serve::Limits;
+use shared::serve::{ClientCertificates, Limits};
 
-use crate::host::Host;
+use crate::host::{Files, Host};
 
 #[tokio::test]
 async fn failures_of_the_framework_are_problems() {
@@ -26,6 +26,53 @@ async fn failures_of_the_framework_are_problems() {
     let not_allowed = host.post("/me", "{}").await;
     not_allowed.assert_problem(405, "method_not_allowed");
     assert_eq!(not_allowed.field("allow"), Some("GET, HEAD"));
+}
+
+#[tokio::test]
+async fn what_is_no_request_is_answered_with_a_problem_and_the_end() {
+    let host = Host::plain(Limits::default()).await;
+    let two_lengths = "Content-Length: 1\r\nContent-Length: 2\r\n";
+    for message in [
+        "hello\r\n\r\n",
+        "GET /peer HTTP/9.9\r\nHost: here\r\n\r\n",
+        "GET /pe er HTTP/1.1\r\nHost: here\r\n\r\n",
+        "GET /peer HTTP/1.1\r\nHost here\r\n\r\n",
+        "\x16\x03\x01\x02\x00\x01\x00\x01\x7c\x03\x03\r\n\r\n",
+        &format!("POST /notes HTTP/1.1\r\nHost: here\r\n{two_lengths}\r\n"),
+    ] {
+        let mut raw = host.connect().await;
+        raw.send(message).await;
+        let answer = raw.answer().await;
+        answer.assert_problem(400, "malformed_request");
+        assert_eq!(answer.field("connection"), Some("close"), "{answer:?}");
+        assert!(answer.field("date").is_some(), "{answer:?}");
+        assert_eq!(raw.closed().await, "");
+    }
+}
+
+#[tokio::test]
+async fn garbage_behind_a_request_is_answered_after_it() {
+    let host = Host::plain(Limits::default()).await;
+    for path in ["/peer", "/docs/swagger-ui-bundle.js"] {
+        let mut raw = host.connect().await;
+        let request = format!("GET {path} HTTP/1.1\r\nHost: here\r\n\r\nhello\r\n\r\n");
+        raw.send(&request).await;
+        assert_eq!(raw.answer().await.status(), 200);
+        raw.answer().await.assert_problem(400, "malformed_request");
+        assert_eq!(raw.closed().await, "");
+    }
+}
+
+#[tokio::test]
+async fn garbage_inside_tls_is_answered_with_a_problem() {
+    let files = Files::make("garbage_tls");
+    let host = Host::tls(Limits::default(), &files, ClientCertificates::Ignored).await;
+    let mut raw = files
+        .connect(host.address, None, "http/1.1")
+        .await
+        .expect("TLS");
+    raw.send("hello\r\n\r\n").await;
+    raw.answer().await.assert_problem(400, "malformed_request");
 }
 
 #[tokio::test]

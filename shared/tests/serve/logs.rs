@@ -128,7 +128,11 @@ async fn nothing_that_a_client_sends_is_logged() {
     raw.send("HUNTER2 /me HTTP/1.1\r\nHost: hunter2\r\nUser-Agent: hunter2\r\nAuthorization: Bearer hunter2\r\n\r\n")
         .await;
     raw.answer().await.assert_problem(405, "method_not_allowed");
-    assert_eq!(log.requests().len(), 5);
+    let mut raw = host.connect().await;
+    raw.send("hunter2 hunter2\r\nhunter2: hunter2\r\n\r\n")
+        .await;
+    raw.answer().await.assert_problem(400, "malformed_request");
+    assert_eq!(log.requests().len(), 6);
     assert!(
         !log.text().to_lowercase().contains("hunter2"),
         "{}",
