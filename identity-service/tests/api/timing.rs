@@ -117,6 +117,7 @@ impl Bench {
     async fn measure(&self, question: Question<'_>, rounds: usize, locked: bool) -> Vec<Measured> {
         let mut measured: Vec<_> = self.addresses.iter().cloned().map(Measured::none).collect();
         for round in 0..rounds {
+            self.region.catch_up();
             // Before the fifth failure; what was counted is forgotten then.
             if matches!(question, Question::Login) && !locked && round % 4 == 0 {
                 self.region.clock.advance(Advance::minutes(15));
