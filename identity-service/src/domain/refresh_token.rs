@@ -115,6 +115,8 @@ pub(crate) fn remaining(state: &State, now: OffsetDateTime, idle: Duration) -> D
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::super::secret_keys::tests::keys;
     use super::*;
     use proptest::prelude::*;
@@ -269,7 +271,62 @@ mod tests {
         }
     }
 
+    /// Somebody presents the copy they hold and, unless the answer is lost, keeps what comes back.
+    #[derive(Clone, Copy, Debug)]
+    struct Turn {
+        thief: bool,
+        answer_lost: bool,
+        pause: i64,
+    }
+
+    /// In seconds; most of them near the time of grace.
+    fn pauses() -> impl Strategy<Value = i64> {
+        prop_oneof![0..=3i64, 26..=34i64, 0..=60i64, 61..43_200i64]
+    }
+
+    fn turns() -> impl Strategy<Value = Vec<Turn>> {
+        let turn = (any::<bool>(), any::<bool>(), pauses());
+        let turn = turn.prop_map(|(thief, answer_lost, pause)| Turn {
+            thief,
+            answer_lost,
+            pause,
+        });
+        prop::collection::vec(turn, 1..40)
+    }
+
     proptest! {
+        /// Owner and thief each hold a copy of their own, and come in any order, after any pause, with answers lost. The
+        /// history alone tells which copies are good: the newest, and its predecessor until half a minute after the newest
+        /// was born. The first that is not good ends the session for both, and nothing else does.
+        #[test]
+        fn the_first_old_copy_ends_the_session_for_both_and_nothing_else_does(turns in turns()) {
+            let mut server = Server { state: fresh(), ended: false };
+            let (mut held, mut now) = ([0, 0], START);
+            let mut births = BTreeMap::from([(0, START)]);
+            for turn in turns {
+                let copy = &mut held[usize::from(turn.thief)];
+                let younger: Vec<_> = births.range(*copy + 1..).map(|(_, born)| *born).collect();
+                let good = match younger[..] {
+                    [] => true,
+                    [newest] => now - newest <= Duration::seconds(30),
+                    _ => false,
+                };
+                let goes_on = good && !server.ended;
+                let answer = server.refresh(*copy, now);
+                prop_assert_eq!((answer.is_some(), !server.ended), (goes_on, goes_on));
+                if younger.is_empty() && goes_on {
+                    births.insert(*copy + 1, now);
+                }
+                if let Some(next) = answer {
+                    prop_assert_eq!(Some(next), births.keys().last().copied());
+                    if !turn.answer_lost {
+                        *copy = next;
+                    }
+                }
+                now += Duration::seconds(turn.pause);
+            }
+        }
+
         #[test]
         fn the_honest_client_is_never_logged_out(steps in steps()) {
             let mut server = Server { state: fresh(), ended: false };
