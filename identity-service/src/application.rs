@@ -65,10 +65,9 @@ async fn prepare(pool: &Pool) -> Result<(), StartError> {
 
 /// The API, and beside it the work that no request waits for.
 async fn serve(identity: Arc<Identity>, api: Server, shutdown: Shutdown) {
-    let work = tokio::spawn(worker::run(Arc::clone(&identity), shutdown.clone()));
+    let work = worker::start(&identity, &shutdown);
     api.run(http::api(identity), shutdown).await;
-    // It stops at the same request; a panic in it has been logged.
-    let _ = work.await;
+    work.finished().await;
 }
 
 impl Identity {

@@ -5,7 +5,7 @@ use std::{net::SocketAddr, sync::Arc};
 use shared::{
     clock::Clock,
     postgres::{self, Pool},
-    serve::{Limits, Server, Shutdown},
+    serve::{Background, Limits, Server, Shutdown},
     service::{Ports, StartError, once_postgres_is_there},
     telemetry::Metrics,
     vault_client::VaultClient,
@@ -71,12 +71,15 @@ impl Application {
 
 /// The API, and beside it the forgetting of service tokens that were used, and of keys whose time is over.
 async fn serve(journal: Arc<Journal>, api: Server, shutdown: Shutdown) {
-    let expiring = tokio::spawn(expiry::run(Arc::clone(&journal), shutdown.clone()));
-    let (keeper, until) = (Arc::clone(&journal), shutdown.clone());
-    let wiping = tokio::spawn(async move { keeper.vault.wipe(until).await });
+    let mut work = Background::new(&journal, &shutdown);
+    work.keep("expiry", expiry::run);
+    work.keep("keys in memory", wipe);
     api.run(http::api(journal), shutdown).await;
-    // Both stop at the same request; a panic in one has been logged.
-    let _ = tokio::join!(expiring, wiping);
+    work.finished().await;
+}
+
+async fn wipe(journal: Arc<Journal>, shutdown: Shutdown) {
+    journal.vault.wipe(shutdown).await;
 }
 
 async fn prepare(pool: &Pool) -> Result<(), StartError> {

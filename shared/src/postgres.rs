@@ -14,9 +14,12 @@ use deadpool::{
 };
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
-use time::OffsetDateTime;
+use time::{OffsetDateTime, macros::datetime};
 use tokio::task::AbortHandle;
-use tokio_postgres::{Client, Config, GenericClient, NoTls, types::Type};
+use tokio_postgres::{
+    Client, Config, GenericClient, NoTls, Row,
+    types::{FromSql, Type},
+};
 
 use crate::{problem::Unexpected, settings::Problems};
 
@@ -165,6 +168,49 @@ impl Deref for Connection {
 impl DerefMut for Connection {
     fn deref_mut(&mut self) -> &mut Client {
         &mut self.session.client
+    }
+}
+
+/// The earliest and the latest time that is read from a row: short of the ends of the calendar, so that every period
+/// of the services can be added or taken away, and every such time be written in four digits for the year.
+const TIMES: (OffsetDateTime, OffsetDateTime) = (
+    datetime!(0001-01-01 00:00 UTC),
+    datetime!(9998-12-31 00:00 UTC),
+);
+
+/// The time in a column. One that no service writes, `infinity` or a year of five digits, is the nearest that can be
+/// told and reckoned with: a row that somebody changed by hand must not end a list or a loop.
+pub fn time(row: &Row, column: &str) -> Result<OffsetDateTime, tokio_postgres::Error> {
+    let Nearest(time) = row.try_get(column)?;
+    Ok(time)
+}
+
+/// The same for a column that may be null.
+pub fn time_if_any(
+    row: &Row,
+    column: &str,
+) -> Result<Option<OffsetDateTime>, tokio_postgres::Error> {
+    let time: Option<Nearest> = row.try_get(column)?;
+    Ok(time.map(|Nearest(time)| time))
+}
+
+struct Nearest(OffsetDateTime);
+
+impl<'a> FromSql<'a> for Nearest {
+    fn from_sql(
+        column: &Type,
+        raw: &'a [u8],
+    ) -> Result<Self, Box<dyn std::error::Error + Sync + Send>> {
+        let (earliest, latest) = TIMES;
+        // Microseconds since 2000, in big endian: the first bit is the sign.
+        let past = raw.first().is_some_and(|first| first & 0x80 != 0);
+        let beyond = if past { earliest } else { latest };
+        let time = OffsetDateTime::from_sql(column, raw).unwrap_or(beyond);
+        Ok(Self(time.clamp(earliest, latest)))
+    }
+
+    fn accepts(column: &Type) -> bool {
+        <OffsetDateTime as FromSql>::accepts(column)
     }
 }
 

@@ -6,7 +6,7 @@ use rustls::ServerConfig;
 use shared::{
     clock::Clock,
     postgres,
-    serve::{Limits, Server, Shutdown},
+    serve::{Background, Limits, Server, Shutdown},
     service::{Ports, StartError, once_postgres_is_there},
     settings::Problems,
     telemetry::Metrics,
@@ -76,10 +76,10 @@ impl Application {
 
 /// The API, and beside it the shreds whose time comes.
 async fn serve(vault: Arc<Vault>, api: Server, shutdown: Shutdown) {
-    let purging = tokio::spawn(purge::run(Arc::clone(&vault), shutdown.clone()));
+    let mut work = Background::new(&vault, &shutdown);
+    work.keep("shreds", purge::run);
     api.run(http::api(vault), shutdown).await;
-    // It stops at the same request; a panic in it has been logged.
-    let _ = purging.await;
+    work.finished().await;
 }
 
 /// Migrates, checks the master keys against those that the database was written with, and shreds again whom an older

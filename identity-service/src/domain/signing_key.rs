@@ -40,9 +40,10 @@ pub(crate) fn is_due(activated_at: OffsetDateTime, now: OffsetDateTime) -> bool 
     now - activated_at >= PERIOD
 }
 
-/// Until when a key that retired then stays published.
+/// Until when a key that retired then stays published. It signs nothing in any case, so that for a time at the end of
+/// the calendar, which only a changed row has, that end will do.
 pub(crate) fn published_until(retired_at: OffsetDateTime) -> OffsetDateTime {
-    retired_at + RETIREMENT
+    retired_at.saturating_add(RETIREMENT)
 }
 
 /// Whether a key that retired then signed nothing that still counts.
@@ -63,6 +64,13 @@ mod tests {
         assert!(RETIREMENT > crate::mint::ACCESS_LIFETIME);
         assert!(!is_over(start, start + RETIREMENT - Duration::SECOND));
         assert!(is_over(start, start + RETIREMENT));
+    }
+
+    #[test]
+    fn a_key_that_retires_at_the_end_of_the_calendar_is_published_until_then() {
+        let end = datetime!(9999-12-31 23:59:59.999999 UTC);
+        assert!(published_until(end) >= end);
+        assert!(!is_over(end, datetime!(2026-11-24 08:00 UTC)));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Table `accounts`.
 
-use shared::{problem::Unexpected, user_id::UserId, vault_client::WrappedKey};
+use shared::{postgres::time, problem::Unexpected, user_id::UserId, vault_client::WrappedKey};
 use time::OffsetDateTime;
 use tokio_postgres::{GenericClient, Row, types::Type};
 
@@ -109,7 +109,7 @@ pub(crate) async fn standing(
             session_epoch: row.try_get("session_epoch")?,
             disabled: row.try_get("disabled")?,
             second_factor: row.try_get("second_factor")?,
-            created_at: row.try_get("created_at")?,
+            created_at: time(&row, "created_at")?,
         })
     })
     .transpose()
@@ -338,7 +338,7 @@ impl Profile {
             key: key_of(row, user)?,
             email_sealed: row.try_get("email_sealed")?,
             second_factor: row.try_get("second_factor")?,
-            created_at: row.try_get("created_at")?,
+            created_at: time(row, "created_at")?,
         })
     }
 }

@@ -1,6 +1,10 @@
 //! Table `erasures`, and what it does to `accounts`.
 
-use shared::{problem::Unexpected, user_id::UserId};
+use shared::{
+    postgres::{time, time_if_any},
+    problem::Unexpected,
+    user_id::UserId,
+};
 use time::OffsetDateTime;
 use tokio_postgres::{GenericClient, Row, Transaction, types::Type};
 use uuid::Uuid;
@@ -37,7 +41,7 @@ pub(crate) async fn begin(
     };
     let (email_index, disabled_at): (Vec<u8>, Option<OffsetDateTime>) = (
         account.try_get("email_index")?,
-        account.try_get("disabled_at")?,
+        time_if_any(&account, "disabled_at")?,
     );
     transaction
         .execute_typed(
@@ -250,9 +254,9 @@ fn read(row: &Row) -> Result<Erasure, Unexpected> {
     Ok(Erasure {
         id: row.try_get("erasure_id")?,
         user_id: UserId::new(row.try_get("user_id")?),
-        requested_at: row.try_get("requested_at")?,
-        purge_at: row.try_get("purge_at")?,
-        total_by: row.try_get("total_by")?,
+        requested_at: time(row, "requested_at")?,
+        purge_at: time(row, "purge_at")?,
+        total_by: time(row, "total_by")?,
         stage: stage(row)?,
         attempts: row.try_get("attempts")?,
     })

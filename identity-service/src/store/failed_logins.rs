@@ -1,6 +1,6 @@
 //! Table `failed_logins`.
 
-use shared::problem::Unexpected;
+use shared::{postgres::time, problem::Unexpected};
 use time::OffsetDateTime;
 use tokio_postgres::{GenericClient, types::Type};
 use uuid::Uuid;
@@ -43,7 +43,7 @@ pub(crate) async fn oldest(db: &impl GenericClient) -> Result<Option<FailedLogin
                 bytes: row.try_get("sealed")?,
                 service_key_id: row.try_get("service_key_id")?,
             },
-            created_at: row.try_get("created_at")?,
+            created_at: time(&row, "created_at")?,
         })
     })
     .transpose()

@@ -1,6 +1,6 @@
 //! Table `lockouts`.
 
-use shared::{problem::Unexpected, user_id::UserId};
+use shared::{postgres::time, problem::Unexpected, user_id::UserId};
 use time::OffsetDateTime;
 use tokio_postgres::{GenericClient, Row, types::Type};
 
@@ -110,7 +110,7 @@ fn read(row: &Row) -> Result<Counted, Unexpected> {
     Ok(Counted {
         attempts: u64::try_from(attempts)
             .map_err(|_| Unexpected::bug(format!("impossible attempts: {attempts}")))?,
-        over_at: row.try_get("over_at")?,
+        over_at: time(row, "over_at")?,
     })
 }
 

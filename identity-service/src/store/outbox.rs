@@ -1,6 +1,10 @@
 //! Table `outbox`.
 
-use shared::{problem::Unexpected, user_id::UserId};
+use shared::{
+    postgres::{time, time_if_any},
+    problem::Unexpected,
+    user_id::UserId,
+};
 use time::{Duration, OffsetDateTime};
 use tokio_postgres::{GenericClient, Row, types::Type};
 use uuid::Uuid;
@@ -107,7 +111,7 @@ pub(crate) async fn backlog(db: &impl GenericClient) -> Result<Backlog, Unexpect
         .await?;
     Ok(Backlog {
         messages: row.try_get("messages")?,
-        oldest: row.try_get("oldest")?,
+        oldest: time_if_any(&row, "oldest")?,
         most_attempts: row.try_get("most_attempts")?,
     })
 }
@@ -138,6 +142,6 @@ fn read(row: &Row) -> Result<Message, Unexpected> {
     Ok(Message {
         id,
         content,
-        created_at: row.try_get("created_at")?,
+        created_at: time(row, "created_at")?,
     })
 }

@@ -1,6 +1,10 @@
 //! Accounts as an operator sees them: table `accounts` and what other tables say of its rows.
 
-use shared::{problem::Unexpected, user_id::UserId};
+use shared::{
+    postgres::{time, time_if_any},
+    problem::Unexpected,
+    user_id::UserId,
+};
 use time::OffsetDateTime;
 use tokio_postgres::{GenericClient, Row, types::Type};
 use uuid::Uuid;
@@ -73,10 +77,10 @@ fn select() -> String {
 fn read(row: &Row) -> Result<Overview, Unexpected> {
     Ok(Overview {
         user_id: UserId::new(row.try_get("user_id")?),
-        created_at: row.try_get("created_at")?,
-        disabled_at: row.try_get("disabled_at")?,
+        created_at: time(row, "created_at")?,
+        disabled_at: time_if_any(row, "disabled_at")?,
         deleting: row.try_get("deleting")?,
         second_factor: row.try_get("second_factor")?,
-        last_login_at: row.try_get("last_login_at")?,
+        last_login_at: time_if_any(row, "last_login_at")?,
     })
 }

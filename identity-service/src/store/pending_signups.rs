@@ -1,6 +1,6 @@
 //! Tables `pending_signups` and `verification_tokens`.
 
-use shared::problem::Unexpected;
+use shared::{postgres::time, problem::Unexpected};
 use time::OffsetDateTime;
 use tokio_postgres::{GenericClient, Row, types::Type};
 use uuid::Uuid;
@@ -149,7 +149,7 @@ fn read(row: &Row) -> Result<Pending, Unexpected> {
         sealed: row.try_get("sealed")?,
         service_key_id: row.try_get("service_key_id")?,
         password: StoredPassword::read(row)?,
-        created_at: row.try_get("created_at")?,
-        expires_at: row.try_get("expires_at")?,
+        created_at: time(row, "created_at")?,
+        expires_at: time(row, "expires_at")?,
     })
 }

@@ -1,6 +1,10 @@
 //! Tables `totp_factors` and `recovery_codes`.
 
-use shared::{problem::Unexpected, user_id::UserId};
+use shared::{
+    postgres::{time, time_if_any},
+    problem::Unexpected,
+    user_id::UserId,
+};
 use time::OffsetDateTime;
 use tokio_postgres::{GenericClient, Row, types::Type};
 use uuid::Uuid;
@@ -182,11 +186,9 @@ fn read(row: &Row) -> Result<Factor, Unexpected> {
     Ok(Factor {
         id,
         secret_sealed: row.try_get("secret_sealed")?,
-        created_at: row.try_get("created_at")?,
-        confirmed: row
-            .try_get::<_, Option<OffsetDateTime>>("confirmed_at")?
-            .is_some(),
+        created_at: time(row, "created_at")?,
+        confirmed: time_if_any(row, "confirmed_at")?.is_some(),
         failures,
-        locked_until: row.try_get("locked_until")?,
+        locked_until: time_if_any(row, "locked_until")?,
     })
 }

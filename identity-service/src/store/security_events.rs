@@ -1,6 +1,6 @@
 //! Table `security_events`.
 
-use shared::{problem::Unexpected, user_id::UserId};
+use shared::{postgres::time, problem::Unexpected, user_id::UserId};
 use time::OffsetDateTime;
 use tokio_postgres::{GenericClient, Row, types::Type};
 use uuid::Uuid;
@@ -94,7 +94,7 @@ fn read(row: &Row) -> Result<Option<Noted>, Unexpected> {
     Ok(Some(Noted {
         id,
         event,
-        created_at: row.try_get("created_at")?,
+        created_at: time(row, "created_at")?,
         device_sealed: row.try_get("device_sealed")?,
     }))
 }

@@ -1,6 +1,6 @@
 //! Table `sessions`.
 
-use shared::{problem::Unexpected, user_id::UserId};
+use shared::{postgres::time, problem::Unexpected, user_id::UserId};
 use time::OffsetDateTime;
 use tokio_postgres::{GenericClient, Row, types::Type};
 use uuid::Uuid;
@@ -250,8 +250,8 @@ pub(crate) async fn list(
     let listed = rows.iter().map(|row| {
         Ok(Listed {
             id: row.try_get("session_id")?,
-            created_at: row.try_get("created_at")?,
-            last_used_at: row.try_get("advanced_at")?,
+            created_at: time(row, "created_at")?,
+            last_used_at: time(row, "advanced_at")?,
             device_sealed: row.try_get("device_sealed")?,
         })
     });
@@ -305,10 +305,10 @@ fn read(row: &Row) -> Result<Session, Unexpected> {
         user_id: UserId::new(row.try_get("user_id")?),
         state: State {
             counter,
-            advanced_at: row.try_get("advanced_at")?,
-            expires_at: row.try_get("expires_at")?,
+            advanced_at: time(row, "advanced_at")?,
+            expires_at: time(row, "expires_at")?,
         },
-        auth_time: row.try_get("auth_time")?,
+        auth_time: time(row, "auth_time")?,
         amr: row.try_get("amr")?,
         epoch: row.try_get("epoch")?,
         carrier: if row.try_get("in_cookies")? {

@@ -1,6 +1,10 @@
 //! Table `signing_keys`.
 
-use shared::{problem::Unexpected, vault_client::WrappedKey};
+use shared::{
+    postgres::{time, time_if_any},
+    problem::Unexpected,
+    vault_client::WrappedKey,
+};
 use time::OffsetDateTime;
 use tokio_postgres::{GenericClient, Row, types::Type};
 use uuid::Uuid;
@@ -104,8 +108,8 @@ fn read(row: &Row) -> Result<StoredKey, Unexpected> {
         state,
         sealed_seed: row.try_get("sealed_seed")?,
         wrapped_key: WrappedKey::from_bytes(row.try_get("wrapped_key")?),
-        created_at: row.try_get("created_at")?,
-        activated_at: row.try_get("activated_at")?,
-        retired_at: row.try_get("retired_at")?,
+        created_at: time(row, "created_at")?,
+        activated_at: time_if_any(row, "activated_at")?,
+        retired_at: time_if_any(row, "retired_at")?,
     })
 }

@@ -13,24 +13,29 @@ mod signing_keys;
 
 use std::{sync::Arc, time::Duration};
 
-use shared::{problem::Unexpected, serve::Shutdown};
-use tokio::{sync::Notify, task::JoinSet, time::sleep};
+use shared::{
+    problem::Unexpected,
+    serve::{Background, Shutdown},
+};
+use tokio::{sync::Notify, time::sleep};
 
 use crate::Identity;
 
-/// Runs all loops until the shutdown is requested.
-pub(crate) async fn run(identity: Arc<Identity>, shutdown: Shutdown) {
-    let mut loops = JoinSet::new();
-    loops.spawn(counters::run(Arc::clone(&identity), shutdown.clone()));
-    loops.spawn(outbox::run(Arc::clone(&identity), shutdown.clone()));
-    loops.spawn(failed_logins::run(Arc::clone(&identity), shutdown.clone()));
-    loops.spawn(signing_keys::run(Arc::clone(&identity), shutdown.clone()));
-    loops.spawn(erasures::run(Arc::clone(&identity), shutdown.clone()));
-    let keeper = Arc::clone(&identity);
-    let until = shutdown.clone();
-    loops.spawn(async move { keeper.vault.wipe(until).await });
-    loops.spawn(expiry::run(identity, shutdown));
-    loops.join_all().await;
+/// Starts all loops; they run until the shutdown is requested.
+pub(crate) fn start(identity: &Arc<Identity>, shutdown: &Shutdown) -> Background<Identity> {
+    let mut work = Background::new(identity, shutdown);
+    work.keep("counters", counters::run);
+    work.keep("mail", outbox::run);
+    work.keep("failed logins", failed_logins::run);
+    work.keep("signing keys", signing_keys::run);
+    work.keep("deletions", erasures::run);
+    work.keep("keys in memory", wipe);
+    work.keep("expiry", expiry::run);
+    work
+}
+
+async fn wipe(identity: Arc<Identity>, shutdown: Shutdown) {
+    identity.vault.wipe(shutdown).await;
 }
 
 /// How often it is looked for work when nobody rings: for that of other replicas, and for what was put off.

@@ -11,6 +11,7 @@ mod authenticator;
 mod browser_session;
 mod change_email;
 mod change_password;
+mod changed_times;
 mod deletion;
 mod device;
 mod devices;

@@ -10,6 +10,7 @@
 //! there. The proxy, which sees the clients, is the place for such a cap.
 
 mod activity;
+mod background;
 mod body;
 mod client_address;
 mod connection;
@@ -33,6 +34,7 @@ mod unread;
 pub(crate) use body::BodyRefused;
 pub(crate) use json_text::parse as strict_json;
 
+pub use background::Background;
 pub use client_address::{ClientAddress, Network, TrustedProxies};
 pub use edge::Edge;
 pub use json::{DigestedJson, Json};

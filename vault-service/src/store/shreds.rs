@@ -1,6 +1,9 @@
 //! Table `shreds`, and the end of a slot: what a subject's row is without its salt.
 
-use shared::problem::Unexpected;
+use shared::{
+    postgres::{time, time_if_any},
+    problem::Unexpected,
+};
 use time::OffsetDateTime;
 use tokio_postgres::{GenericClient, Row, Transaction, types::Type};
 use uuid::Uuid;
@@ -158,12 +161,12 @@ async fn one(db: &impl GenericClient, sql: &str, id: Uuid) -> Result<Option<Shre
 
 fn read(row: &Row) -> Result<Shred, Unexpected> {
     let (at, receipt): (Option<OffsetDateTime>, Option<String>) =
-        (row.try_get("purged_at")?, row.try_get("receipt")?);
+        (time_if_any(row, "purged_at")?, row.try_get("receipt")?);
     Ok(Shred {
         id: row.try_get("shred_id")?,
         subject: row.try_get("subject")?,
-        requested_at: row.try_get("requested_at")?,
-        purge_at: row.try_get("purge_at")?,
+        requested_at: time(row, "requested_at")?,
+        purge_at: time(row, "purge_at")?,
         purged: at.zip(receipt).map(|(at, receipt)| Purged { at, receipt }),
     })
 }
