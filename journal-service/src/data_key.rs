@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use shared::{
-    access_token::Caller,
+    access_token::{CHALLENGE, Caller, EXPIRED, INVALID},
     envelope::DataKey,
     problem::{Case, Failure, INTERNAL, UNAVAILABLE, Unexpected},
     user_id::UserId,
@@ -34,6 +34,9 @@ pub(crate) enum KeyError {
     /// The account is being deleted, or has been.
     #[error("The account is closed; nothing of this journal can be read or written.")]
     Closed,
+    /// The vault does not take the access token that we took: it knew before us that its key was withdrawn.
+    #[error("The access token is no longer valid.")]
+    TokenRefused,
     /// The access token ended between our look at it and the vault's.
     #[error("The access token has expired.")]
     TokenExpired,
@@ -44,12 +47,11 @@ pub(crate) enum KeyError {
 pub(crate) const JOURNAL_UNREADABLE: Case =
     Case::new(409, "journal_unreadable", "The journal's key does not open");
 pub(crate) const ACCOUNT_CLOSED: Case = Case::new(410, "account_closed", "The account is closed");
-pub(crate) const TOKEN_EXPIRED: Case =
-    Case::new(401, "token_expired", "The access token has expired");
 
 impl Failure for KeyError {
     const CASES: &'static [Case] = &[
-        TOKEN_EXPIRED,
+        INVALID,
+        EXPIRED,
         JOURNAL_UNREADABLE,
         ACCOUNT_CLOSED,
         INTERNAL,
@@ -60,15 +62,20 @@ impl Failure for KeyError {
         match self {
             Self::Unreadable => &JOURNAL_UNREADABLE,
             Self::Closed => &ACCOUNT_CLOSED,
-            Self::TokenExpired => &TOKEN_EXPIRED,
+            Self::TokenRefused => &INVALID,
+            Self::TokenExpired => &EXPIRED,
             Self::Unexpected(unexpected) => unexpected.case(),
         }
+    }
+
+    fn challenge(&self) -> Option<&'static str> {
+        Some(CHALLENGE)
     }
 
     fn unexpected(&self) -> Option<&Unexpected> {
         match self {
             Self::Unexpected(unexpected) => Some(unexpected),
-            Self::Unreadable | Self::Closed | Self::TokenExpired => None,
+            Self::Unreadable | Self::Closed | Self::TokenRefused | Self::TokenExpired => None,
         }
     }
 }
@@ -163,6 +170,7 @@ fn refused(user: UserId, error: VaultError) -> KeyError {
         }
         "shred_pending" | "shredded" => KeyError::Closed,
         "user_token_expired" => KeyError::TokenExpired,
+        "invalid_user_token" | "wrong_token_type" => KeyError::TokenRefused,
         // Everything else is about this service, not about the person: its certificate, its token, the policy.
         _ => Unexpected::from(error).into(),
     }

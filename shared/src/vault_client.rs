@@ -9,6 +9,7 @@ use reqwest::{
 };
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 use thiserror::Error;
 use time::{OffsetDateTime, format_description::well_known::Rfc2822};
 use tokio::time::sleep;
@@ -132,6 +133,41 @@ impl From<VaultError> for Unexpected {
     }
 }
 
+/// The vault's codes for a person's token that it does not take, whatever it is asked for.
+const PROOF_REFUSED: [&str; 3] = [
+    "invalid_user_token",
+    "user_token_expired",
+    "wrong_token_type",
+];
+
+/// Why all who share a question have no key, and the proof that it was asked with.
+#[derive(Debug, Error)]
+#[error("no data key")]
+struct NoKey {
+    #[source]
+    error: VaultError,
+    proof: Option<[u8; 32]>,
+}
+
+impl NoKey {
+    fn new(error: VaultError, proof: Option<&SecretString>) -> Self {
+        let proof = proof.map(digest);
+        Self { error, proof }
+    }
+
+    /// Whether asking with this proof may end otherwise.
+    fn is_for_want_of_another_proof(&self, proof: Option<&SecretString>) -> bool {
+        let VaultError::Refused(code) = &self.error else {
+            return false;
+        };
+        PROOF_REFUSED.contains(&code.as_str()) && self.proof != proof.map(digest)
+    }
+}
+
+fn digest(proof: &SecretString) -> [u8; 32] {
+    Sha256::digest(proof.expose_secret()).into()
+}
+
 /// What the vault said to a question about nothing.
 #[derive(Clone, Debug)]
 pub struct Answered {
@@ -198,7 +234,8 @@ impl VaultClient {
     }
 
     /// The data key in `wrapped`: from memory, or from the vault, which is asked once however many
-    /// requests wait for the same key.
+    /// requests wait for the same key. Who shared the question of another, whose proof was refused, asks
+    /// for themselves.
     pub async fn unwrap(
         &self,
         of: KeyOf,
@@ -206,13 +243,23 @@ impl VaultClient {
         proof: Option<&SecretString>,
         now: OffsetDateTime,
     ) -> Result<Arc<DataKey>, VaultError> {
-        self.keys
-            .try_get_with((of, wrapped.clone()), self.fetch(of, wrapped, proof, now))
-            .await
-            .map_err(|error| match &*error {
+        let id = (of, wrapped.clone());
+        let fetched = async {
+            let fetched = self.fetch(of, wrapped, proof, now).await;
+            fetched.map_err(|error| NoKey::new(error, proof))
+        };
+        match self.keys.try_get_with(id.clone(), fetched).await {
+            Err(no_key) if no_key.is_for_want_of_another_proof(proof) => {
+                let key = self.fetch(of, wrapped, proof, now).await?;
+                self.keys.insert(id, Arc::clone(&key)).await;
+                Ok(key)
+            }
+            Err(no_key) => Err(match &no_key.error {
                 VaultError::Refused(code) => VaultError::Refused(code.clone()),
-                VaultError::Unavailable(_) => away(error),
-            })
+                VaultError::Unavailable(_) => away(no_key),
+            }),
+            Ok(key) => Ok(key),
+        }
     }
 
     /// Asks for no key at all, once, to see whether the vault is there and believes who is asking: it looks at the

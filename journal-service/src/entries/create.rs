@@ -1,7 +1,7 @@
 //! A new entry.
 
 use shared::{
-    access_token::Caller,
+    access_token::{Caller, EXPIRED, INVALID},
     problem::{Case, Failure, FieldError, INTERNAL, INVALID_REQUEST, UNAVAILABLE, Unexpected},
 };
 use thiserror::Error;
@@ -9,7 +9,7 @@ use time::OffsetDateTime;
 
 use crate::{
     Journal,
-    data_key::{self, ACCOUNT_CLOSED, JOURNAL_UNREADABLE, KeyError, TOKEN_EXPIRED},
+    data_key::{self, ACCOUNT_CLOSED, JOURNAL_UNREADABLE, KeyError},
     domain::{
         content::{Content, Draft},
         entry::Entry,
@@ -31,7 +31,8 @@ pub(crate) enum CreateError {
 impl Failure for CreateError {
     const CASES: &'static [Case] = &[
         INVALID_REQUEST,
-        TOKEN_EXPIRED,
+        INVALID,
+        EXPIRED,
         JOURNAL_UNREADABLE,
         ACCOUNT_CLOSED,
         INTERNAL,
@@ -43,6 +44,13 @@ impl Failure for CreateError {
             Self::Invalid(_) => &INVALID_REQUEST,
             Self::Key(error) => error.case(),
             Self::Unexpected(unexpected) => unexpected.case(),
+        }
+    }
+
+    fn challenge(&self) -> Option<&'static str> {
+        match self {
+            Self::Key(error) => error.challenge(),
+            _ => None,
         }
     }
 

@@ -1,7 +1,7 @@
 //! The next revision of an entry.
 
 use shared::{
-    access_token::Caller,
+    access_token::{Caller, EXPIRED, INVALID},
     envelope::DataKey,
     problem::{Case, Failure, FieldError, INTERNAL, INVALID_REQUEST, UNAVAILABLE, Unexpected},
 };
@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     Journal,
-    data_key::{self, ACCOUNT_CLOSED, JOURNAL_UNREADABLE, KeyError, Stored, TOKEN_EXPIRED},
+    data_key::{self, ACCOUNT_CLOSED, JOURNAL_UNREADABLE, KeyError, Stored},
     domain::{
         content::{Content, Draft},
         entry::{Entry, EntryId, Revision},
@@ -57,7 +57,8 @@ impl EditError {
 impl Failure for EditError {
     const CASES: &'static [Case] = &[
         INVALID_REQUEST,
-        TOKEN_EXPIRED,
+        INVALID,
+        EXPIRED,
         ENTRY_NOT_FOUND,
         ENTRY_UNREADABLE,
         JOURNAL_UNREADABLE,
@@ -75,6 +76,13 @@ impl Failure for EditError {
             Self::Unreadable(_) => &ENTRY_UNREADABLE,
             Self::Key(error) => error.case(),
             Self::Unexpected(unexpected) => unexpected.case(),
+        }
+    }
+
+    fn challenge(&self) -> Option<&'static str> {
+        match self {
+            Self::Key(error) => error.challenge(),
+            _ => None,
         }
     }
 

@@ -1,7 +1,7 @@
 //! Entries page by page: the newest day first.
 
 use shared::{
-    access_token::Caller,
+    access_token::{Caller, EXPIRED, INVALID},
     envelope::DataKey,
     problem::{Case, Failure, FieldError, INTERNAL, INVALID_REQUEST, UNAVAILABLE, Unexpected},
     user_id::UserId,
@@ -13,7 +13,7 @@ use tokio::try_join;
 use super::open;
 use crate::{
     Journal,
-    data_key::{self, ACCOUNT_CLOSED, JOURNAL_UNREADABLE, KeyError, Stored, TOKEN_EXPIRED},
+    data_key::{self, ACCOUNT_CLOSED, JOURNAL_UNREADABLE, KeyError, Stored},
     domain::{
         cursor::Position,
         entry::{Entry, EntryId, Revision},
@@ -68,7 +68,8 @@ pub(crate) enum ListError {
 impl Failure for ListError {
     const CASES: &'static [Case] = &[
         INVALID_REQUEST,
-        TOKEN_EXPIRED,
+        INVALID,
+        EXPIRED,
         JOURNAL_UNREADABLE,
         ACCOUNT_CLOSED,
         INTERNAL,
@@ -80,6 +81,13 @@ impl Failure for ListError {
             Self::InvalidCursor => &INVALID_REQUEST,
             Self::Key(error) => error.case(),
             Self::Unexpected(unexpected) => unexpected.case(),
+        }
+    }
+
+    fn challenge(&self) -> Option<&'static str> {
+        match self {
+            Self::Key(error) => error.challenge(),
+            _ => None,
         }
     }
 

@@ -1,7 +1,7 @@
 //! One entry.
 
 use shared::{
-    access_token::Caller,
+    access_token::{Caller, EXPIRED, INVALID},
     problem::{Case, Failure, INTERNAL, UNAVAILABLE, Unexpected},
 };
 use thiserror::Error;
@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     Journal,
-    data_key::{self, ACCOUNT_CLOSED, JOURNAL_UNREADABLE, KeyError, Stored, TOKEN_EXPIRED},
+    data_key::{self, ACCOUNT_CLOSED, JOURNAL_UNREADABLE, KeyError, Stored},
     domain::{
         entry::{Entry, EntryId},
         sealed_entry::Unopened,
@@ -36,7 +36,8 @@ pub(crate) enum ReadError {
 
 impl Failure for ReadError {
     const CASES: &'static [Case] = &[
-        TOKEN_EXPIRED,
+        INVALID,
+        EXPIRED,
         ENTRY_NOT_FOUND,
         ENTRY_UNREADABLE,
         JOURNAL_UNREADABLE,
@@ -51,6 +52,13 @@ impl Failure for ReadError {
             Self::Unreadable(_) => &ENTRY_UNREADABLE,
             Self::Key(error) => error.case(),
             Self::Unexpected(unexpected) => unexpected.case(),
+        }
+    }
+
+    fn challenge(&self) -> Option<&'static str> {
+        match self {
+            Self::Key(error) => error.challenge(),
+            _ => None,
         }
     }
 

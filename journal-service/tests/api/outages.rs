@@ -75,6 +75,41 @@ async fn without_the_vault_opened_keys_keep_working_and_others_wait() {
 }
 
 #[tokio::test]
+async fn a_token_that_only_the_vault_refuses_is_an_invalid_token() {
+    let mut stack = stack().await;
+    let ada = Journal::of_a_new_person_in(stack.addresses()).await;
+    let bob = Journal::of_a_new_person_in(stack.addresses()).await;
+    let id = ada.write(&draft("2026-11-24", "before")).await;
+    // Without a key in memory, and with another mind than the vault about whose tokens are good.
+    stack
+        .start_service(Service::Journal)
+        .await
+        .expect("the journal starts");
+    stack.set("AUDIENCE", "elsewhere");
+    stack
+        .start_service(Service::Vault)
+        .await
+        .expect("the vault starts");
+    assert_eq!(bob.read(NO_SUCH_ENTRY).await.status, 404);
+
+    for answer in [
+        ada.read(&id).await,
+        ada.list("").await,
+        ada.create(&draft("2026-11-24", "second")).await,
+        ada.replace(&id, &draft("2026-11-24", "other"), None).await,
+        bob.create(&draft("2026-11-24", "first")).await,
+    ] {
+        let invalid = (401, "invalid_token".to_owned());
+        assert_eq!(answer.problem(), invalid, "{}", answer.text);
+        assert_eq!(
+            answer.header("www-authenticate"),
+            Some(r#"Bearer error="invalid_token""#)
+        );
+    }
+    stack.stop().await.expect("the stack stops");
+}
+
+#[tokio::test]
 async fn without_postgres_nothing_is_acknowledged_and_it_recovers_by_itself() {
     let mut stack = stack().await;
     let ada = Journal::of_a_new_person_in(stack.addresses()).await;

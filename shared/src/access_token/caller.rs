@@ -83,8 +83,12 @@ pub enum CallerRejected {
     Csrf,
 }
 
-const INVALID: Case = Case::new(401, "invalid_token", "The access token is not valid");
-const EXPIRED: Case = Case::new(401, "token_expired", "The access token has expired");
+/// The token is not ours, not for us, changed, or withdrawn.
+pub const INVALID: Case = Case::new(401, "invalid_token", "The access token is not valid");
+/// The token was good until its time was over.
+pub const EXPIRED: Case = Case::new(401, "token_expired", "The access token has expired");
+/// The challenge of a 401 to a token that came along (RFC 6750 §3.1).
+pub const CHALLENGE: &str = r#"Bearer error="invalid_token""#;
 const WRONG_TYPE: Case = Case::new(
     401,
     "wrong_token_type",
@@ -114,7 +118,7 @@ impl Failure for CallerRejected {
     }
 
     fn challenge(&self) -> Option<&'static str> {
-        Some(r#"Bearer error="invalid_token""#)
+        Some(CHALLENGE)
     }
 
     fn unexpected(&self) -> Option<&Unexpected> {

@@ -21,5 +21,6 @@ mod private_servers;
 mod refused_settings;
 mod restart;
 mod second_launcher;
+mod shared_unwrap;
 mod tour;
 mod vault_away;
