@@ -16,7 +16,7 @@ pub(super) fn refuse_unknown_fields(document: &mut Value) {
     for name in reached {
         let schema = &mut document["components"]["schemas"][&name];
         let open = schema.get("additionalProperties").is_none();
-        if open && schema.get("properties").is_some() {
+        if open && schema["type"] == "object" {
             schema["additionalProperties"] = json!(false);
         }
     }

@@ -130,8 +130,8 @@ async fn try_operations(
 
 fn caller_of(service: Service) -> Service {
     match service {
-        Service::Identity | Service::Journal => Service::Journal,
-        Service::Vault => Service::Identity,
+        Service::Identity => Service::Journal,
+        Service::Journal | Service::Vault => Service::Identity,
     }
 }
 

@@ -1,5 +1,7 @@
 """How schemathesis gets in: as a person, or as a service that signs its own tokens."""
 
+import base64
+import hashlib
 import json
 import os
 import pathlib
@@ -21,6 +23,9 @@ KEY = (SECRETS / f"{SERVICE}_service_key.pem").read_text()
     if key["service"] == SERVICE
 ]
 
+# Stands where a token for the one request will be.
+UNBOUND = "unbound"
+
 
 def access_token():
     """A new one each time: what is tried here ends sessions, and now and then in the middle of a login."""
@@ -31,19 +36,36 @@ def access_token():
     answer.raise_for_status()
 
 
-def service_token():
+def service_token(**bound):
     now = int(time.time())
     claims = {"iss": SERVICE, "sub": SERVICE, "aud": AUDIENCE, "iat": now, "exp": now + 60}
-    claims["jti"] = str(uuid.uuid4())
+    claims = {**claims, **bound, "jti": str(uuid.uuid4())}
     return jwt.encode(claims, KEY, "EdDSA", {"typ": "svc+jwt", "kid": KID})
+
+
+def takes(case, scheme):
+    return any(scheme in one for one in case.operation.definition.raw.get("security", []))
+
+
+class Bound(requests.auth.AuthBase):
+    """A token for this one request, which is whole only here."""
+
+    def __call__(self, request):
+        path = request.path_url.split("?")[0]
+        body = request.body or b""
+        digest = hashlib.sha256(body.encode() if isinstance(body, str) else body).digest()
+        bh = base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
+        token = service_token(op=f"{request.method} {path}", bh=bh)
+        request.headers["Authorization"] = f"Bearer {token}"
+        return request
 
 
 @schemathesis.auth(refresh_interval=None)
 class Credentials:
     def get(self, case, context):
-        schemes = case.operation.definition.raw.get("security", [])
-        by_service = any("service_token" in scheme for scheme in schemes)
-        return service_token() if by_service else access_token()
+        if takes(case, "bound_service_token"):
+            return UNBOUND
+        return service_token() if takes(case, "service_token") else access_token()
 
     def set(self, case, token, context):
         case.headers = {**(case.headers or {}), "Authorization": f"Bearer {token}"}
@@ -51,7 +73,10 @@ class Credentials:
 
 @schemathesis.hook
 def before_call(context, case, kwargs):
-    """A login that is meant to succeed is that of somebody who exists."""
+    """What could not be right before: a token for the request itself; and a login that is meant to succeed is that of
+    somebody who exists."""
+    if (case.headers or {}).get("Authorization") == f"Bearer {UNBOUND}":
+        kwargs["auth"] = Bound()
     meant = case.meta is not None and case.meta.generation.mode.is_positive
     if case.operation.path.endswith("/login") and meant and isinstance(case.body, dict):
         case.body = {**case.body, **PERSON, "session": "token"}
