@@ -4,11 +4,8 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Instant;
 
-use rustix::process::Signal;
-use tokio::process::Command;
-
-use crate::process::dying_with_us;
-use crate::{Failure, Progress, Service, environment, repository};
+use crate::process::Tool;
+use crate::{Failure, Progress, Service, environment};
 
 /// How the binaries are optimised.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,23 +57,17 @@ impl Binaries {
     async fn built_by(arguments: &[&str], progress: Progress) -> Result<Self, Failure> {
         let started = Instant::now();
         progress.step("build", "compiling what is new: minutes the first time …");
-        let output = Command::from(dying_with_us("cargo".as_ref(), Signal::TERM))
-            .args(arguments)
-            .current_dir(repository::root())
-            .stdin(Stdio::null())
-            .stderr(Stdio::inherit())
-            .kill_on_drop(true)
-            .output()
-            .await
-            .map_err(Failure::when("run cargo build"))?;
-        if !output.status.success() {
+        let mut cargo = Tool::start("cargo", |command| {
+            command.args(arguments).stdout(Stdio::piped());
+        })?;
+        let (status, messages) = cargo.output().await?;
+        if !status.success() {
             return Err(Failure::new(format!(
-                "cargo {} failed ({})",
-                arguments.join(" "),
-                output.status
+                "cargo {} failed ({status})",
+                arguments.join(" ")
             )));
         }
-        let folder = artifact_folder(&String::from_utf8_lossy(&output.stdout))
+        let folder = artifact_folder(&String::from_utf8_lossy(&messages))
             .ok_or_else(|| Failure::new("cargo build named no binary of a service"))?;
         progress.step(
             "build",
@@ -86,11 +77,13 @@ impl Binaries {
                 folder.display()
             ),
         );
-        Self::in_folder(folder)
+        Self::in_folder(&folder)
     }
 
     /// Those that are there already.
-    pub fn in_folder(folder: PathBuf) -> Result<Self, Failure> {
+    pub fn in_folder(folder: &Path) -> Result<Self, Failure> {
+        // Services run in another folder than the launcher.
+        let folder = std::path::absolute(folder).map_err(Failure::when("find the binaries"))?;
         let binaries = Self { folder };
         for service in Service::ALL {
             let path = binaries.path(service);
@@ -108,7 +101,7 @@ impl Binaries {
     pub fn beside_this_test() -> Result<Self, Failure> {
         let test = std::env::current_exe().map_err(Failure::when("find the running program"))?;
         let folder = test.ancestors().nth(2).unwrap_or(&test);
-        Self::in_folder(folder.to_path_buf())
+        Self::in_folder(folder)
     }
 
     pub fn folder(&self) -> &Path {

@@ -13,7 +13,7 @@ use crate::secrets::Secrets;
 use crate::wiring::Wiring;
 use crate::{
     Addresses, Binaries, Failure, PerService, Profile, Progress, Service, Stack, environment,
-    ports, repository, suite_log,
+    install, ports, repository, suite_log,
 };
 
 /// The routes of identity whose limits are settings.
@@ -45,7 +45,7 @@ pub struct Builder {
     extra: Vec<(String, String)>,
     progress: Progress,
     external: External,
-    /// Another folder for the services' logs than the one among the data.
+    /// Another folder for the logs than the one among the data.
     log_dir: Option<PathBuf>,
     keeps_metrics: bool,
 }
@@ -61,6 +61,13 @@ enum Source {
 struct External {
     databases: PerService<Option<String>>,
     redis: Option<String>,
+}
+
+impl External {
+    fn names_all_databases(&self) -> bool {
+        let named = |service: &Service| self.databases.of(*service).is_some();
+        Service::ALL.iter().all(named)
+    }
 }
 
 impl Default for Builder {
@@ -159,8 +166,16 @@ impl Builder {
         self
     }
 
+    /// Gets the servers that are missing and are not named by the environment. [`Builder::start`] does so too: this is for
+    /// who builds first, which takes minutes, and would rather know before.
+    pub fn install_servers(&self) -> Result<(), Failure> {
+        let own_postgres = !self.external.names_all_databases();
+        install::servers(own_postgres, self.external.redis.is_none(), self.progress)
+    }
+
     /// Starts everything; returns when every service has said that it is ready. On failure nothing is left running.
     pub async fn start(self) -> Result<Stack, Failure> {
+        self.install_servers()?;
         let data = match &self.data_dir {
             Some(folder) => DataDir::kept(folder)?,
             None => DataDir::ephemeral()?,
@@ -172,17 +187,19 @@ impl Builder {
         };
         let secrets = Secrets::in_folder(data.folder("secrets")?);
         let certificates = Certificates::issue(data.folder("tls")?, now())?;
-        keep_one_old_log(&data.folder("logs")?);
-        let servers = Servers::start(&data, &secrets, self.external, self.progress).await?;
-        let mut addresses = Addresses {
+        let logs = match self.log_dir {
+            Some(folder) => folder,
+            None => data.folder("logs")?,
+        };
+        keep_one_old_log(&logs);
+        let servers = Servers::start(&data, &logs, &secrets, self.external, self.progress).await?;
+        let addresses = Addresses {
             database: servers.databases,
             redis: servers.redis_url,
             ca_file: certificates.authority(),
+            log_dir: logs,
             ..listening(self.port_base, &data, self.progress)?
         };
-        if let Some(folder) = self.log_dir {
-            addresses.log_dir = folder;
-        }
         let wiring = Wiring {
             secrets,
             certificates,
@@ -241,18 +258,16 @@ struct Servers {
 impl Servers {
     async fn start(
         data: &DataDir,
+        logs: &Path,
         secrets: &Secrets,
         external: External,
         progress: Progress,
     ) -> Result<Self, Failure> {
-        let all_named = Service::ALL
-            .iter()
-            .all(|s| external.databases.of(*s).is_some());
-        let postgres = if all_named {
+        let postgres = if external.names_all_databases() {
             progress.step("postgres", "the one that DATABASE_URL_* names");
             None
         } else {
-            Some(Postgres::start(data, secrets, progress).await?)
+            Some(Postgres::start(data, logs, secrets, progress).await?)
         };
         secrets.put_administrator_url(
             postgres
@@ -277,7 +292,7 @@ impl Servers {
             progress.step("redis", "the one that REDIS_URL names");
             (None, url)
         } else {
-            let redis = Redis::start(data, secrets, progress).await?;
+            let redis = Redis::start(data, logs, secrets, progress).await?;
             let url = redis.url();
             (Some(redis), url)
         };
@@ -290,7 +305,7 @@ impl Servers {
     }
 }
 
-/// The addresses the services are to listen on; those of the servers are still blank.
+/// The addresses the services are to listen on, and where their mail goes; the rest is still blank.
 fn listening(
     port_base: Option<u16>,
     data: &DataDir,
@@ -330,7 +345,7 @@ fn listening(
         database: PerService::default(),
         redis: String::new(),
         mail_dir: data.folder("mail")?,
-        log_dir: data.folder("logs")?,
+        log_dir: PathBuf::new(),
         ca_file: PathBuf::new(),
         stack_dir: data.path().to_path_buf(),
     })

@@ -101,7 +101,8 @@ fn programs(version: Option<&str>, progress: Progress) -> Result<PathBuf, Failur
         .ok_or_else(|| Failure::new(format!("{package} is installed, and its initdb is nowhere")))
 }
 
-fn installed(version: Option<&str>) -> Option<PathBuf> {
+/// The folder with the programs of this version, or of the newest.
+pub(crate) fn installed(version: Option<&str>) -> Option<PathBuf> {
     if let Some(version) = version {
         let folder = Path::new("/usr/lib/postgresql").join(version).join("bin");
         return has_server(&folder).then_some(folder).or_else(|| {

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-use crate::{Failure, Progress, environment};
+use crate::{Failure, Progress, cluster, environment};
 
 /// The program's path; installs its Debian package when it is missing and this user may.
 pub fn program(name: &str, package: &str, progress: Progress) -> Result<PathBuf, Failure> {
@@ -18,12 +18,28 @@ pub fn program(name: &str, package: &str, progress: Progress) -> Result<PathBuf,
     })
 }
 
-/// Installs `package`, or fails with the one command that would.
+/// Gets the servers of a stack that are missing, all at once.
+pub(crate) fn servers(postgres: bool, redis: bool, progress: Progress) -> Result<(), Failure> {
+    let mut missing = Vec::new();
+    if postgres && cluster::installed(None).is_none() {
+        missing.push(("postgres", "postgresql"));
+    }
+    if redis && environment::program("redis-server").is_none() {
+        missing.push(("redis-server", "redis-server"));
+    }
+    let (names, packages): (Vec<_>, Vec<_>) = missing.into_iter().unzip();
+    if names.is_empty() {
+        return Ok(());
+    }
+    package(&names.join(" and "), &packages.join(" "), progress)
+}
+
+/// Installs `package`, or fails with the one command that would. Several packages are separated by spaces.
 pub fn package(name: &str, package: &str, progress: Progress) -> Result<(), Failure> {
-    let by_hand = format!("{name} is missing; install it with: sudo apt-get install -y {package}");
+    let by_hand = format!("{name} missing: sudo apt-get install -y {package}");
     let apt = environment::program("apt-get").ok_or_else(|| {
         Failure::new(format!(
-            "{name} is missing; install it (Debian's package is {package})"
+            "{name} missing: install it (from Debian's {package})"
         ))
     })?;
     let prefix: &[&str] = if environment::is_root() {
@@ -37,10 +53,11 @@ pub fn package(name: &str, package: &str, progress: Progress) -> Result<(), Fail
         "install",
         format_args!("{package} (for {name}) with apt-get"),
     );
+    let packages: Vec<&str> = package.split(' ').collect();
     // The lists of a fresh image are empty, and an outdated one names files that are gone.
     for arguments in [
         &["update"][..],
-        &["install", "-y", "--no-install-recommends", package][..],
+        &[&["install", "-y", "--no-install-recommends"], &packages[..]].concat(),
     ] {
         let mut words = prefix
             .iter()

@@ -2,7 +2,7 @@
 //! per service, and no role may so much as connect to another's database.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
@@ -33,6 +33,7 @@ pub(crate) struct Postgres {
 impl Postgres {
     pub(crate) async fn start(
         data: &DataDir,
+        logs: &Path,
         secrets: &Secrets,
         progress: Progress,
     ) -> Result<Self, Failure> {
@@ -40,7 +41,7 @@ impl Postgres {
         let made = Instant::now();
         let cluster = Cluster::open(data, &password, progress)?;
         let prepared = made.elapsed();
-        let log = data.folder("logs")?.join("postgres.log");
+        let log = logs.join("postgres.log");
         let ephemeral = data.is_ephemeral();
         let mut postgres = Self {
             process: None,

@@ -16,10 +16,11 @@ use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::process::{Pid, PidfdFlags, Signal};
+use tokio::io::AsyncReadExt as _;
 use tokio::process::Child;
 
 use crate::account::Account;
-use crate::{Failure, environment};
+use crate::{Failure, environment, repository};
 
 /// How long a dropped process may take before it is killed.
 const DROP_LIMIT: Duration = Duration::from_secs(5);
@@ -97,12 +98,13 @@ impl Process {
     }
 
     /// Memory that is really in RAM, from the kernel's own count, in KiB.
-    pub(crate) fn resident_kib(&self) -> Option<u64> {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).ok()?;
-        let line = status
-            .lines()
-            .find_map(|line| line.strip_prefix("VmRSS:"))?;
-        line.split_whitespace().next()?.parse().ok()
+    pub(crate) fn resident_kib(&self) -> Result<u64, Failure> {
+        let doing = || format!("measure {}", self.name);
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid()))
+            .map_err(Failure::when(doing()))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        line.and_then(|line| line.split_whitespace().next()?.parse().ok())
+            .ok_or_else(|| Failure::new(format!("{}: the kernel does not say", doing())))
     }
 
     /// Returns once the process has ended, by itself or not.
@@ -146,6 +148,70 @@ impl Drop for Process {
         }
         self.signal(self.stop);
         if !ends_within(self.handle.as_fd(), DROP_LIMIT) {
+            self.signal(Signal::KILL);
+            ends_within(self.handle.as_fd(), DROP_LIMIT);
+        }
+        let _ = self.child.try_wait();
+    }
+}
+
+/// How long a tool may take to end what it has started.
+const TOOL_LIMIT: Duration = Duration::from_secs(20);
+
+/// A program of the toolchain and what it starts, in a process group of its own: cargo with its compilers, a runner with
+/// its tests. Dropping it asks all of them to stop and waits.
+pub struct Tool {
+    child: Child,
+    handle: OwnedFd,
+}
+
+impl Tool {
+    /// Starts it in the repository, without input.
+    pub fn start(program: &str, prepare: impl FnOnce(&mut Command)) -> Result<Self, Failure> {
+        let doing = || format!("start {program}");
+        let mut command = dying_with_us(program.as_ref(), Signal::TERM);
+        command
+            .current_dir(repository::root())
+            .process_group(0)
+            .stdin(Stdio::null());
+        prepare(&mut command);
+        let child = tokio::process::Command::from(command)
+            .spawn()
+            .map_err(Failure::when(doing()))?;
+        let handle = handle(&child).map_err(Failure::when(doing()))?;
+        Ok(Self { child, handle })
+    }
+
+    /// How it ended, and what it wrote where standard output is piped.
+    pub async fn output(&mut self) -> Result<(ExitStatus, Vec<u8>), Failure> {
+        let mut written = Vec::new();
+        if let Some(mut output) = self.child.stdout.take() {
+            let reading = output.read_to_end(&mut written).await;
+            reading.map_err(Failure::when("read what a tool writes"))?;
+        }
+        let ended = self.child.wait().await;
+        Ok((ended.map_err(Failure::when("wait for a tool"))?, written))
+    }
+
+    fn signal(&self, signal: Signal) {
+        // It leads its group, whose number is free again only once all of them have ended.
+        let leader = self
+            .child
+            .id()
+            .and_then(|id| Pid::from_raw(id.cast_signed()));
+        if let Some(leader) = leader {
+            let _ = rustix::process::kill_process_group(leader, signal);
+        }
+    }
+}
+
+impl Drop for Tool {
+    fn drop(&mut self) {
+        if self.child.try_wait().ok().flatten().is_some() {
+            return;
+        }
+        self.signal(Signal::TERM);
+        if !ends_within(self.handle.as_fd(), TOOL_LIMIT) {
             self.signal(Signal::KILL);
             ends_within(self.handle.as_fd(), DROP_LIMIT);
         }

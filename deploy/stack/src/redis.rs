@@ -31,6 +31,7 @@ pub struct Redis {
 impl Redis {
     pub(crate) async fn start(
         data: &DataDir,
+        logs: &Path,
         secrets: &Secrets,
         progress: Progress,
     ) -> Result<Self, Failure> {
@@ -41,7 +42,7 @@ impl Redis {
             process: None,
             program,
             configuration: data.folder("redis")?.join("redis.conf"),
-            log: data.folder("logs")?.join("redis.log"),
+            log: logs.join("redis.log"),
             port: ports::free()?,
             password: secrets.password("redis_password")?,
             _data: None,

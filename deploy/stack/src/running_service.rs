@@ -7,7 +7,7 @@ use rustix::process::Signal;
 
 use crate::process::{Launch, Process};
 use crate::wiring::Wiring;
-use crate::{Binaries, Failure, Service, suite_log, until};
+use crate::{Binaries, Failure, Footprint, Service, suite_log, until};
 
 const READY_LIMIT: Duration = Duration::from_mins(1);
 const STOP_LIMIT: Duration = Duration::from_secs(15);
@@ -62,6 +62,15 @@ impl RunningService {
                 let url = format!("{}/metrics", wiring.addresses.ops.of(service));
                 (url, log.with_extension("metrics"))
             }),
+        })
+    }
+
+    pub(crate) fn footprint(&self) -> Result<Footprint, Failure> {
+        Ok(Footprint {
+            service: self.service,
+            pid: self.process.pid(),
+            ready_in: self.ready_in,
+            resident_kib: self.process.resident_kib()?,
         })
     }
 

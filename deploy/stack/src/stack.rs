@@ -79,14 +79,11 @@ impl Stack {
     }
 
     /// One for each running service.
-    pub fn footprints(&self) -> Vec<Footprint> {
-        let footprint = |running: &RunningService| Footprint {
-            service: running.service,
-            pid: running.process.pid(),
-            ready_in: running.ready_in,
-            resident_kib: running.process.resident_kib().unwrap_or_default(),
-        };
-        self.services.iter().map(footprint).collect()
+    pub fn footprints(&self) -> Result<Vec<Footprint>, Failure> {
+        self.services
+            .iter()
+            .map(RunningService::footprint)
+            .collect()
     }
 
     /// Changes a setting of all services from their next start on.
@@ -98,12 +95,7 @@ impl Stack {
     pub async fn start_service(&mut self, service: Service) -> Result<Footprint, Failure> {
         self.stop_service(service).await?;
         let running = RunningService::start(service, &self.binaries, &self.wiring).await?;
-        let footprint = Footprint {
-            service,
-            pid: running.process.pid(),
-            ready_in: running.ready_in,
-            resident_kib: running.process.resident_kib().unwrap_or_default(),
-        };
+        let footprint = running.footprint()?;
         self.services.push(running);
         Ok(footprint)
     }
@@ -198,9 +190,9 @@ impl Stack {
     pub fn variables(&self) -> Vec<(String, String)> {
         let mut variables = self.addresses().variables();
         variables.push(("STACK_PID".into(), std::process::id().to_string()));
-        for footprint in self.footprints() {
-            let name = format!("{}_PID", footprint.service.prefix());
-            variables.push((name, footprint.pid.to_string()));
+        for running in &self.services {
+            let name = format!("{}_PID", running.service.prefix());
+            variables.push((name, running.process.pid().to_string()));
         }
         variables
     }

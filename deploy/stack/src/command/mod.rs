@@ -4,6 +4,6 @@ pub(crate) mod interrupt;
 pub(crate) mod mail;
 pub(crate) mod openapi;
 pub(crate) mod psql;
-mod search;
+pub(crate) mod search;
 pub(crate) mod test;
 pub(crate) mod up;

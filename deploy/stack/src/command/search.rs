@@ -2,15 +2,16 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use regex::bytes::{Regex, RegexSet};
-use stack::Failure;
+use stack::{Failure, Progress, Service, Stack};
 
-use crate::judge::Outcome;
+use crate::judge::{Outcome, Summary};
 
 /// What no log holds, by a pattern of its own. Six-digit codes have none that a duration has not too; they travel in
 /// fields that have names.
-const NEVER: [(&str, &str); 16] = [
+const NEVER: [(&str, &str); 17] = [
     (
         "an address",
         r"[A-Za-z0-9._%+-]+@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*\.[A-Za-z]{2,}",
@@ -21,12 +22,13 @@ const NEVER: [(&str, &str); 16] = [
     ),
     (
         "a password of a test",
-        r"plough candle|walnut lantern|harbour violin|tiny secret|not (the|her) password|correct horse",
+        r"plough candle|walnut lantern|harbour violin|tiny secret|not (the|her) password|correct horse|difference engine|a word for the judge|hunter2",
     ),
     (
         "the text of an entry of a test",
         r"Zirkonium|Bouillabaisse|The body of |With a cookie|From a page|Dear diary",
     ),
+    ("a browser of a test", "Zinnia-Phone|Quartz-Laptop"),
     ("a token of Keystead", "kst_"),
     ("a JWT", "eyJ[A-Za-z0-9_-]{8}"),
     ("a bearer token", "(?i)bearer [A-Za-z0-9_-]"),
@@ -64,7 +66,7 @@ const KEY_NAME: &str = r#""(before\.)?kid":"[A-Za-z0-9_-]{43}""#;
 const ID: &str = "[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}";
 
 /// What was searched, and what was found.
-pub(super) struct Searched {
+struct Searched {
     files: usize,
     lines: usize,
     found: Vec<Found>,
@@ -77,8 +79,25 @@ struct Found {
     text: String,
 }
 
+/// Stops the services of a stack, which writes down their last metrics, and searches all that was logged there.
+pub(crate) async fn all(
+    name: &'static str,
+    stack: &mut Stack,
+    summary: &mut Summary,
+    progress: Progress,
+) -> Result<(), Failure> {
+    for service in Service::ALL {
+        stack.stop_service(service).await?;
+    }
+    let started = Instant::now();
+    let searched = logs(&stack.addresses().log_dir)?;
+    summary.add(name, started.elapsed(), searched.outcome());
+    progress.line(searched);
+    Ok(())
+}
+
 /// Searches every file of a folder and of those in it.
-pub(super) fn logs(folder: &Path) -> Result<Searched, Failure> {
+fn logs(folder: &Path) -> Result<Searched, Failure> {
     let patterns = Patterns::compiled().map_err(Failure::when("compile the patterns"))?;
     let mut searched = Searched {
         files: 0,
@@ -144,11 +163,11 @@ impl Searched {
     }
 
     /// Something was searched and nothing found.
-    pub(super) fn is_clean(&self) -> bool {
+    fn is_clean(&self) -> bool {
         self.lines > 0 && self.found.is_empty()
     }
 
-    pub(super) fn outcome(&self) -> Outcome {
+    fn outcome(&self) -> Outcome {
         if self.is_clean() {
             Outcome::Passed(format!("{} lines of {} files", self.lines, self.files))
         } else {
@@ -211,6 +230,7 @@ mod tests {
             "for example.test",
             "plough candle orbit 1843",
             "The body of first.",
+            "Mozilla/5.0 (Zinnia-Phone)",
             "kst_r_0123",
             "eyJ0eXAiOiJhdCtqd3QifQ.e30.x",
             "authorization: Bearer abc",

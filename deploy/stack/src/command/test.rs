@@ -1,20 +1,18 @@
 //! `cargo stack test`: one stack, the tests of every crate against it, and with `--full` the outside judges.
 
-use std::process::{ExitCode, Stdio};
+use std::process::{ExitCode, ExitStatus};
 use std::time::Instant;
 
 use clap::Args;
-use rustix::process::Signal;
-use stack::process::dying_with_us;
-use stack::{Binaries, Failure, Progress, Service, Stack, environment, repository};
-use tokio::process::{Child, Command};
+use stack::process::Tool;
+use stack::{Binaries, Failure, Progress, Stack, environment};
 
 use crate::command::{interrupt::Interrupt, search};
 use crate::judge::{self, Outcome, Summary};
 
 #[derive(Args)]
 pub(crate) struct Options {
-    /// Also run the documentation tests, a release build and the outside judges
+    /// Also run a release build and the outside judges
     #[arg(long)]
     full: bool,
     /// Further arguments for the test runner, such as `-p shared some_test`
@@ -29,8 +27,10 @@ pub(crate) async fn run(options: Options) -> Result<ExitCode, Failure> {
     let work = async {
         let stack = started(progress).await?;
         let passed = tests(&options.arguments, stack, &mut summary, progress).await?;
-        if options.full {
+        if options.full || options.arguments.is_empty() {
             doc_tests(&mut summary).await?;
+        }
+        if options.full {
             judge::all(&mut summary, progress).await?;
         }
         Ok::<_, Failure>(passed)
@@ -42,9 +42,7 @@ pub(crate) async fn run(options: Options) -> Result<ExitCode, Failure> {
             return Ok(ExitCode::from(130));
         }
     };
-    if options.full {
-        progress.line(summary.table());
-    }
+    progress.line(summary.table());
     let in_ci = environment::variable("CI").is_some_and(|value| value == "true");
     Ok(match code {
         0 if summary.fails(in_ci) => ExitCode::FAILURE,
@@ -54,18 +52,17 @@ pub(crate) async fn run(options: Options) -> Result<ExitCode, Failure> {
 
 /// Builds what the tests need and starts the stack.
 async fn started(progress: Progress) -> Result<Stack, Failure> {
-    let binaries = Binaries::build_with_tests(progress).await?;
-    let stack = Stack::builder()
+    let builder = Stack::builder()
         .ephemeral()
         .searched()
-        .binaries(binaries)
         .set("ALLOW_WEAK_BCRYPT_FOR_TESTS", "yes")
         .set("BCRYPT_COST", "4")
         .loose_rate_limits()
         .servers_of_the_environment()
-        .progress(progress)
-        .start()
-        .await?;
+        .progress(progress);
+    builder.install_servers()?;
+    let binaries = Binaries::build_with_tests(progress).await?;
+    let stack = builder.binaries(binaries).start().await?;
     let making = Instant::now();
     stack.make_templates().await?;
     progress.step(
@@ -83,92 +80,54 @@ async fn tests(
     progress: Progress,
 ) -> Result<u8, Failure> {
     let started = Instant::now();
-    let mut runner = runner(arguments);
-    runner.envs(stack.variables());
-    let mut running = runner
-        .spawn()
-        .map_err(Failure::when("start the test runner"))?;
-    let status = tokio::select! {
-        status = running.wait() => status.map_err(Failure::when("wait for the test runner"))?,
-        failure = stack.failure() => {
-            end(&mut running).await;
-            return Err(failure);
+    let (name, words) = runner();
+    let mut running = Tool::start("cargo", |command| {
+        command.args(words).arg("--locked");
+        if !arguments.iter().any(|it| selects(it)) {
+            command.arg("--workspace");
         }
+        command.args(arguments).envs(stack.variables());
+    })?;
+    let (status, _) = tokio::select! {
+        ended = running.output() => ended?,
+        failure = stack.failure() => return Err(failure),
     };
-    for service in Service::ALL {
-        stack.stop_service(service).await?;
-    }
-    let searching = Instant::now();
-    let searched = search::logs(&stack.addresses().log_dir)?;
+    summary.add(name, started.elapsed(), outcome(status));
+    search::all("search of the logs", &mut stack, summary, progress).await?;
     stack.stop().await?;
-    let code = status
-        .code()
-        .and_then(|code| u8::try_from(code).ok())
-        .unwrap_or(1);
-    let outcome = match code {
-        0 => Outcome::Passed(String::new()),
-        _ => Outcome::Failed(status.to_string()),
-    };
-    summary.add("tests", searching.duration_since(started), outcome);
-    summary.add(
-        "search of the logs",
-        searching.elapsed(),
-        searched.outcome(),
-    );
-    progress.line(&searched);
-    Ok(code)
+    let code = status.code().and_then(|code| u8::try_from(code).ok());
+    Ok(code.unwrap_or(1))
 }
 
-/// nextest where it is, else cargo's own. A selection of packages replaces the whole workspace.
-fn runner(arguments: &[String]) -> Command {
-    let selects =
-        |argument: &String| argument.starts_with("-p") || argument.starts_with("--package");
-    let mut words = if environment::program("cargo-nextest").is_some() {
-        vec!["nextest", "run"]
+/// nextest where it is, which ends tests that hang; else cargo's own.
+fn runner() -> (&'static str, &'static [&'static str]) {
+    if environment::program("cargo-nextest").is_some() {
+        ("tests (nextest)", &["nextest", "run"])
     } else {
-        vec!["test", "--lib", "--bins", "--tests"]
-    };
-    words.push("--locked");
-    if !arguments.iter().any(selects) {
-        words.push("--workspace");
+        let words = &["test", "--lib", "--bins", "--tests", "--no-fail-fast"];
+        ("tests (cargo test)", words)
     }
-    let mut command = cargo();
-    command.args(words).args(arguments);
-    command
+}
+
+/// A selection of packages replaces the whole workspace.
+fn selects(argument: &str) -> bool {
+    argument.starts_with("-p") || argument.starts_with("--package")
 }
 
 async fn doc_tests(summary: &mut Summary) -> Result<(), Failure> {
     let started = Instant::now();
-    let status = cargo()
-        .args(["test", "--doc", "--workspace", "--locked", "--quiet"])
-        .status()
-        .await
-        .map_err(Failure::when("run the documentation tests"))?;
-    let outcome = if status.success() {
-        Outcome::Passed(String::new())
-    } else {
-        Outcome::Failed(status.to_string())
-    };
-    summary.add("documentation tests", started.elapsed(), outcome);
+    let mut cargo = Tool::start("cargo", |command| {
+        command.args(["test", "--doc", "--workspace", "--locked", "--quiet"]);
+    })?;
+    let (status, _) = cargo.output().await?;
+    summary.add("documentation tests", started.elapsed(), outcome(status));
     Ok(())
 }
 
-/// Ends with the launcher, however that ends: the runner gets the chance to stop its tests.
-fn cargo() -> Command {
-    let mut command = Command::from(dying_with_us("cargo".as_ref(), Signal::TERM));
-    command
-        .current_dir(repository::root())
-        .stdin(Stdio::null())
-        .kill_on_drop(true);
-    command
-}
-
-async fn end(running: &mut Child) {
-    if let Some(pid) = running
-        .id()
-        .and_then(|id| rustix::process::Pid::from_raw(id.cast_signed()))
-    {
-        let _ = rustix::process::kill_process(pid, Signal::TERM);
+fn outcome(status: ExitStatus) -> Outcome {
+    if status.success() {
+        Outcome::Passed(String::new())
+    } else {
+        Outcome::Failed(status.to_string())
     }
-    let _ = running.wait().await;
 }

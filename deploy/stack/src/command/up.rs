@@ -77,7 +77,7 @@ fn builder(options: Options, progress: Progress) -> Result<Builder, Failure> {
         .servers_of_the_environment()
         .profile(Profile::Release);
     if let Some(folder) = options.binaries {
-        builder = builder.binaries(Binaries::in_folder(folder)?);
+        builder = builder.binaries(Binaries::in_folder(&folder)?);
     }
     if let Some(folder) = &options.data_dir {
         builder = builder.data_dir(folder);

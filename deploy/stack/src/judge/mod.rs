@@ -19,6 +19,8 @@ use std::time::Instant;
 
 use stack::{Binaries, Failure, Profile, Progress, Stack};
 
+use crate::command::search;
+
 pub(crate) use summary::{Outcome, Summary};
 
 /// Builds and starts the release binaries and lets every judge look at them.
@@ -51,6 +53,7 @@ pub(crate) async fn all(summary: &mut Summary, progress: Progress) -> Result<(),
     // Last: it restarts everything.
     let judged = footprint::judge(&mut stack);
     summary.watch("memory and time to ready", judged).await;
+    search::all("search of the judges' logs", &mut stack, summary, progress).await?;
     stack.stop().await
 }
 
@@ -59,6 +62,7 @@ async fn release(progress: Progress) -> Result<Stack, Failure> {
     Stack::builder()
         .ephemeral()
         .binaries(binaries)
+        .searched()
         .loose_rate_limits()
         .progress(progress)
         .start()

@@ -1,8 +1,13 @@
 //! However the launcher ends, nothing of it stays.
 
-use rustix::process::Signal;
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
+use std::time::Duration;
 
-use crate::launcher::{Folder, Launcher, all_gone, send};
+use rustix::process::Signal;
+use tokio::process::Command;
+
+use crate::launcher::{Folder, Launcher, all_gone, program, send};
 
 #[tokio::test]
 async fn ctrl_c_and_sigterm_stop_everything_in_order() {
@@ -72,17 +77,13 @@ async fn a_crash_of_any_child_stops_the_rest_and_names_it() {
 async fn stopping_while_starting_leaves_nothing_half_written() {
     let folder = Folder::new("impatient");
     let mut launcher = Launcher::spawn(&folder);
-    stack::until(
-        "the start to begin",
-        std::time::Duration::from_secs(20),
-        async || {
-            if launcher.data_dir().join("postgres").exists() {
-                Ok(())
-            } else {
-                Err("nothing yet")
-            }
-        },
-    )
+    stack::until("the start to begin", Duration::from_secs(20), async || {
+        if launcher.data_dir().join("postgres").exists() {
+            Ok(())
+        } else {
+            Err("nothing yet")
+        }
+    })
     .await
     .unwrap();
     let children = launcher.descendants();
@@ -94,6 +95,31 @@ async fn stopping_while_starting_leaves_nothing_half_written() {
     let mut next = Launcher::spawn(&folder).ready().await;
     next.signal(Signal::INT);
     assert!(next.ended().await.success());
+}
+
+/// The compilers that cargo starts are processes of their own.
+#[tokio::test]
+async fn stopping_while_it_compiles_leaves_no_compiler() {
+    let folder = Folder::new("compiling");
+    let cargo = folder.path().join("cargo");
+    std::fs::write(&cargo, "#!/bin/sh\nsleep 600 &\nsleep 600\n").unwrap();
+    std::fs::set_permissions(&cargo, Permissions::from_mode(0o755)).unwrap();
+    let path = format!("{}:{}", folder.path().display(), env!("PATH"));
+    let mut command = Command::new(program());
+    command.arg("up").env("PATH", path);
+    let mut launcher = Launcher::spawn_as(command, &folder);
+    let compiling = async || {
+        let children = launcher.descendants();
+        let compilers = children.iter().filter(|seen| seen.name() == "sleep");
+        match compilers.count() {
+            2 => Ok(children),
+            other => Err(other),
+        }
+    };
+    let children = stack::until("two compilers", Duration::from_secs(20), compiling).await;
+    launcher.signal(Signal::TERM);
+    launcher.ended().await;
+    all_gone(&children.unwrap()).await;
 }
 
 /// The process of a private server among the launcher's children.

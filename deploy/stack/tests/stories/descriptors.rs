@@ -20,7 +20,7 @@ const MOST_TICKS: u64 = 50;
 #[tokio::test]
 async fn a_service_without_descriptors_waits_for_some_and_goes_on() {
     let stack = Stack::for_a_test().start().await.unwrap();
-    let running = stack.footprints();
+    let running = stack.footprints().unwrap();
     let journal = running.iter().find(|it| it.service == Service::Journal);
     let pid = journal.unwrap().pid;
     let address = stack.addresses().api.journal.replace("http://", "");

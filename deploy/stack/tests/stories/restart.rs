@@ -70,7 +70,7 @@ async fn servers_can_go_and_come_back_at_the_same_address_with_their_data() {
 }
 
 async fn started(folder: &Path) -> Stack {
-    let binaries = Binaries::in_folder(program().parent().unwrap().to_path_buf()).unwrap();
+    let binaries = Binaries::in_folder(program().parent().unwrap()).unwrap();
     Stack::builder()
         .data_dir(folder)
         .binaries(binaries)
