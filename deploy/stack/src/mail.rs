@@ -19,6 +19,11 @@ pub struct Mail {
 }
 
 impl Mail {
+    fn is_to(&self, address: &str) -> bool {
+        let to = self.to.trim_matches(['<', '>']);
+        to.eq_ignore_ascii_case(address)
+    }
+
     /// The value of `token=…` in the first link that has one, in its query or its fragment.
     pub fn token(&self) -> Option<&str> {
         let (_, after) = self.text.split_once("token=")?;
@@ -43,7 +48,7 @@ pub fn all(folder: &Path, address: Option<&str>) -> Result<Vec<Mail>, Failure> {
     for (_, path) in found {
         let source = std::fs::read(&path).map_err(Failure::when(reading()))?;
         let mail = parse(path, &String::from_utf8_lossy(&source));
-        if address.is_none_or(|address| mail.to.contains(address)) {
+        if address.is_none_or(|address| mail.is_to(address)) {
             mails.push(mail);
         }
     }
@@ -140,6 +145,15 @@ mod tests {
             "Grüße http://127.0.0.1/verify?token=abc_def-9 now"
         );
         assert_eq!(mail.token(), Some("abc_def-9"));
+    }
+
+    #[test]
+    fn a_mail_is_to_one_address_and_not_to_one_that_ends_alike() {
+        for to in ["ada@example.test", "<Ada@example.test>"] {
+            let mail = parse(PathBuf::new(), &format!("To: {to}\n\nHello"));
+            assert!(mail.is_to("ada@example.test"));
+            assert!(!mail.is_to("da@example.test"));
+        }
     }
 
     #[test]

@@ -88,6 +88,18 @@ fn in_files(stack: &Stack) -> Vec<Secret> {
         secrets.push((format!("{what} as bytes"), hex::decode(&digits).unwrap()));
         secrets.push((what.to_owned(), digits.into_bytes()));
     }
+    for name in ["postgres", "redis", "identity", "vault", "journal"] {
+        let password = file(&format!("{name}_password"));
+        secrets.push((format!("the password of {name}"), password.into_bytes()));
+    }
+    for service in Service::ALL {
+        let name = service.name();
+        let key = stack.folder().join("tls").join(format!("{name}.key"));
+        let pem = std::fs::read_to_string(key).unwrap();
+        let body: String = pem.lines().filter(|line| !line.contains("---")).collect();
+        let der = STANDARD.decode(&body).unwrap();
+        secrets.push((format!("the TLS key of {name}"), der));
+    }
     for service in [Service::Identity, Service::Journal] {
         let pem = file(&format!("{}_service_key.pem", service.name()));
         let body: String = pem.lines().filter(|line| !line.contains("---")).collect();
