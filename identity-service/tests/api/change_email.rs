@@ -258,6 +258,23 @@ async fn whatever_raises_the_epoch_or_closes_the_account_makes_a_change_void() {
 }
 
 #[tokio::test]
+async fn a_confirmation_that_meets_whoever_closes_the_account_waits_and_changes_nothing() {
+    let region = Region::new().await;
+    let replica = region.start().await;
+    let identity = &replica.service;
+    for fate in FATES {
+        let (_, tokens) = identity.newcomer().await;
+        let new = somebody();
+        let change = identity.mailed_address(&tokens, &new).await;
+        let service = identity.clone();
+        let confirm = async move { service.confirm_address(&change).await };
+        let answer = region.meanwhile(fate, &tokens, confirm).await;
+        assert_eq!(answer.problem(), invalid(), "{fate}");
+        assert!(!identity.logs_in(&new, PASSWORD).await, "{fate}");
+    }
+}
+
+#[tokio::test]
 async fn a_wish_that_the_worker_reads_after_everything_was_ended_is_mailed_to_nobody() {
     let region = Region::new().await;
     let replica = region.start().await;

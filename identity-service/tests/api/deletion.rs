@@ -8,7 +8,7 @@ use time::{Duration, OffsetDateTime, format_description::well_known::Rfc3339};
 use tokio::task::JoinSet;
 
 use crate::{
-    accounts::{OTHER_PASSWORD, PASSWORD, somebody, token},
+    accounts::{OTHER_PASSWORD, PASSWORD, invalid_token, somebody, token},
     device::{Person, Tokens, claims, unauthorized},
     replica::Region,
     service::{Answer, PATIENCE, Service, sent},
@@ -375,6 +375,41 @@ async fn nor_over_one_that_was_made_under_a_newer_secret() {
     let told = String::from_utf8_lossy(&undone.stderr).into_owned();
     assert!(told.contains("its address has a new account"), "{told}");
     assert!(identity.logs_in(&ada.email, OTHER_PASSWORD).await);
+}
+
+#[tokio::test]
+async fn whoever_signs_up_with_the_address_waits_for_an_undoing_that_has_begun() {
+    let region = Region::new().await;
+    let replica = region.start().await;
+    let identity = &replica.service;
+    let ada = identity.person().await;
+    let before = identity.logged_in(&ada).await;
+    let user = before.user_id();
+    identity.deleted(&before).await;
+    identity
+        .erasure_until(&user, "others_closed_at IS NOT NULL")
+        .await;
+    identity.mail_number(&ada.email, 2).await;
+    let confirmation = identity.mailed_sign_up(&ada.email, OTHER_PASSWORD).await;
+
+    // The undoing has found the address free, and may not give it back yet.
+    let mut db = region.database().await;
+    let holding = db.transaction().await.expect("a transaction");
+    let sql = "SELECT FROM accounts WHERE user_id = $1::text::uuid FOR UPDATE";
+    assert_eq!(holding.execute(sql, &[&user]).await.ok(), Some(1));
+    let restore = ["users", "restore", &user];
+    let meanwhile = async {
+        region.waiting(1).await;
+        let service = identity.clone();
+        let confirming = tokio::spawn(async move { service.verify(&confirmation).await });
+        region.waiting(2).await;
+        holding.commit().await.expect("committed");
+        confirming.await.expect("no panic")
+    };
+    let (undone, confirmed) = tokio::join!(region.run(&restore), meanwhile);
+    assert_eq!(undone.status.code(), Some(0), "{undone:?}");
+    assert_eq!(confirmed.problem(), invalid_token());
+    assert!(identity.logs_in(&ada.email, PASSWORD).await);
 }
 
 /// The id of the shred that the vault was asked for.

@@ -10,9 +10,9 @@ use tokio::task::JoinSet;
 use crate::{
     accounts::OTHER_PASSWORD,
     authenticator::STEP,
-    device::{befall, claims, unauthorized},
+    device::{Tokens, befall, claims, unauthorized},
     replica::Region,
-    service::Service,
+    service::{Answer, Service},
 };
 
 /// What happens to an account between two requests of its owner.
@@ -23,6 +23,25 @@ pub(crate) const FATES: [&str; 4] = [
     // What a deletion does first; by itself, without a session that it would end.
     "UPDATE accounts SET disabled_at = now(), email_index = NULL WHERE user_id = $1::text::uuid",
 ];
+
+impl Region {
+    /// The answer to a request that waits for the end of what befalls the account of a token.
+    pub(crate) async fn meanwhile(
+        &self,
+        fate: &str,
+        tokens: &Tokens,
+        request: impl Future<Output = Answer> + Send + 'static,
+    ) -> Answer {
+        let mut db = self.database().await;
+        let acting = db.transaction().await.expect("a transaction");
+        let changed = acting.execute(fate, &[&tokens.user_id()]).await;
+        assert_eq!(changed.ok(), Some(1), "{fate}");
+        let asked = tokio::spawn(request);
+        self.waiting(1).await;
+        acting.commit().await.expect("committed");
+        asked.await.expect("no panic")
+    }
+}
 
 #[tokio::test]
 async fn a_session_of_a_disabled_renewed_or_erased_account_is_worth_nothing() {
@@ -36,6 +55,7 @@ async fn a_session_of_a_disabled_renewed_or_erased_account_is_worth_nothing() {
             identity.refresh(&next.refresh).await,
             identity.refresh(&current.refresh).await,
             identity.me(&next.access).await,
+            identity.as_person(Method::POST, "logout-all", &next).await,
             identity.logout(&next.access).await,
         ] {
             assert_eq!(answer.problem(), unauthorized("session_ended"), "{fate}");
@@ -88,6 +108,45 @@ async fn a_refresh_waits_for_whoever_is_disabling_the_account_and_gives_nothing_
     assert_eq!(refreshed.problem(), unauthorized("session_ended"));
     let logged_in = login.await.expect("no panic");
     assert_eq!(logged_in.problem(), unauthorized("invalid_credentials"));
+}
+
+#[tokio::test]
+async fn a_login_that_waits_for_whoever_is_disabling_the_account_is_asked_for_no_code() {
+    let region = Region::new().await;
+    let running = region.start().await;
+    let identity = &running.service;
+    let ada = region.protected(identity).await;
+    let (service, person) = (identity.clone(), ada.person.clone());
+    let login = async move { service.login(&person.email, &person.password).await };
+    let answer = region.meanwhile(FATES[0], &ada.tokens, login).await;
+    assert_eq!(answer.problem(), unauthorized("invalid_credentials"));
+}
+
+#[tokio::test]
+async fn a_login_that_began_before_there_was_a_second_factor_opens_nothing_without_it() {
+    let region = Region::new().await;
+    let running = region.start().await;
+    let identity = &running.service;
+    let ada = identity.person().await;
+    let tokens = identity.logged_in(&ada).await;
+    let app = identity.enrolled(&ada, &tokens).await;
+    // What is counted against the address is held: a login has read the account by then, and has compared nothing.
+    identity.mistyped(&ada).await;
+    let mut db = region.database().await;
+    let holding = db.transaction().await.expect("a transaction");
+    let held = holding
+        .execute("SELECT FROM lockouts FOR UPDATE", &[])
+        .await;
+    assert_eq!(held.ok(), Some(1));
+    let (service, person) = (identity.clone(), ada.clone());
+    let login = tokio::spawn(async move { service.login(&person.email, &person.password).await });
+    region.waiting(1).await;
+    let confirmed = identity.confirm(&tokens, &region.code(&app)).await;
+    confirmed.recovery_codes();
+    holding.commit().await.expect("committed");
+    let answer = login.await.expect("no panic");
+    assert_eq!(answer.problem(), unauthorized("invalid_credentials"));
+    identity.challenge(&ada).await;
 }
 
 /// What operators do to an account between two steps of its owner.
@@ -189,11 +248,13 @@ async fn no_login_that_runs_while_an_operator_acts_leaves_a_session() {
     }
 }
 
-/// What takes a password and, here, a code too.
-const CHANGES: [(Method, &str); 3] = [
+/// What takes a session that goes on.
+const CHANGES: [(Method, &str); 5] = [
     (Method::DELETE, "mfa/totp"),
     (Method::POST, "mfa/recovery-codes"),
     (Method::DELETE, "account"),
+    (Method::POST, "password"),
+    (Method::POST, "logout-all"),
 ];
 
 #[tokio::test]
@@ -215,8 +276,11 @@ async fn a_session_that_its_owner_ends_meanwhile_changes_nothing() {
             .await
             .expect("all");
 
-        let proofs =
-            json!({ "password": ada.person.password, "code": region.code(&ada.authenticator) });
+        let (password, code) = (&ada.person.password, region.code(&ada.authenticator));
+        let proofs = match path {
+            "password" => json!({ "current_password": password, "new_password": OTHER_PASSWORD }),
+            _ => json!({ "password": password, "code": code }),
+        };
         let service = identity.clone();
         let change =
             tokio::spawn(async move { service.authorised(method, path, &tokens, &proofs).await });

@@ -7,6 +7,7 @@ use tokio::task::JoinSet;
 use crate::{
     accounts::{OTHER_PASSWORD, PASSWORD, somebody, token},
     device::{Tokens, unauthorized},
+    gate::FATES,
     replica::Region,
     service::{Answer, Service},
 };
@@ -126,6 +127,23 @@ async fn of_two_tokens_for_one_account_used_at_once_one_succeeds_and_the_other_i
         for token in [one, other] {
             assert_eq!(identity.reset(&token, PASSWORD).await.problem(), invalid());
         }
+    }
+}
+
+#[tokio::test]
+async fn a_reset_that_meets_whoever_closes_the_account_waits_and_replaces_nothing() {
+    let region = Region::new().await;
+    let replica = region.start().await;
+    let identity = &replica.service;
+    for fate in FATES {
+        let ada = identity.person().await;
+        let tokens = identity.logged_in(&ada).await;
+        let token = identity.mailed_reset(&ada.email).await;
+        let service = identity.clone();
+        let reset = async move { service.reset(&token, NEW_PASSWORD).await };
+        let answer = region.meanwhile(fate, &tokens, reset).await;
+        assert_eq!(answer.problem(), invalid(), "{fate}");
+        assert!(!identity.logs_in(&ada.email, NEW_PASSWORD).await, "{fate}");
     }
 }
 
