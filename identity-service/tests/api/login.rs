@@ -60,3 +60,18 @@ async fn a_service_that_cannot_sign_yet_says_so_to_everybody_alike() {
         assert_eq!(answer.header("retry-after"), Some("1"));
     }
 }
+
+#[tokio::test]
+async fn a_service_that_cannot_sign_yet_uses_up_no_code() {
+    let mut region = Region::new().await;
+    let first = region.start().await;
+    let ada = region.protected(&first.service).await;
+    let token = first.service.challenge(&ada.person).await;
+    region.set("VAULT_URL", "https://127.0.0.1:9/");
+    let second = region.launch().await;
+    // A recovery code is the one that needs no vault.
+    let code = &ada.recovery_codes[0];
+    let answer = second.service.verify_recovery(&token, code).await;
+    assert_eq!(answer.problem(), (503, "unavailable".to_owned()));
+    first.service.verify_recovery(&token, code).await.tokens();
+}

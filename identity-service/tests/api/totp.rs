@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use reqwest::Method;
 use serde_json::json;
 use time::Duration;
 use tokio::task::JoinSet;
@@ -238,6 +239,52 @@ async fn guessing_the_first_code_is_stopped_and_setting_up_again_does_not_help()
     let answer = identity.confirm(&tokens, &region.code(&again)).await;
     assert_eq!(answer.problem(), (429, "too_many_attempts".to_owned()));
     assert_eq!(answer.header("retry-after"), Some("900"));
+}
+
+#[tokio::test]
+async fn guessing_a_code_within_a_session_is_stopped_wherever_it_is_tried() {
+    for (method, path) in [
+        (Method::DELETE, "mfa/totp"),
+        (Method::POST, "mfa/recovery-codes"),
+        (Method::DELETE, "account"),
+    ] {
+        let region = Region::new().await;
+        let running = region.start().await;
+        let identity = &running.service;
+        let ada = region.protected(identity).await;
+        let shown = async |code: String| {
+            let proofs = json!({ "password": ada.person.password, "code": code });
+            identity
+                .authorised(method.clone(), path, &ada.tokens, &proofs)
+                .await
+        };
+        for _ in 0..5 {
+            let answer = shown(ada.authenticator.wrong_code(region.clock.now())).await;
+            assert_eq!(answer.problem(), forbidden("wrong_code"), "{path}");
+        }
+        let answer = shown(region.code(&ada.authenticator)).await;
+        let locked = (429, "too_many_attempts".to_owned());
+        assert_eq!(answer.problem(), locked, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn an_authenticator_that_was_not_confirmed_changes_nothing() {
+    let region = Region::new().await;
+    let running = region.start().await;
+    let identity = &running.service;
+    let ada = identity.person().await;
+    let tokens = identity.logged_in(&ada).await;
+    let code = region.code(&identity.enrolled(&ada, &tokens).await);
+    let proofs = json!({ "password": ada.password, "code": code });
+    for answer in [
+        identity.disable(&tokens, &proofs).await,
+        identity.new_recovery_codes(&tokens, &proofs).await,
+    ] {
+        assert_eq!(answer.problem(), conflict("mfa_not_enabled"));
+    }
+    // Nor was its code used up.
+    identity.confirm(&tokens, &code).await.recovery_codes();
 }
 
 #[tokio::test]
