@@ -37,6 +37,24 @@ async fn a_reset_that_was_mailed_to_one_replaces_no_password_of_another() {
 }
 
 #[tokio::test]
+async fn a_reset_that_is_rewritten_to_name_another_replaces_no_password() {
+    let region = Region::new().await;
+    let replica = region.start().await;
+    let identity = &replica.service;
+    let ((mallory, hers), (bob, his)) = (identity.newcomer().await, identity.newcomer().await);
+    let token = identity.mailed_reset(&mallory.email).await;
+    give(identity, "password_resets", &hers, &his).await;
+    let encoded = token.strip_prefix("kst_p_").expect("a token for a reset");
+    let mut bytes = BASE64_URL_SAFE_NO_PAD.decode(encoded).expect("base64url");
+    let id: Uuid = his.user_id().parse().expect("an id");
+    bytes[..16].copy_from_slice(id.as_bytes());
+    let rewritten = format!("kst_p_{}", BASE64_URL_SAFE_NO_PAD.encode(bytes));
+    let answer = identity.reset(&rewritten, OTHER_PASSWORD).await;
+    assert_eq!(answer.problem(), (400, "invalid_reset_token".to_owned()));
+    assert!(identity.logs_in(&bob.email, PASSWORD).await);
+}
+
+#[tokio::test]
 async fn a_reset_that_nobody_mailed_replaces_no_password() {
     let region = Region::new().await;
     let replica = region.start().await;

@@ -88,6 +88,29 @@ async fn an_old_refresh_token_ends_the_session_for_thief_and_owner() {
 }
 
 #[tokio::test]
+async fn of_many_old_refresh_tokens_at_once_one_is_told_of() {
+    let identity = Service::of_the_test_run();
+    let ada = identity.person().await;
+    let stolen = identity.logged_in(&ada).await;
+    let second = identity.refresh(&stolen.refresh).await.tokens();
+    identity.refresh(&second.refresh).await.tokens();
+    let mut refreshing = JoinSet::new();
+    for _ in 0..20 {
+        let (service, token) = (identity.clone(), stolen.refresh.clone());
+        refreshing.spawn(async move { service.refresh(&token).await });
+    }
+    for answer in refreshing.join_all().await {
+        assert_eq!(answer.problem(), unauthorized("session_ended"));
+    }
+    let own = identity.logged_in(&ada).await;
+    let trail = identity.events(&own, "").await;
+    let told = trail
+        .iter()
+        .filter(|it| it["kind"] == "refresh_token_reused");
+    assert_eq!(told.count(), 1);
+}
+
+#[tokio::test]
 async fn the_predecessor_gets_the_same_token_for_thirty_seconds_and_then_ends_the_session() {
     let region = Region::new().await;
     let running = region.start().await;
