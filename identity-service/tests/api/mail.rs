@@ -36,6 +36,8 @@ async fn nobody_is_buried_in_mail_by_somebody_who_knows_an_address() {
     assert_eq!(identity.mails(&unknown).len(), BURST);
     // The one that confirmed the account was the first.
     assert_eq!(identity.mails(&known).len(), BURST);
+    // What nobody could ever confirm does not wait either.
+    assert_eq!(identity.count("pending_signups").await, 100);
 
     // One an hour from then on, however much is asked for.
     region.clock.advance(Duration::hours(1));

@@ -3,6 +3,7 @@
 use crate::{
     accounts::{OTHER_PASSWORD, PASSWORD, somebody},
     device::{Tokens, befall},
+    replica::Region,
     service::{Answer, Service},
 };
 
@@ -131,4 +132,22 @@ async fn only_a_waiting_sign_up_is_mailed_again_and_the_mail_before_stays_good()
     assert_eq!(identity.mails(&known).len(), 1);
     assert!(identity.mails(&unknown).is_empty());
     assert_eq!(identity.verify(&first).await.status, 200);
+}
+
+#[tokio::test]
+async fn of_many_waiting_sign_ups_the_three_newest_are_mailed_again() {
+    let region = Region::new().await;
+    let replica = region.start().await;
+    let identity = &replica.service;
+    let email = somebody();
+    for _ in 0..4 {
+        identity.mailed_sign_up(&email, PASSWORD).await;
+    }
+    // As if hours had gone by, and mail had become plenty again.
+    let sql = "DELETE FROM mail_allowances";
+    let forgotten = identity.database().await.execute(sql, &[]).await;
+    assert_eq!(forgotten.ok(), Some(1));
+    identity.resend(&email).await;
+    identity.outbox_empties().await;
+    assert_eq!(identity.mails(&email).len(), 4 + 3);
 }
