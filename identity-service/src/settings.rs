@@ -322,6 +322,18 @@ mod tests {
     }
 
     #[test]
+    fn no_password_may_be_short_and_no_session_idle_for_longer_than_it_lasts() {
+        for value in ["7", "257", "-15", "fifteen"] {
+            let told = problems(&[("PASSWORD_MIN_LENGTH", value)]);
+            assert!(told.contains("PASSWORD_MIN_LENGTH"), "took {value}");
+        }
+        assert!(!problems(&[("PASSWORD_MIN_LENGTH", "8")]).contains("PASSWORD_MIN_LENGTH"));
+        let times = |idle| problems(&[("SESSION_IDLE", idle), ("SESSION_MAX", "1h")]);
+        assert!(times("61m").contains("SESSION_IDLE"));
+        assert!(!times("60m").contains("SESSION_IDLE"));
+    }
+
+    #[test]
     fn a_lockout_that_is_none_is_refused() {
         for (name, values) in [
             ("LOCKOUT_FAILURES", ["0", "101", "-1", "five", "5/15m"]),

@@ -118,6 +118,16 @@ mod tests {
         assert_eq!(debtors.by_end.len(), 1);
     }
 
+    #[test]
+    fn a_debt_from_a_clock_that_was_ahead_is_counted_on_from_the_highest() {
+        let mut debtors = Debtors::new(limit(), 100);
+        debtors.take(0, 3_600_000_000);
+        assert!(debtors.take(0, 1).allowed);
+        for _ in 0..10 {
+            assert!(!debtors.take(0, 1).allowed);
+        }
+    }
+
     proptest! {
         /// Against a table that forgets nothing.
         #[test]

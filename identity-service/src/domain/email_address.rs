@@ -152,6 +152,10 @@ mod tests {
     #[test]
     fn what_is_no_plain_address_is_refused() {
         let long = format!("{}@example.com", "a".repeat(250));
+        // Each part fits, and together they do not.
+        let (local, label) = ("a".repeat(64), "b".repeat(62));
+        let longer = format!("{local}@{label}.{label}.{label}.com");
+        assert_eq!(longer.len(), 257);
         for wrong in [
             "",
             "ada",
@@ -162,6 +166,7 @@ mod tests {
             "ada@[127.0.0.1]",
             "ada@example.com\r\nBcc: eve@example.com",
             "ada@exam\0ple.com",
+            "ada\u{85}lovelace@example.com",
             "ada@example.com, eve@example.com",
             "\"ada\"@example.com",
             "\"ada lovelace\"@example.com",
@@ -177,6 +182,7 @@ mod tests {
             // Too long only as DNS writes it.
             &format!("ada@{}.de", "ü".repeat(63)),
             &long,
+            &longer,
         ] {
             assert!(EmailAddress::parse(wrong).is_none(), "accepted {wrong:?}");
         }

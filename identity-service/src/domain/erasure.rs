@@ -176,6 +176,9 @@ mod tests {
         let erasure = asked_for();
         let days = (erasure.total_by - NOW).whole_days();
         assert_eq!(days, 37);
+        // Services keep an opened key in memory for five minutes at most.
+        let kept = erasure.total_by - erasure.purge_at;
+        assert!(kept >= Duration::days(30) + Duration::minutes(5));
         assert_eq!(erasure.recheck_at(NOW), Some(NOW + Duration::HOUR));
         assert_eq!(erasure.recheck_at(erasure.total_by), None);
     }

@@ -149,6 +149,8 @@ mod tests {
             "short but odd!",
             &"x".repeat(1025),
             "passwordpassword",
+            // Long, and one step short of hard: a name and a date.
+            "superman19871231",
             "ada.lovelace@example.com",
             "",
         ] {
