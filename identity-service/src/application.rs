@@ -73,7 +73,7 @@ async fn serve(identity: Arc<Identity>, api: Server, shutdown: Shutdown) {
 impl Identity {
     /// Everything but ports. Nothing is connected to yet.
     pub(crate) fn new(settings: Settings, clock: Clock) -> Result<Self, StartError> {
-        let vault = VaultClient::new(settings.vault)?;
+        let vault = VaultClient::new(settings.vault);
         let journal = settings
             .journal_url
             .map(|url| JournalClient::new(url, vault.signer()))

@@ -6,7 +6,7 @@ use shared::{
     serve::AllowedOrigins,
     service::{ServiceSettings, StartError},
     service_token::TrustedServices,
-    settings::{Problems, Reader, duration, http_url, parsed, text, versioned_keys},
+    settings::{Problems, Reader, duration, http_root, http_url, text, versioned_keys},
     telemetry::Metrics,
     vault_client::VaultSettings,
 };
@@ -90,7 +90,7 @@ impl Settings {
         let lockout = read_lockout(&mut env);
         let erasures = read_erasures(&mut env);
         // Without one no other service has data of people.
-        let journal_url = env.optional("JOURNAL_URL", journal_url);
+        let journal_url = env.optional("JOURNAL_URL", http_root);
         env.finish(|| {
             Some(Self {
                 service: service?,
@@ -223,16 +223,6 @@ fn read_erasures(env: &mut Reader<'_>) -> Option<Terms> {
         wait: wait?,
         backup_retention: backup_retention?,
     })
-}
-
-fn journal_url(text: &str) -> Result<Url, String> {
-    let url: Url = parsed("an http or https URL")(&http_url(text)?)?;
-    // Its paths begin at the root.
-    if url.path() == "/" && url.query().is_none() {
-        Ok(url)
-    } else {
-        Err("has more than a scheme, a host and a port".to_owned())
-    }
 }
 
 #[cfg(test)]

@@ -34,7 +34,7 @@ impl Application {
         let ports = Ports::bind(&settings.service, limits).await?;
         let journal = Journal {
             pool: settings.service.pool()?,
-            vault: VaultClient::new(settings.vault)?,
+            vault: VaultClient::new(settings.vault),
             origins: settings.origins,
             people: Arc::new(settings.people.verifier(&clock)),
             services: settings.services,

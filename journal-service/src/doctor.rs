@@ -25,7 +25,7 @@ pub async fn run_doctor(settings: Settings, clock: Clock) -> ExitCode {
 
 fn examine(settings: Settings, clock: &Clock) -> Result<Doctor, Problems> {
     let pool = settings.service.pool()?;
-    let vault = VaultClient::new(settings.vault)?;
+    let vault = VaultClient::new(settings.vault);
     let people = Arc::new(settings.people.verifier(clock));
     Ok(Doctor::new()
         .check("database", doctor::database(pool.clone(), MIGRATIONS))

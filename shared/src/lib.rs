@@ -9,6 +9,7 @@ pub mod hardening;
 pub mod jwk;
 pub mod jws;
 pub mod openapi;
+pub mod pem;
 pub mod postgres;
 pub mod problem;
 pub mod random;

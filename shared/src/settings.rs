@@ -20,6 +20,7 @@
 
 use std::{fmt, fs, process::ExitCode, str::FromStr};
 
+use reqwest::Url;
 use secrecy::SecretString;
 use time::Duration;
 use zeroize::Zeroizing;
@@ -220,14 +221,49 @@ pub fn parsed<T: FromStr>(what: &'static str) -> impl FnOnce(&str) -> Result<T, 
     move |text| text.parse().map_err(|_| format!("is not {what}"))
 }
 
-/// Takes an `http` or `https` URL, and gives it without a slash at its end, so that a path can follow and
-/// two services that were told the same issuer compare equal.
+/// Takes an `http` or `https` URL with a host and perhaps a path, and gives it in its normal form and without a slash
+/// at its end, so that a path can follow and two services that were told the same issuer compare equal.
 pub fn http_url(text: &str) -> Result<String, String> {
-    if text.starts_with("http://") || text.starts_with("https://") {
-        Ok(text.trim_end_matches('/').to_owned())
-    } else {
-        Err("is not an http or https URL".to_owned())
-    }
+    let url = web_url(text).ok_or(
+        "is not a URL of http:// or https://, a host and perhaps a port and a path, with nothing after it",
+    )?;
+    Ok(url.as_str().trim_end_matches('/').to_owned())
+}
+
+/// Takes the `http` or `https` URL of a server, under which paths begin at the root.
+pub fn http_root(text: &str) -> Result<Url, String> {
+    let url = web_url(text).filter(is_root);
+    url.ok_or_else(|| {
+        "is not a URL of http:// or https://, a host and perhaps a port, with nothing after it"
+            .to_owned()
+    })
+}
+
+/// The same of a server that is spoken to with TLS alone.
+pub fn https_root(text: &str) -> Result<Url, String> {
+    let url = web_url(text).filter(|url| is_root(url) && url.scheme() == "https");
+    url.ok_or_else(|| {
+        "is not a URL of https://, a host and perhaps a port, with nothing after it".to_owned()
+    })
+}
+
+/// A URL without credentials, query and fragment. The parser forgives what browsers do, such as `https:host`,
+/// `https:///host` or a line break in the middle; a setting that says so was meant otherwise.
+fn web_url(text: &str) -> Option<Url> {
+    let url = Url::parse(text).ok()?;
+    let rest = text.strip_prefix(url.scheme())?.strip_prefix("://")?;
+    let is_plain = matches!(url.scheme(), "http" | "https")
+        && !rest.starts_with(['/', '\\'])
+        && !text.contains(|char: char| char.is_whitespace() || char.is_control())
+        && url.username().is_empty()
+        && url.password().is_none()
+        && url.query().is_none()
+        && url.fragment().is_none();
+    is_plain.then_some(url)
+}
+
+fn is_root(url: &Url) -> bool {
+    url.path() == "/"
 }
 
 /// Takes a duration of one unit, such as `7d`, `24h`, `15m` or `30s`; more than zero.
@@ -407,10 +443,62 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_url_says_whom_to_ask_and_nothing_else() {
+        for (text, is_root) in [
+            ("http://127.0.0.1:8081", true),
+            ("https://login.example.com/", true),
+            ("https://[2001:db8::1]:8443", true),
+            ("https://example.com/login/", false),
+        ] {
+            let url = http_url(text);
+            assert_eq!(url.as_deref(), Ok(text.trim_end_matches('/')));
+            assert_eq!(http_root(text).is_ok(), is_root, "{text}");
+            let is_secure = is_root && text.starts_with("https");
+            assert_eq!(https_root(text).is_ok(), is_secure, "{text}");
+        }
+        assert_eq!(
+            http_url("https://Login.Example.com:443/").as_deref(),
+            Ok("https://login.example.com")
+        );
+        for wrong in [
+            "localhost:8082",
+            "vault:8082",
+            "//vault",
+            "http://",
+            "https:///",
+            "https:///vault",
+            "https:vault",
+            "https://\\vault",
+            "https://vault:port",
+            "https://vault:99999",
+            "https://va ult",
+            "https://va\nult",
+            "ftp://vault",
+            "file:///vault",
+            "https://ada@vault",
+            "https://ada:hunter2@vault",
+            "https://vault/?at=8082",
+            "https://vault?",
+            "https://vault/#8082",
+        ] {
+            let told = [
+                http_url(wrong).err(),
+                http_root(wrong).err(),
+                https_root(wrong).err(),
+            ];
+            for told in told {
+                let told = told.unwrap_or_else(|| panic!("{wrong:?} was taken"));
+                assert!(told.contains("http") && !told.contains("vault"), "{told}");
+            }
+        }
+    }
+
     proptest! {
         #[test]
         fn no_text_makes_a_parser_panic(text in "\\PC{0,80}") {
             let _ = (duration(&text), key_256(&text), versioned_keys(&text), postgres_url(&text));
+            let _ = (http_url(&text), http_root(&text), https_root(&text));
         }
 
         #[test]

@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc, time::Duration};
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use moka::future::Cache;
 use reqwest::{
-    Certificate, Identity, Method, RequestBuilder, Response, StatusCode, Url, header::DATE,
+    Certificate, Client, Identity, Method, RequestBuilder, Response, StatusCode, Url, header::DATE,
 };
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
@@ -18,11 +18,12 @@ use zeroize::{Zeroize, Zeroizing};
 
 use crate::{
     envelope::DataKey,
+    pem,
     problem::{INVALID_REQUEST, Unexpected},
     random,
     serve::{RequestScope, Shutdown},
     service_token::{BodyDigest, Operation, Signer},
-    settings::{Problems, Reader, parsed, text},
+    settings::{Reader, https_root},
 };
 
 /// Absolute: a key that was fetched is forgotten, and wiped, after this time even when it is in use. The cache drops
@@ -42,8 +43,7 @@ const AUDIENCE: &str = "vault";
 /// What a service needs to talk to the vault.
 pub struct VaultSettings {
     url: Url,
-    authority: Certificate,
-    identity: Identity,
+    http: Client,
     signer: Signer,
 }
 
@@ -51,32 +51,44 @@ impl VaultSettings {
     /// Reads `VAULT_URL`, `VAULT_CA_FILE`, `CLIENT_CERT_FILE`, `CLIENT_KEY_FILE` and `SERVICE_KEY_FILE`
     /// for the service of that name.
     pub fn read(env: &mut Reader<'_>, service: &str) -> Option<Self> {
-        let url = env.or(
-            "VAULT_URL",
-            "https://127.0.0.1:8082/",
-            parsed::<Url>("a URL"),
-        );
-        let authority = env.file("VAULT_CA_FILE", |pem| {
-            Certificate::from_pem(pem.as_bytes()).map_err(|_| "is not a PEM certificate".to_owned())
-        });
-        let certificate = env.file("CLIENT_CERT_FILE", text);
-        let key = env.file("CLIENT_KEY_FILE", |pem| Ok(Zeroizing::new(pem.to_owned())));
+        let url = env.or("VAULT_URL", "https://127.0.0.1:8082/", https_root);
+        let authority = env.file("VAULT_CA_FILE", checked(pem::authority));
+        let certificate = env.file("CLIENT_CERT_FILE", checked(pem::certificates));
+        let key = env.file("CLIENT_KEY_FILE", checked(pem::private_key));
         let signer = env.file("SERVICE_KEY_FILE", |pem| Signer::from_pem(service, pem));
-        let identity = identity(&certificate?, &key?)
-            .map_or_else(|problem| env.problem("CLIENT_KEY_FILE", &problem), Some);
+        let http = client(&authority?, &certificate?, &key?).map_or_else(
+            |_| {
+                let problem = "is not the key of the certificate in CLIENT_CERT_FILE";
+                env.problem("CLIENT_KEY_FILE", problem)
+            },
+            Some,
+        );
         Some(Self {
             url: url?,
-            authority: authority?,
-            identity: identity?,
+            http: http?,
             signer: signer?,
         })
     }
 }
 
-fn identity(certificate: &str, key: &Zeroizing<String>) -> Result<Identity, String> {
-    let pem = Zeroizing::new(format!("{certificate}\n{}", key.as_str()));
-    Identity::from_pem(pem.as_bytes())
-        .map_err(|_| "and CLIENT_CERT_FILE are not a PEM key and its certificate".to_owned())
+/// The text of a PEM file that `parse` takes: reqwest wants it as text, and does not look at it before it builds a
+/// client, nor at a file without a single certificate then.
+fn checked<T>(
+    parse: impl FnOnce(&str) -> Result<T, String>,
+) -> impl FnOnce(&str) -> Result<Zeroizing<String>, String> {
+    move |pem| parse(pem).map(|_| Zeroizing::new(pem.to_owned()))
+}
+
+fn client(authority: &str, certificate: &str, key: &str) -> reqwest::Result<Client> {
+    let identity = Zeroizing::new(format!("{certificate}\n{key}"));
+    Client::builder()
+        .tls_certs_only([Certificate::from_pem(authority.as_bytes())?])
+        .identity(Identity::from_pem(identity.as_bytes())?)
+        .https_only(true)
+        .connect_timeout(CONNECT)
+        .timeout(PATIENCE)
+        .no_proxy()
+        .build()
 }
 
 /// A data key as its owner stores it: sealed by the vault, useless without it.
@@ -180,31 +192,21 @@ pub struct Answered {
 /// The vault, as one service sees it.
 #[derive(Clone)]
 pub struct VaultClient {
-    http: reqwest::Client,
+    http: Client,
     url: Url,
     signer: Arc<Signer>,
     keys: Keys,
 }
 
 impl VaultClient {
-    /// Builds the client; nothing is asked yet.
-    pub fn new(settings: VaultSettings) -> Result<Self, Problems> {
-        let http = reqwest::Client::builder()
-            .tls_certs_only([settings.authority])
-            .identity(settings.identity)
-            .https_only(true)
-            .connect_timeout(CONNECT)
-            .timeout(PATIENCE)
-            .no_proxy()
-            .build()
-            .map_err(|_| Problems::one("CLIENT_KEY_FILE", "does not make a TLS client"))?;
-        let keys = keys_for(KEEP);
-        Ok(Self {
-            http,
+    /// Nothing is asked yet.
+    pub fn new(settings: VaultSettings) -> Self {
+        Self {
+            http: settings.http,
             url: settings.url,
             signer: Arc::new(settings.signer),
-            keys,
-        })
+            keys: keys_for(KEEP),
+        }
     }
 
     /// A new data key, in the clear for now and wrapped for storing.
@@ -527,7 +529,56 @@ async fn wipe(keys: &Keys, every: Duration, mut shutdown: Shutdown) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rcgen::{CertificateParams, KeyPair};
     use tokio::time::timeout;
+
+    /// What is told of the settings with these client files; the key that signs tokens is missing.
+    fn problems(certificate: &str, key: &str) -> String {
+        let folder = std::env::temp_dir();
+        let file = |name: &str, text: &str| {
+            let name = format!("keystead-{}-{name}", Uuid::from_bytes(random::bytes()));
+            let path = folder.join(name).display().to_string();
+            std::fs::write(&path, text).expect("a temporary file");
+            path
+        };
+        let files = [
+            ("VAULT_CA_FILE", file("ca", certificate)),
+            ("CLIENT_CERT_FILE", file("certificate", certificate)),
+            ("CLIENT_KEY_FILE", file("key", key)),
+        ];
+        let lookup = |name: &str| {
+            let found = files.iter().find(|(known, _)| *known == name);
+            found.map(|(_, path)| path.clone())
+        };
+        let mut env = Reader::new(&lookup);
+        let settings = VaultSettings::read(&mut env, "journal");
+        let problems = env.finish(|| settings).err();
+        for (_, path) in &files {
+            std::fs::remove_file(path).expect("it was written");
+        }
+        problems.expect("the key that signs is missing").to_string()
+    }
+
+    #[test]
+    fn a_key_that_does_not_fit_its_certificate_is_found_before_anything_is_asked() {
+        let pair = || KeyPair::generate().expect("a key");
+        let (key, other) = (pair(), pair());
+        let certificate = CertificateParams::default().self_signed(&key);
+        let certificate = certificate.expect("a certificate").pem();
+        let told = problems(&certificate, &key.serialize_pem());
+        assert!(
+            !told.contains("CLIENT") && !told.contains("VAULT"),
+            "{told}"
+        );
+        let told = problems(&certificate, &other.serialize_pem());
+        let misfit = "CLIENT_KEY_FILE is not the key of the certificate in CLIENT_CERT_FILE";
+        assert!(told.contains(misfit), "{told}");
+        let told = problems("hunter2", "hunter2");
+        for name in ["VAULT_CA_FILE", "CLIENT_CERT_FILE", "CLIENT_KEY_FILE"] {
+            assert!(told.contains(&format!("\n  {name} is not ")), "{told}");
+        }
+        assert!(!told.contains("hunter2"), "{told}");
+    }
 
     #[tokio::test]
     async fn a_key_whose_time_is_over_is_wiped_though_nobody_asks_for_any() {

@@ -5,6 +5,7 @@ use std::{path::PathBuf, sync::Arc};
 use rustls::ServerConfig;
 use shared::{
     access_token::VerifierSettings,
+    pem,
     serve::{ClientCertificates, server_config},
     service::{ServiceSettings, StartError},
     service_token::TrustedServices,
@@ -83,17 +84,14 @@ fn shred_wait(text: &str) -> Result<Duration, String> {
 
 /// Every client needs a certificate of the CA in `TLS_CLIENT_CA_FILE`; there is no setting without.
 fn read_tls(env: &mut Reader<'_>) -> Option<Arc<ServerConfig>> {
-    let path = || parsed::<PathBuf>("a path");
-    let certificate = env.required("TLS_CERT_FILE", path());
-    let key = env.required("TLS_KEY_FILE", path());
-    let clients = env.required("TLS_CLIENT_CA_FILE", path());
-    let (certificate, key, clients) = (certificate?, key?, clients?);
-    server_config(&certificate, &key, ClientCertificates::Required(&clients)).map_or_else(
-        |error| {
-            env.problem(
-                "TLS_CERT_FILE, TLS_KEY_FILE, TLS_CLIENT_CA_FILE",
-                &error.to_string(),
-            )
+    let chain = env.file("TLS_CERT_FILE", pem::certificates);
+    let key = env.file("TLS_KEY_FILE", pem::private_key);
+    let clients = env.file("TLS_CLIENT_CA_FILE", pem::authority);
+    let clients = ClientCertificates::Required(clients?);
+    server_config(chain?, key?, clients).map_or_else(
+        |_| {
+            let problem = "is not the key of the certificate in TLS_CERT_FILE";
+            env.problem("TLS_KEY_FILE", problem)
         },
         Some,
     )
@@ -106,12 +104,11 @@ mod tests {
     const GOOD: &str = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
 
     fn problems(master_keys: Option<&str>) -> String {
-        let lookup = |name: &str| {
-            master_keys
-                .filter(|_| name == MASTER_KEYS)
-                .map(str::to_owned)
-        };
-        Settings::read(&lookup)
+        problems_of(|name| master_keys.filter(|_| name == MASTER_KEYS))
+    }
+
+    fn problems_of<'a>(lookup: impl Fn(&str) -> Option<&'a str>) -> String {
+        Settings::read(&|name| lookup(name).map(str::to_owned))
             .err()
             .expect("most variables are missing")
             .to_string()
@@ -133,6 +130,20 @@ mod tests {
             assert!(told.contains(name), "{name} is not named in: {told}");
         }
         assert!(!problems(Some(GOOD)).contains(MASTER_KEYS));
+    }
+
+    #[test]
+    fn each_bad_file_of_tls_is_a_problem_of_its_own() {
+        let file = std::env::temp_dir().join(format!("keystead-tls-{}", std::process::id()));
+        std::fs::write(&file, "hunter2").expect("a temporary file");
+        let path = file.to_str().expect("a plain path");
+        let told = problems_of(|name| name.starts_with("TLS_").then_some(path));
+        std::fs::remove_file(&file).expect("removed");
+        for name in ["TLS_CERT_FILE", "TLS_KEY_FILE", "TLS_CLIENT_CA_FILE"] {
+            let line = format!("\n  {name} is not ");
+            assert!(told.contains(&line), "{name} is not told of in: {told}");
+        }
+        assert!(!told.contains("hunter2") && !told.contains(path), "{told}");
     }
 
     #[test]

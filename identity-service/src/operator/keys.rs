@@ -81,7 +81,7 @@ impl KeysCommand {
             } => Move::Withdraw(kid),
             Self::Rotate { .. } => Move::Early,
         };
-        let vault = VaultClient::new(settings.vault)?;
+        let vault = VaultClient::new(settings.vault);
         print(&move_on(&pool, &vault, &how, now).await?)
     }
 }

@@ -97,7 +97,7 @@ impl Region {
         let mut env = Reader::new(&lookup);
         let settings = VaultSettings::read(&mut env, "identity");
         let settings = env.finish(|| settings).expect("the settings are good");
-        VaultClient::new(settings).expect("a client")
+        VaultClient::new(settings)
     }
 
     /// The database, as a service of the region sees it.

@@ -45,4 +45,4 @@ pub use origins::AllowedOrigins;
 pub use peer::{Peer, PeerCertificate};
 pub use request_scope::RequestScope;
 pub use shutdown::{Shutdown, Trigger};
-pub use tls::{ClientCertificates, TlsError, server_config};
+pub use tls::{ClientCertificates, server_config};

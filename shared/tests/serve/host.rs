@@ -7,12 +7,11 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, SanType};
-use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
-use shared::openapi;
 use shared::serve::{ClientCertificates, Edge, Limits, Server, Shutdown, Trigger, server_config};
 use shared::telemetry::{self, LogLevel, Metrics};
+use shared::{openapi, pem};
 use stack::suite_log;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -44,13 +43,9 @@ impl Host {
     }
 
     /// Serves with TLS.
-    pub(crate) async fn tls(
-        limits: Limits,
-        files: &Files,
-        clients: ClientCertificates<'_>,
-    ) -> Self {
-        let config = server_config(&files.at("server.pem"), &files.at("server.key"), clients)
-            .expect("the files are right");
+    pub(crate) async fn tls(limits: Limits, files: &Files, clients: ClientCertificates) -> Self {
+        let (chain, key) = (files.certificate("server"), files.key("server"));
+        let config = server_config(chain, key, clients).expect("they belong together");
         Self::run(bind(limits).await.with_tls(config))
     }
 
@@ -280,8 +275,24 @@ impl Files {
         files
     }
 
-    pub(crate) fn at(&self, name: &str) -> PathBuf {
+    fn at(&self, name: &str) -> PathBuf {
         self.0.join(name)
+    }
+
+    fn read(&self, name: &str) -> String {
+        std::fs::read_to_string(self.at(name)).expect("it was made")
+    }
+
+    pub(crate) fn certificate(&self, name: &str) -> Vec<CertificateDer<'static>> {
+        pem::certificates(&self.read(&format!("{name}.pem"))).expect("a certificate")
+    }
+
+    pub(crate) fn key(&self, name: &str) -> PrivateKeyDer<'static> {
+        pem::private_key(&self.read(&format!("{name}.key"))).expect("a key")
+    }
+
+    pub(crate) fn authority(&self) -> RootCertStore {
+        pem::authority(&self.read("ca.pem")).expect("an authority")
     }
 
     fn write(&self, name: &str, text: &str) {
@@ -317,26 +328,16 @@ impl Files {
     }
 
     pub(crate) fn client_config(&self, client: Option<&str>, protocol: &str) -> ClientConfig {
-        let mut roots = RootCertStore::empty();
-        let ca = CertificateDer::from_pem_file(self.at("ca.pem")).expect("the CA");
-        roots.add(ca).expect("the CA");
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let builder = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .expect("versions")
-            .with_root_certificates(roots);
+            .with_root_certificates(self.authority());
         let mut config = match client {
             None => builder.with_no_client_auth(),
-            Some(name) => {
-                let certificate = CertificateDer::from_pem_file(self.at(&format!("{name}.pem")));
-                let key = PrivateKeyDer::from_pem_file(self.at(&format!("{name}.key")));
-                builder
-                    .with_client_auth_cert(
-                        vec![certificate.expect("a certificate")],
-                        key.expect("a key"),
-                    )
-                    .expect("they fit")
-            }
+            Some(name) => builder
+                .with_client_auth_cert(self.certificate(name), self.key(name))
+                .expect("they fit"),
         };
         config.alpn_protocols = vec![protocol.as_bytes().to_vec()];
         config

@@ -162,7 +162,7 @@ async fn publish(stack: &Stack, key: &Key) {
     };
     let mut env = Reader::new(&lookup);
     let settings = VaultSettings::read(&mut env, "identity").unwrap();
-    let vault = VaultClient::new(settings).unwrap();
+    let vault = VaultClient::new(settings);
     let key_id = Uuid::from_u128(0x0198_c0de_0000_7000_8000_0000_0000_0001);
     let of = KeyOf {
         subject: key_id,

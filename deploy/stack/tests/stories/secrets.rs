@@ -223,7 +223,7 @@ pub(crate) fn vault_of(stack: &Stack, owner: Service) -> VaultClient {
         }
     };
     let mut reader = Reader::new(&settings);
-    VaultClient::new(VaultSettings::read(&mut reader, name).unwrap()).unwrap()
+    VaultClient::new(VaultSettings::read(&mut reader, name).unwrap())
 }
 
 async fn post(ada: &Person, path: &str, body: Value) -> Answer {
