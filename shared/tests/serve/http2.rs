@@ -5,9 +5,9 @@ use std::time::Duration;
 use shared::serve::Limits;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep, timeout};
 
-use crate::host::{Host, PATIENCE};
+use crate::host::{Host, PATIENCE, SHORT};
 
 // RFC 9113 §6: the types, and the flags they use.
 const DATA: u8 = 0x0;
@@ -28,6 +28,7 @@ const ENHANCE_YOUR_CALM: u32 = 0xb;
 /// How header blocks of these statuses begin (RFC 7541): static entries, and a literal in Huffman code.
 const STATUS_200: &[u8] = &[0x88];
 const STATUS_404: &[u8] = &[0x8d];
+const STATUS_408: &[u8] = &[0x48, 0x83, 0x68, 0x0f, 0x7f];
 const STATUS_431: &[u8] = &[0x48, 0x83, 0x69, 0x90, 0xff];
 
 struct Frame {
@@ -90,6 +91,19 @@ impl Frames {
         }
     }
 
+    /// Pings every few milliseconds, and waits for each answer, until the server says goodbye or closes.
+    async fn ping_to_the_end(&mut self) -> Duration {
+        let started = Instant::now();
+        while self.write(&frame(PING, 0, 0, &[7; 8])).await.is_ok() {
+            match self.read().await {
+                Some(frame) if frame.kind != GOAWAY => sleep(Duration::from_millis(10)).await,
+                _ => break,
+            }
+            assert!(started.elapsed() < PATIENCE, "it is never closed");
+        }
+        started.elapsed()
+    }
+
     /// The error code of the GOAWAY that ends the connection.
     async fn goaway(&mut self) -> Option<u32> {
         let mut code = None;
@@ -145,6 +159,13 @@ fn field(name: &str, value: &str) -> Vec<u8> {
     block.push(short(value));
     block.extend(value.as_bytes());
     block
+}
+
+/// A request whose header list counts about so many bytes (RFC 9113 §6.5.2).
+fn request_of(bytes: usize) -> Vec<u8> {
+    let part = field("x-long", &"x".repeat(126));
+    let fields = bytes / (part.len() - 3 + 32);
+    [request("/peer"), part.repeat(fields)].concat()
 }
 
 async fn others_are_served(host: &Host) {
@@ -267,6 +288,97 @@ async fn a_header_list_that_is_too_large_is_refused() {
 }
 
 #[tokio::test]
+async fn a_header_list_is_taken_up_to_the_limit_of_the_listener() {
+    // Above hyper's own limit of 16 KiB, and with room for all those fields.
+    let host = Host::plain(Limits {
+        header_bytes: 20 * 1024,
+        header_fields: 1_000,
+        ..Limits::default()
+    })
+    .await;
+    for (bytes, status) in [(18 * 1024, STATUS_200), (22 * 1024, STATUS_431)] {
+        let mut client = Frames::connect(&host).await;
+        let header = header_frames(&request_of(bytes));
+        client.write(&header).await.expect("it is open");
+        assert!(client.answer(1).await.starts_with(status), "{bytes}");
+    }
+}
+
+#[tokio::test]
+async fn sixty_five_header_fields_are_refused_over_http_2_as_well() {
+    let host = Host::plain(Limits::default()).await;
+    for (fields, status) in [(64, STATUS_200), (65, STATUS_431)] {
+        let mut client = Frames::connect(&host).await;
+        let others = field("x-field", "x").repeat(fields);
+        let header = header_frames(&[request("/peer"), others].concat());
+        client.write(&header).await.expect("it is open");
+        assert!(client.answer(1).await.starts_with(status), "{fields}");
+    }
+}
+
+#[tokio::test]
+async fn who_sends_settings_and_pings_but_no_request_is_cut_off_at_the_header_limit() {
+    let host = Host::plain(Limits {
+        header: SHORT,
+        ..Limits::default()
+    })
+    .await;
+    let mut silent = Frames::connect(&host).await;
+    let started = Instant::now();
+    while silent.read().await.is_some() {}
+    assert!(started.elapsed() < PATIENCE / 2, "{:?}", started.elapsed());
+    let took = Frames::connect(&host).await.ping_to_the_end().await;
+    assert!(took < PATIENCE / 2, "{took:?}");
+}
+
+#[tokio::test]
+async fn pings_neither_shorten_nor_lengthen_the_time_of_an_idle_connection() {
+    let host = Host::plain(Limits {
+        header: SHORT,
+        idle: Duration::from_millis(600),
+        ..Limits::default()
+    })
+    .await;
+    let mut client = Frames::connect(&host).await;
+    let get = header_frames(&request("/peer"));
+    client.write(&get).await.expect("it is open");
+    assert!(client.answer(1).await.starts_with(STATUS_200));
+    let took = client.ping_to_the_end().await;
+    let expected = Duration::from_millis(500)..PATIENCE / 2;
+    assert!(expected.contains(&took), "{took:?}");
+}
+
+#[tokio::test]
+async fn a_body_that_drips_in_frames_is_answered_with_408() {
+    let host = Host::plain(Limits {
+        body: SHORT,
+        ..Limits::default()
+    })
+    .await;
+    let mut client = Frames::connect(&host).await;
+    let mut post = request("/notes");
+    post[0] = 0x83;
+    post.extend(field("content-type", "application/json"));
+    client
+        .write(&frame(HEADERS, END_HEADERS, 1, &post))
+        .await
+        .expect("it is open");
+    let answer = loop {
+        let pause = Duration::from_millis(10);
+        if timeout(pause, client.0.readable()).await.is_err() {
+            let drop = frame(DATA, 0, 1, b" ");
+            client.write(&drop).await.expect("it is open");
+            continue;
+        }
+        let frame = client.read().await.expect("it is open");
+        if frame.kind == HEADERS {
+            break frame.payload;
+        }
+    };
+    assert!(answer.starts_with(STATUS_408), "{answer:x?}");
+}
+
+#[tokio::test]
 async fn pings_and_settings_that_nobody_reads_the_answers_of_fill_nothing() {
     let host = Host::plain(Limits::default()).await;
     for part in [
@@ -350,7 +462,7 @@ async fn who_never_ends_a_request_that_was_answered_is_reset_soon() {
     let host = Host::plain(Limits::default()).await;
     let mut client = Frames::connect(&host).await;
     answered_early(&mut client).await;
-    let started = std::time::Instant::now();
+    let started = Instant::now();
     let reset = loop {
         let frame = client.read().await.expect("it is open");
         if frame.kind == RST_STREAM {

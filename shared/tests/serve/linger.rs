@@ -52,10 +52,17 @@ async fn a_client_that_never_stops_sending_is_cut_off() {
     raw.send(&header("/notes", "Content-Length: 1000000000"))
         .await;
     let started = Instant::now();
-    let filling = [b' '; 8 * 1024];
-    let sending = async { while raw.0.write_all(&filling).await.is_ok() {} };
+    let filling = vec![b' '; 64 * 1024];
+    let mut sent = 0;
+    let sending = async {
+        while raw.0.write_all(&filling).await.is_ok() {
+            sent += filling.len();
+        }
+    };
     timeout(PATIENCE, sending).await.expect("it is cut off");
     assert!(started.elapsed() < Duration::from_secs(5));
+    // Twice the longest body, and what the kernel keeps for both sides.
+    assert!(sent < 40 << 20, "{sent} bytes were taken");
 }
 
 #[tokio::test]
