@@ -24,7 +24,7 @@ use super::request_scope::RequestScope;
 use super::security_headers;
 use crate::explorer::Explorer;
 use crate::problem::{
-    Case, Details, Framework, INTERNAL, MALFORMED_REQUEST, TIMED_OUT, body_refused,
+    Case, Details, Framework, INTERNAL, MALFORMED_REQUEST, OVERLOADED, TIMED_OUT, body_refused,
 };
 
 const HEADER_TOO_LARGE: Case = Case::new(
@@ -201,6 +201,14 @@ impl Edge {
                 "Exactly one Host header is required.",
             ));
         }
+        // Not a list (RFC 9110 §5.3): whoever is asked in between may have looked at the other one.
+        let credentials = request.headers().get_all(header::AUTHORIZATION).iter();
+        if credentials.count() > 1 {
+            return Err(Details::new(
+                &MALFORMED_REQUEST,
+                "At most one Authorization header is allowed.",
+            ));
+        }
         if request.headers().len() > self.limits.header_fields {
             return Err(Details::new(&HEADER_TOO_LARGE, "Send fewer header fields."));
         }
@@ -366,7 +374,10 @@ impl Edge {
                 )
             };
         }
+        let shed = problem.is_some_and(|it| it.case.code == OVERLOADED.code);
         match status {
+            // Anybody who comes often enough can bring it about.
+            500.. if shed => line!(warn),
             // "Not ready" is an answer of the ops port, not a failure of it.
             500.. if !self.quiet || problem.is_some() => line!(error),
             _ if self.quiet => line!(debug),

@@ -200,6 +200,19 @@ async fn another_media_type_is_refused() {
 }
 
 #[tokio::test]
+async fn two_credentials_in_one_request_are_none() {
+    let host = Host::plain(Limits::default()).await;
+    for second in ["Bearer ada", "Bearer eve", ""] {
+        let mut raw = host.connect().await;
+        raw.send(&format!(
+            "GET /me HTTP/1.1\r\nHost: here\r\nAuthorization: Bearer ada\r\nauthorization: {second}\r\n\r\n"
+        ))
+        .await;
+        raw.answer().await.assert_problem(400, "malformed_request");
+    }
+}
+
+#[tokio::test]
 async fn http_1_1_needs_exactly_one_host() {
     let host = Host::plain(Limits::default()).await;
     for hosts in ["", "Host: a\r\nHost: b\r\n"] {

@@ -116,6 +116,23 @@ async fn a_failure_of_ours_is_logged_with_its_chain_and_one_of_the_client_is_not
 }
 
 #[tokio::test]
+async fn a_request_that_is_shed_is_a_warning_since_anybody_can_bring_it_about() {
+    let (log, _guard) = Log::begin();
+    let host = Host::plain(Limits {
+        held_bytes: 10,
+        ..Limits::default()
+    })
+    .await;
+    host.get("/peer").await.assert_problem(503, "overloaded");
+    let host = Host::plain(Limits::default()).await;
+    host.post("/notes", r#"{"title":"away"}"#)
+        .await
+        .assert_problem(503, "unavailable");
+    let levels: Vec<_> = log.requests().into_iter().map(|(level, _)| level).collect();
+    assert_eq!(levels, [Level::WARN, Level::ERROR]);
+}
+
+#[tokio::test]
 async fn nothing_that_a_client_sends_is_logged() {
     let (log, _guard) = Log::begin();
     let host = Host::plain(Limits::default()).await;
