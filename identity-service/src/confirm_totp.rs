@@ -127,6 +127,9 @@ pub(crate) async fn confirm_totp(
     let shown = ready.show(identity, &transaction, &sighting, now).await?;
     let mut codes = Vec::new();
     if let Shown::Right = shown {
+        // Unless its owner has ended the caller's session meanwhile.
+        let going_on = sessions::find_and_lock(&transaction, session).await?;
+        going_on.ok_or(ConfirmError::Ended)?;
         second_factors::confirm(&transaction, ready.factor_id(), now).await?;
         codes = recovery_codes::replace(identity, &transaction, user).await?;
         events::record(&transaction, &sighting, Event::MfaEnabled, now).await?;

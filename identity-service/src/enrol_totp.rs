@@ -21,7 +21,7 @@ use crate::{
     me,
     reauthentication::{NotProven, WRONG_PASSWORD, reauthenticate},
     refresh::SESSION_ENDED,
-    store::{accounts, second_factors},
+    store::{accounts, second_factors, sessions},
 };
 
 #[derive(Debug, Error)]
@@ -96,9 +96,14 @@ pub(crate) async fn enrol_totp(
     let sealed = key
         .seal(&Column::TotpSecret.of(user.uuid(), id), secret.expose())
         .expect("a secret is short");
-    let db = identity.pool.get().await?;
-    if !second_factors::offer(&*db, user, id, &sealed, now).await? {
+    let mut db = identity.pool.get().await?;
+    let transaction = db.transaction().await.map_err(Unexpected::from)?;
+    if !second_factors::offer(&transaction, user, id, &sealed, now).await? {
         return Err(EnrolError::AlreadyEnabled);
     }
+    // Unless its owner has ended the caller's session meanwhile.
+    let session = sessions::find_and_lock(&transaction, caller.session_id()).await?;
+    session.ok_or(NotProven::Ended)?;
+    transaction.commit().await.map_err(Unexpected::from)?;
     Ok(secret.provisioning(&identity.totp_issuer, &address))
 }

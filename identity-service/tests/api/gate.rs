@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use reqwest::Method;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
 use crate::{
@@ -257,6 +257,27 @@ const CHANGES: [(Method, &str); 5] = [
     (Method::POST, "logout-all"),
 ];
 
+/// A change that has come as far as the session when its owner ends that one.
+async fn overtaken(
+    region: &Region,
+    identity: &Service,
+    tokens: Tokens,
+    (method, path): (Method, &'static str),
+    body: Value,
+) -> Answer {
+    let mut db = region.database().await;
+    let ending = db.transaction().await.expect("a transaction");
+    let sql = "UPDATE sessions SET ended_at = now(), end_reason = 'logout' WHERE user_id = $1::text::uuid";
+    let ended = ending.execute(sql, &[&tokens.user_id()]).await;
+    assert_ne!(ended.expect("all"), 0);
+    let service = identity.clone();
+    let change =
+        tokio::spawn(async move { service.authorised(method, path, &tokens, &body).await });
+    region.waiting(1).await;
+    ending.commit().await.expect("committed");
+    change.await.expect("no panic")
+}
+
 #[tokio::test]
 async fn a_session_that_its_owner_ends_meanwhile_changes_nothing() {
     let region = Region::new().await;
@@ -268,25 +289,12 @@ async fn a_session_that_its_owner_ends_meanwhile_changes_nothing() {
         let code = region.code(&ada.authenticator);
         let tokens = identity.verify_code(&login, &code).await.tokens();
         region.clock.advance(STEP);
-        let mut db = region.database().await;
-        let ending = db.transaction().await.expect("a transaction");
-        let sql = "UPDATE sessions SET ended_at = now(), end_reason = 'logout' WHERE user_id = $1::text::uuid";
-        ending
-            .execute(sql, &[&tokens.user_id()])
-            .await
-            .expect("all");
-
         let (password, code) = (&ada.person.password, region.code(&ada.authenticator));
         let proofs = match path {
             "password" => json!({ "current_password": password, "new_password": OTHER_PASSWORD }),
             _ => json!({ "password": password, "code": code }),
         };
-        let service = identity.clone();
-        let change =
-            tokio::spawn(async move { service.authorised(method, path, &tokens, &proofs).await });
-        region.waiting(1).await;
-        ending.commit().await.expect("committed");
-        let answer = change.await.expect("no panic");
+        let answer = overtaken(&region, identity, tokens, (method, path), proofs).await;
         assert_eq!(answer.problem(), unauthorized("session_ended"), "{path}");
     }
     assert_eq!(identity.count("erasures").await, 0);
@@ -296,6 +304,30 @@ async fn a_session_that_its_owner_ends_meanwhile_changes_nothing() {
         .verify_recovery(&login, &ada.recovery_codes[0])
         .await;
     recovery.tokens();
+}
+
+#[tokio::test]
+async fn a_session_that_its_owner_ends_meanwhile_sets_up_no_second_factor() {
+    let region = Region::new().await;
+    let running = region.start().await;
+    let identity = &running.service;
+    let ada = identity.person().await;
+    let tokens = identity.logged_in(&ada).await;
+    let authenticator = identity.enrolled(&ada, &tokens).await;
+    let code = region.code(&authenticator);
+    for (path, body) in [
+        ("mfa/totp", json!({ "password": ada.password })),
+        ("mfa/totp/confirm", json!({ "code": code })),
+    ] {
+        // The password is enough still.
+        let tokens = identity.logged_in(&ada).await;
+        let change = (Method::POST, path);
+        let answer = overtaken(&region, identity, tokens, change, body).await;
+        assert_eq!(answer.problem(), unauthorized("session_ended"), "{path}");
+    }
+    // What was offered before was not replaced, and its code was not spent.
+    let tokens = identity.logged_in(&ada).await;
+    identity.confirm(&tokens, &code).await.recovery_codes();
 }
 
 #[tokio::test]
