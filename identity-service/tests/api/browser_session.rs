@@ -6,6 +6,7 @@ use stack::Addresses;
 
 use crate::{
     device::{Person, claims, unauthorized},
+    replica::Region,
     service::{Answer, Service, sent},
 };
 
@@ -13,6 +14,13 @@ const ACCESS: &str = "__Host-ks_access";
 const REFRESH: &str = "__Secure-ks_refresh";
 const DEVICE: &str = "__Secure-ks_device";
 const EVIL: &str = "https://evil.example";
+/// What a browser says of a request of another site's page.
+const FOREIGN: [(&str, &str); 4] = [
+    ("Origin", EVIL),
+    ("Origin", "null"),
+    ("Sec-Fetch-Site", "cross-site"),
+    ("Sec-Fetch-Site", "same-site"),
+];
 
 /// What a browser keeps of one session, and what its page knows.
 #[derive(Clone)]
@@ -31,6 +39,39 @@ impl Browser {
             refresh: cookie(answer, REFRESH).0,
             csrf: csrf.expect("a CSRF token"),
         }
+    }
+
+    /// The same, where nothing but the CSRF token is in the body and no script gets at the rest.
+    fn of_cookies_alone(answer: &Answer) -> Self {
+        for (name, path, lasts) in [
+            (ACCESS, "/", 604_800),
+            (REFRESH, "/api/auth/refresh", 604_800),
+            (DEVICE, "/api/auth/login", 15_552_000),
+        ] {
+            let (value, mut attributes) = cookie(answer, name);
+            assert!(!answer.text.contains(&value), "{name} is in the body");
+            let mut wanted = [
+                format!("Path={path}"),
+                format!("Max-Age={lasts}"),
+                "HttpOnly".to_owned(),
+                "Secure".to_owned(),
+                "SameSite=Strict".to_owned(),
+            ];
+            attributes.sort();
+            wanted.sort();
+            // These and no other: no `Domain`.
+            assert_eq!(attributes, wanted, "{name}");
+        }
+        for absent in [
+            "access_token",
+            "refresh_token",
+            "token_type",
+            "device_token",
+        ] {
+            assert_eq!(answer.json().get(absent), None);
+        }
+        assert_eq!(answer.header("cache-control"), Some("no-store"));
+        Self::of(answer)
     }
 
     /// A request with the cookies that a browser would send there.
@@ -84,32 +125,7 @@ impl Service {
 async fn tokens_go_into_cookies_that_no_script_reads_and_into_nothing_else() {
     let identity = Service::of_the_test_run();
     let ada = identity.person().await;
-    let answer = sent(identity.cookie_login(&ada)).await;
-    let browser = Browser::of(&answer);
-    for (name, path) in [(ACCESS, "/"), (REFRESH, "/api/auth/refresh")] {
-        let (value, attributes) = cookie(&answer, name);
-        assert!(!answer.text.contains(&value), "{name} is in the body");
-        for wanted in [
-            "HttpOnly",
-            "Secure",
-            "SameSite=Strict",
-            &format!("Path={path}"),
-        ] {
-            assert!(attributes.iter().any(|it| it == wanted), "{name}: {wanted}");
-        }
-        assert!(
-            !attributes.iter().any(|it| it.starts_with("Domain")),
-            "{name}"
-        );
-        assert!(
-            attributes.contains(&"Max-Age=604800".to_owned()),
-            "{attributes:?}"
-        );
-    }
-    for absent in ["access_token", "refresh_token", "token_type"] {
-        assert_eq!(answer.json().get(absent), None);
-    }
-    assert_eq!(answer.header("cache-control"), Some("no-store"));
+    let browser = Browser::of_cookies_alone(&sent(identity.cookie_login(&ada)).await);
     let me = sent(browser.request(&identity, Method::GET, "/api/auth/me")).await;
     assert_eq!(me.json()["email"], ada.email);
     let plain = identity.login(&ada.email, &ada.password).await;
@@ -166,12 +182,7 @@ async fn another_sites_page_neither_logs_in_nor_refreshes() {
         request.json(&json!({}))
     };
     let own = Addresses::of_the_test_run().api.identity;
-    for (name, value) in [
-        ("Origin", EVIL),
-        ("Origin", "null"),
-        ("Sec-Fetch-Site", "cross-site"),
-        ("Sec-Fetch-Site", "same-site"),
-    ] {
+    for (name, value) in FOREIGN {
         for request in [identity.cookie_login(&ada), refresh()] {
             let answer = sent(request.header(name, value)).await;
             assert_eq!(answer.problem(), (403, "cross_site_request".to_owned()));
@@ -189,6 +200,34 @@ async fn another_sites_page_neither_logs_in_nor_refreshes() {
     let answer = sent(form.header("Content-Type", "text/plain").body("{}")).await;
     assert_eq!(answer.status, 415);
     assert_eq!(browser.refreshed(&identity).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_second_factor_opens_a_session_in_cookies_but_not_for_another_sites_page() {
+    let region = Region::new().await;
+    let running = region.start().await;
+    let identity = &running.service;
+    let ada = region.protected(identity).await;
+    let body = json!({
+        "mfa_token": identity.challenge(&ada.person).await,
+        "code": region.code(&ada.authenticator),
+        "session": "cookie",
+    });
+    let shown = || {
+        let request = identity.request(Method::POST, "/api/auth/verify-mfa");
+        request.json(&body)
+    };
+    for (name, value) in FOREIGN {
+        let answer = sent(shown().header(name, value)).await;
+        assert_eq!(answer.problem(), (403, "cross_site_request".to_owned()));
+        assert!(answer.header("set-cookie").is_none());
+    }
+    // More often than a challenge may be tried, and neither it nor the code is used up.
+    let browser = Browser::of_cookies_alone(&sent(shown()).await);
+    let amr = claims(&browser.access)["amr"].clone();
+    assert_eq!(amr, json!(["pwd", "otp"]));
+    let logout = sent(browser.post(identity, "/api/auth/logout")).await;
+    assert_eq!(logout.status, 204);
 }
 
 #[tokio::test]
