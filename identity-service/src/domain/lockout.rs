@@ -15,7 +15,10 @@ use shared::user_id::UserId;
 use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 
-use super::{email_address::normalised, secret_keys::SecretKeys};
+use super::{
+    email_address::{EmailAddress, normalised},
+    secret_keys::SecretKeys,
+};
 
 /// When guessing is stopped, and for how long.
 #[derive(Clone, Copy, Debug)]
@@ -59,6 +62,15 @@ impl Bucket {
         }
     }
 
+    /// The password of a sign-up that waits for an address, by whoever reads its mails; apart from logging in, so that
+    /// no stranger can keep that reader waiting.
+    pub(crate) fn confirmation(keys: &SecretKeys, address: &EmailAddress) -> Self {
+        Self {
+            mac: keys.lockout_mac(&[b"confirmation\0", address.normalised().as_bytes()]),
+            user_id: None,
+        }
+    }
+
     /// The password of an account, from a device that it knows.
     pub(crate) fn device(keys: &SecretKeys, user_id: UserId, device: Uuid) -> Self {
         let (user, device) = (user_id.uuid(), device.as_bytes());
@@ -98,7 +110,7 @@ impl Lockout {
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use super::super::{email_address::EmailAddress, secret_keys::tests::keys};
+    use super::super::secret_keys::tests::keys;
     use super::*;
     use proptest::prelude::*;
     use time::macros::datetime;
@@ -181,9 +193,11 @@ pub(crate) mod tests {
         let keys = keys(&[1]);
         let [ada, eve] = [1, 2].map(|number| UserId::new(Uuid::from_u128(number)));
         let [phone, laptop] = [3, 4].map(Uuid::from_u128);
+        let address = EmailAddress::parse("ada@example.com").expect("an address");
         let macs = [
             Bucket::identifier(&keys, "ada@example.com"),
             Bucket::identifier(&keys, "no address"),
+            Bucket::confirmation(&keys, &address),
             Bucket::device(&keys, ada, phone),
             Bucket::device(&keys, ada, laptop),
             Bucket::device(&keys, eve, phone),

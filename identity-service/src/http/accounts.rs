@@ -19,7 +19,7 @@ use crate::{
     mail_request::{MailRequestError, resend_verification},
     me::{self, MeError, me},
     signup::{Attempt, SignupError, signup},
-    verify_email::{VerifyError, verify_email},
+    verify_email::{self, VerifyError, verify_email},
 };
 
 pub(super) const EXAMPLE_EMAIL: &str = "ada@example.com";
@@ -77,6 +77,25 @@ impl Example for MailedToken {
     fn example() -> Self {
         Self {
             token: SecretText::example(EXAMPLE_TOKEN),
+        }
+    }
+}
+
+/// The token from a mail, and the password of the sign-up where several wait.
+#[derive(Object)]
+#[oai(example)]
+struct Confirmation {
+    /// From the link in the mail. Good once.
+    token: SecretText,
+    /// The one that was chosen at sign-up. Needed where several sign-ups wait for the address; right whenever it is sent.
+    password: Option<SecretText>,
+}
+
+impl Example for Confirmation {
+    fn example() -> Self {
+        Self {
+            token: SecretText::example(EXAMPLE_TOKEN),
+            password: Some(SecretText::example(EXAMPLE_PASSWORD)),
         }
     }
 }
@@ -212,14 +231,21 @@ impl AccountsApi {
 
     /// Confirm an address
     ///
-    /// Makes the account, with the password chosen at sign-up. A token is good once.
+    /// Makes the account, with the password chosen at sign-up. A token is good once. Where several sign-ups wait for the
+    /// address, whoever they are of, the one with `password` becomes the account, whichever of their mails the token is
+    /// from; without it the answer is `password_required`. Neither that nor a wrong password uses the token up; after
+    /// five wrong ones the address waits.
     #[oai(path = "/verify-email", method = "post", operation_id = "verify_email")]
     async fn verify_email(
         &self,
         identity: Data<&Arc<Identity>>,
-        body: Json<MailedToken>,
+        body: Json<Confirmation>,
     ) -> Result<Json<Verified>, Problem<VerifyError>> {
-        verify_email(&identity, body.0.token.into_secret(), identity.clock.now()).await?;
+        let confirmation = verify_email::Confirmation {
+            token: body.0.token.into_secret(),
+            password: body.0.password.map(SecretText::into_secret),
+        };
+        verify_email(&identity, confirmation, identity.clock.now()).await?;
         Ok(Json(Verified {
             status: AccountStatus::Verified,
         }))

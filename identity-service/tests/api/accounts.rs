@@ -35,6 +35,12 @@ impl Service {
         self.post("verify-email", &json!({ "token": token })).await
     }
 
+    /// The same with the password of the sign-up.
+    pub(crate) async fn verify_as(&self, token: &str, password: &str) -> Answer {
+        let body = json!({ "token": token, "password": password });
+        self.post("verify-email", &body).await
+    }
+
     pub(crate) async fn resend(&self, email: &str) -> Answer {
         self.post("resend-verification", &json!({ "email": email }))
             .await

@@ -47,14 +47,14 @@ async fn the_mail_says_from_where_and_how_to_confirm_or_object() {
 async fn sign_ups_for_one_address_never_touch_each_other_and_the_confirmed_one_wins() {
     let identity = Service::of_the_test_run();
     let email = somebody();
-    // The stranger comes first and last; the owner answers the mail of their own sign-up.
+    // The stranger comes first and last; the owner answers with the password of their own sign-up.
     let before = identity.mailed_sign_up(&email, OTHER_PASSWORD).await;
     let owners = identity.mailed_sign_up(&email, PASSWORD).await;
     let after = identity
         .mailed_sign_up(&email.replace("somebody", "SomeBody"), OTHER_PASSWORD)
         .await;
 
-    assert_eq!(identity.verify(&owners).await.status, 200);
+    assert_eq!(identity.verify_as(&owners, PASSWORD).await.status, 200);
     for stale in [&before, &after, &owners] {
         assert_eq!(identity.verify(stale).await.problem(), invalid_token());
     }
