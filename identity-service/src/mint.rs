@@ -34,7 +34,7 @@ use crate::{
     },
 };
 
-/// How long an access token is good for.
+/// How long an access token is good for, and never longer than its session.
 pub(crate) const ACCESS_LIFETIME: Duration = Duration::minutes(15);
 
 /// What a person's device gets.
@@ -149,8 +149,11 @@ pub(crate) async fn continue_session(
     Ok(mint(identity, &passed, now)?)
 }
 
-/// The gate before every token, whatever led here: `amr` for a session that is being opened. One that goes on was
-/// opened by what was asked for then.
+/// The gate before every token, whatever led here. It does not look at locks, which are no state of an account: a lock
+/// stops guessing, before anything is compared. What gets here has guessed nothing ([`crate::login`], a challenge) or
+/// shows a key of its own (a refresh token), and a stranger who fails often enough must not end the sessions of others.
+///
+///  `amr` is of a session that is being opened; one that goes on was opened by what was asked for then.
 async fn gate<'a>(
     db: &impl GenericClient,
     session: &'a Session,
@@ -181,6 +184,7 @@ fn mint(
     now: OffsetDateTime,
 ) -> Result<Tokens, Unexpected> {
     let signing = identity.signing.active()?;
+    let expires_at = (now + ACCESS_LIFETIME).min(session.state.expires_at);
     let csrf_token = match session.carrier {
         Carrier::Body => None,
         Carrier::Cookies => identity.secrets.csrf_tokens(session.id).next(),
@@ -192,7 +196,7 @@ fn mint(
         sid: session.id,
         jti: Uuid::from_bytes(random::bytes()),
         iat: now.unix_timestamp(),
-        exp: (now + ACCESS_LIFETIME).unix_timestamp(),
+        exp: expires_at.unix_timestamp(),
         auth_time: session.auth_time.unix_timestamp(),
         amr: session.amr.clone(),
         nbf: None,
@@ -212,7 +216,7 @@ fn mint(
     };
     Ok(Tokens {
         access_token: access_token.into(),
-        access_expires_in: ACCESS_LIFETIME,
+        access_expires_in: expires_at - now,
         refresh_token: presented.seal(&identity.secrets),
         refresh_expires_in: remaining(&session.state, now, identity.sessions.idle),
         csrf_token,

@@ -27,6 +27,8 @@ use crate::{
 /// bcrypt's own lowest cost: for tests, which say so.
 const TEST_COST: u32 = 4;
 /// The vault waits no longer with the end of a key.
+/// Whoever stole a session has it for no longer.
+const LONGEST_SESSION: Duration = Duration::days(365);
 const LONGEST_ERASURE_WAIT: Duration = Duration::days(90);
 const LONGEST_BACKUP_RETENTION: Duration = Duration::days(3650);
 
@@ -161,8 +163,8 @@ fn read_passwords(env: &mut Reader<'_>) -> Option<Passwords> {
 }
 
 fn read_sessions(env: &mut Reader<'_>) -> Option<Sessions> {
-    let idle = env.or("SESSION_IDLE", "7d", duration);
-    let longest = env.or("SESSION_MAX", "30d", duration);
+    let idle = env.or("SESSION_IDLE", "7d", within(LONGEST_SESSION));
+    let longest = env.or("SESSION_MAX", "30d", within(LONGEST_SESSION));
     let (idle, longest) = (idle?, longest?);
     if idle > longest {
         return env.problem("SESSION_IDLE", "is longer than SESSION_MAX");
@@ -206,16 +208,18 @@ fn read_lockout(env: &mut Reader<'_>) -> Option<Lockout> {
     })
 }
 
-fn read_erasures(env: &mut Reader<'_>) -> Option<Terms> {
-    let within = |longest: Duration| {
-        move |text: &str| {
-            let wait = duration(text)?;
-            if wait > longest {
-                return Err(format!("is longer than {} days", longest.whole_days()));
-            }
-            Ok(wait)
+/// A duration that is no longer than so many days.
+fn within(longest: Duration) -> impl Fn(&str) -> Result<Duration, String> {
+    move |text| {
+        let lasts = duration(text)?;
+        if lasts > longest {
+            return Err(format!("is longer than {} days", longest.whole_days()));
         }
-    };
+        Ok(lasts)
+    }
+}
+
+fn read_erasures(env: &mut Reader<'_>) -> Option<Terms> {
     let wait = env.or("ERASURE_WAIT", "7d", within(LONGEST_ERASURE_WAIT));
     let retention = within(LONGEST_BACKUP_RETENTION);
     let backup_retention = env.or("BACKUP_RETENTION", "30d", retention);
@@ -321,6 +325,13 @@ mod tests {
         let times = |idle| problems(&[("SESSION_IDLE", idle), ("SESSION_MAX", "1h")]);
         assert!(times("61m").contains("SESSION_IDLE"));
         assert!(!times("60m").contains("SESSION_IDLE"));
+        for value in ["366d", "4294967295d"] {
+            let told = problems(&[("SESSION_IDLE", value), ("SESSION_MAX", value)]);
+            let both = told.contains("SESSION_IDLE") && told.contains("SESSION_MAX");
+            assert!(both, "took {value}");
+        }
+        let longest = problems(&[("SESSION_IDLE", "365d"), ("SESSION_MAX", "365d")]);
+        assert!(!longest.contains("SESSION_"), "{longest}");
     }
 
     #[test]

@@ -11,6 +11,7 @@ use crate::{
     accounts::OTHER_PASSWORD,
     authenticator::STEP,
     device::{Tokens, befall, claims, unauthorized},
+    lockout::locked,
     replica::Region,
     service::{Answer, Service},
 };
@@ -328,6 +329,42 @@ async fn a_session_that_its_owner_ends_meanwhile_sets_up_no_second_factor() {
     // What was offered before was not replaced, and its code was not spent.
     let tokens = identity.logged_in(&ada).await;
     identity.confirm(&tokens, &code).await.recovery_codes();
+}
+
+#[tokio::test]
+async fn a_lock_stops_whoever_guesses_and_nobody_who_has_shown_something() {
+    let region = Region::new().await;
+    let running = region.start().await;
+    let identity = &running.service;
+    let ada = region.protected(identity).await;
+    identity.outbox_empties().await;
+    let reset = identity.mailed_reset(&ada.person.email).await;
+    let [by_code, by_recovery] = [
+        identity.challenge(&ada.person).await,
+        identity.challenge(&ada.person).await,
+    ];
+    let code = region.code(&ada.authenticator);
+    let opened = identity.verify_code(&by_code, &code).await;
+    let (device, session) = (opened.device_token(), opened.tokens());
+    identity.lock_out(&ada.person.email).await;
+
+    let login = async || {
+        let (email, password) = (&ada.person.email, &ada.person.password);
+        identity.login(email, password).await
+    };
+    assert!(locked(&login().await));
+    let known = identity
+        .login_from(&device, &ada.person.email, &ada.person.password)
+        .await;
+    assert_eq!(known.json()["status"], "mfa_required");
+    // The password was shown before, and the session has a key of its own.
+    let recovery = identity.verify_recovery(&by_recovery, &ada.recovery_codes[0]);
+    recovery.await.tokens();
+    let next = identity.refresh(&session.refresh).await.tokens();
+    assert_eq!(identity.me(&next.access).await.status, 200);
+    // A token from the mailbox chooses another password, and the guessing stays stopped.
+    assert_eq!(identity.reset(&reset, OTHER_PASSWORD).await.status, 204);
+    assert!(locked(&login().await));
 }
 
 #[tokio::test]

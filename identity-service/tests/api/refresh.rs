@@ -8,8 +8,27 @@ use tokio::task::JoinSet;
 use crate::{
     device::{claims, unauthorized},
     replica::Region,
-    service::Service,
+    service::{Answer, Service},
 };
+
+#[tokio::test]
+async fn no_access_token_outlives_its_session() {
+    let region = Region::with(&[("SESSION_IDLE", "20m"), ("SESSION_MAX", "20m")]).await;
+    let running = region.start().await;
+    let identity = &running.service;
+    let ada = identity.person().await;
+    let login = identity.login(&ada.email, &ada.password).await;
+    assert_eq!(login.json()["expires_in"], 900);
+    region.clock.advance(Duration::minutes(14));
+    let refreshed = identity.refresh(&login.tokens().refresh).await;
+    assert_eq!(refreshed.json()["expires_in"], 360);
+    let ends = |answer: &Answer| {
+        claims(&answer.tokens().access)["exp"]
+            .as_i64()
+            .expect("a time")
+    };
+    assert_eq!(ends(&refreshed) - ends(&login), 300);
+}
 
 #[tokio::test]
 async fn a_refresh_gives_a_new_pair_for_the_same_session() {

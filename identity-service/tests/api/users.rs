@@ -16,7 +16,6 @@ use crate::{
     service::Service,
 };
 
-/// The id of whoever holds a pair.
 /// Somebody who has logged in once, and their id.
 async fn member(identity: &Service) -> (Person, String) {
     let person = identity.person().await;
