@@ -3,18 +3,24 @@
 
 use time::{Duration, OffsetDateTime};
 
+use super::errand::GOOD_FOR;
 use crate::{
     Identity,
-    mail::{Mail, Unsendable},
+    mail::{Letter, Mail, Unsendable},
     store::mail_allowances::{self, Allowance},
 };
 
-/// Five mails of a kind at once, then one an hour. Confirmations stay good for longer than that, so that whoever
-/// uses this up for somebody else does not keep them out.
-const ALLOWANCE: Allowance = Allowance {
-    burst: 5,
-    refill: Duration::hours(1),
-};
+/// Five mails of a kind at once, then one an hour, or as often as its token runs out where that is sooner: whoever uses
+/// this up for somebody else fills their mailbox with tokens that are good, and does not keep them out.
+fn allowance(letter: Letter<'_>) -> Allowance {
+    let refill = match letter {
+        Letter::ResetPassword { .. } | Letter::ConfirmNewAddress { .. } | Letter::AddressWanted => {
+            GOOD_FOR
+        }
+        _ => Duration::hours(1),
+    };
+    Allowance { burst: 5, refill }
+}
 
 /// `false` when it was one too many. What does not go now is not counted, since it comes again.
 pub(super) async fn deliver(
@@ -23,10 +29,10 @@ pub(super) async fn deliver(
     now: OffsetDateTime,
 ) -> Result<bool, Unsendable> {
     let index = identity.secrets.email_index(mail.to);
-    let kind = mail.letter.kind();
+    let (kind, allowance) = (mail.letter.kind(), allowance(mail.letter));
     let allowed = {
         let db = identity.pool.get().await?;
-        mail_allowances::spend(&*db, &index, kind, ALLOWANCE, now).await?
+        mail_allowances::spend(&*db, &index, kind, allowance, now).await?
     };
     if !allowed {
         return Ok(false);
@@ -34,7 +40,7 @@ pub(super) async fn deliver(
     let sent = identity.mailer.send(mail, now).await;
     if let Err(Unsendable::Unexpected(_)) = &sent {
         let db = identity.pool.get().await?;
-        mail_allowances::give_back(&*db, &index, kind, ALLOWANCE).await?;
+        mail_allowances::give_back(&*db, &index, kind, allowance).await?;
     }
     sent.map(|()| true)
 }

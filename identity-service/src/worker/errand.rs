@@ -28,7 +28,7 @@ use crate::{
 /// Sign-ups of one address that are mailed again at a time.
 const AGAIN: i64 = 3;
 /// How long a reset, or an address, waits from the mail on.
-const GOOD_FOR: Duration = Duration::minutes(30);
+pub(super) const GOOD_FOR: Duration = Duration::minutes(30);
 
 const NOBODY: &str = "a reset for an account that is gone or disabled: no mail";
 

@@ -241,6 +241,40 @@ async fn asking_for_resets_fills_no_mailbox() {
 }
 
 #[tokio::test]
+async fn whoever_uses_up_the_mail_of_an_address_leaves_a_good_token_in_it_at_all_times() {
+    let region = Region::new().await;
+    let running = region.start().await;
+    let identity = &running.service;
+    let (ada, wanted) = (identity.person().await, somebody());
+    let eve = identity.logged_in(&identity.person().await).await;
+    let ask = async || {
+        assert_eq!(identity.forgot(&ada.email).await.status, 202);
+        let asked = identity.want_address(&eve, PASSWORD, &wanted).await;
+        assert_eq!(asked.status, 202);
+    };
+    for _ in 0..6 {
+        ask().await;
+    }
+    identity.outbox_empties().await;
+    // A token is good for half an hour.
+    let db = region.database().await;
+    for half_hours in 1..4 {
+        for tens in 1..=3 {
+            // The vault has no manual clock, so the rows grow old and not the world.
+            let aged = "UPDATE mail_allowances SET spent_until = spent_until - interval '10 min'";
+            db.execute(aged, &[]).await.expect("they are there");
+            ask().await;
+            ask().await;
+            identity.outbox_empties().await;
+            let mailed = 5 + half_hours - usize::from(tens < 3);
+            // Beside the confirmation.
+            assert_eq!(identity.mails(&ada.email).len(), 1 + mailed);
+            assert_eq!(identity.mails(&wanted).len(), mailed);
+        }
+    }
+}
+
+#[tokio::test]
 async fn what_is_no_address_gets_no_reset() {
     let identity = Service::of_the_test_run();
     let answer = identity.forgot("no address").await;
