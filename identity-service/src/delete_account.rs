@@ -6,7 +6,6 @@ use shared::{
 };
 use thiserror::Error;
 use time::OffsetDateTime;
-use tokio_postgres::Transaction;
 
 use crate::{
     Identity,
@@ -14,40 +13,22 @@ use crate::{
     device::Sighting,
     domain::{erasure::Erasure, event::Event},
     erasure, events,
+    factor_if_any::{self, NotShown, SECOND_FACTOR_REQUIRED},
     hashing::OVERLOADED,
-    lockout::{Locked, TOO_MANY_ATTEMPTS},
+    lockout::TOO_MANY_ATTEMPTS,
     reauthentication::{NotProven, WRONG_PASSWORD, reauthenticate},
     refresh::SESSION_ENDED,
-    second_factor::{self, NotReady, Proof, Ready, Shown, UNREADABLE, WRONG_CODE, Wanted},
-    store::{
-        second_factors,
-        sessions::{self, EndReason},
-    },
+    second_factor::{UNREADABLE, WRONG_CODE},
+    store::sessions::{self, EndReason},
 };
 
 #[derive(Debug, Error)]
 pub(crate) enum DeleteError {
-    #[error("See errors for what is wrong and where.")]
-    Invalid(FieldError),
     #[error(transparent)]
     NotProven(#[from] NotProven),
-    #[error("Send a code of the authenticator, or a recovery code, too.")]
-    SecondFactorRequired,
-    #[error("The code is wrong, or it was used before.")]
-    WrongCode,
     #[error(transparent)]
-    TooManyAttempts(#[from] Locked),
-    #[error("Use a recovery code.")]
-    Unreadable,
-    #[error(transparent)]
-    Unexpected(#[from] Unexpected),
+    NotShown(#[from] NotShown),
 }
-
-const SECOND_FACTOR_REQUIRED: Case = Case::new(
-    403,
-    "second_factor_required",
-    "The account has a second factor, and it was not shown",
-);
 
 impl Failure for DeleteError {
     const CASES: &'static [Case] = &[
@@ -65,37 +46,36 @@ impl Failure for DeleteError {
 
     fn case(&self) -> &'static Case {
         match self {
-            Self::Invalid(_) => &INVALID_REQUEST,
             Self::NotProven(why) => why.case(),
-            Self::SecondFactorRequired => &SECOND_FACTOR_REQUIRED,
-            Self::WrongCode => &WRONG_CODE,
-            Self::TooManyAttempts(locked) => locked.case(),
-            Self::Unreadable => &UNREADABLE,
-            Self::Unexpected(unexpected) => unexpected.case(),
+            Self::NotShown(why) => why.case(),
         }
     }
 
     fn retry_after(&self) -> Option<std::time::Duration> {
         match self {
             Self::NotProven(why) => why.retry_after(),
-            Self::TooManyAttempts(locked) => locked.retry_after(),
-            _ => self.unexpected().and_then(Unexpected::retry_after),
+            Self::NotShown(why) => why.retry_after(),
         }
     }
 
     fn errors(&self) -> Vec<FieldError> {
         match self {
-            Self::Invalid(error) => vec![error.clone()],
-            _ => Vec::new(),
+            Self::NotProven(_) => Vec::new(),
+            Self::NotShown(why) => why.errors(),
         }
     }
 
     fn unexpected(&self) -> Option<&Unexpected> {
         match self {
             Self::NotProven(why) => why.unexpected(),
-            Self::Unexpected(unexpected) => Some(unexpected),
-            _ => None,
+            Self::NotShown(why) => why.unexpected(),
         }
+    }
+}
+
+impl From<Unexpected> for DeleteError {
+    fn from(unexpected: Unexpected) -> Self {
+        Self::NotProven(unexpected.into())
     }
 }
 
@@ -107,21 +87,19 @@ pub(crate) async fn delete_account(
     now: OffsetDateTime,
 ) -> Result<Erasure, DeleteError> {
     let user = caller.user_id();
-    let proof = proof(&proofs)?;
+    let proof = factor_if_any::proof(proofs.code.as_ref(), proofs.recovery_code.as_ref())?;
     reauthenticate(identity, caller, &proofs.password, &proofs.device, now).await?;
-    let ready = match proof {
-        Some(proof) => prepare(identity, caller, proof, now).await?,
-        None => None,
-    };
+    let ready = factor_if_any::prepare(identity, user, proof, now).await?;
     let sighting = Sighting::of(identity, user, proofs.device, now).await;
 
     let mut db = identity.pool.get().await?;
     let transaction = db.transaction().await.map_err(Unexpected::from)?;
-    if let Err(refused) = show(identity, &transaction, ready.as_ref(), &sighting, now).await {
+    let shown = factor_if_any::show(identity, &transaction, ready.as_ref(), &sighting, now);
+    if let Err(refused) = shown.await {
         // What was wrong has been counted.
         transaction.commit().await.map_err(Unexpected::from)?;
         identity.outbox_filled.notify_one();
-        return Err(refused);
+        return Err(refused.into());
     }
     // Sessions before the account, as everywhere. The caller's is among them, unless its owner has ended it meanwhile.
     let ended = sessions::end_all(&transaction, user, EndReason::AccountDeleted, now).await?;
@@ -135,55 +113,4 @@ pub(crate) async fn delete_account(
     transaction.commit().await.map_err(Unexpected::from)?;
     identity.erasure_begun.notify_one();
     Ok(begun)
-}
-
-/// A second factor, when one was sent.
-fn proof(proofs: &Proofs) -> Result<Option<Proof>, DeleteError> {
-    let (code, recovery_code) = (proofs.code.as_ref(), proofs.recovery_code.as_ref());
-    if code.is_none() && recovery_code.is_none() {
-        return Ok(None);
-    }
-    let proof = Proof::parse(code, recovery_code).map_err(DeleteError::Invalid)?;
-    Ok(Some(proof))
-}
-
-/// What somebody sends who has no second factor makes no difference.
-async fn prepare(
-    identity: &Identity,
-    caller: &Caller,
-    proof: Proof,
-    now: OffsetDateTime,
-) -> Result<Option<Ready>, DeleteError> {
-    let user = caller.user_id();
-    match second_factor::prepare(identity, user, Wanted::Confirmed, proof, now).await {
-        Ok(ready) => Ok(Some(ready)),
-        Err(NotReady::None) => Ok(None),
-        Err(NotReady::Unreadable) => Err(DeleteError::Unreadable),
-        Err(NotReady::Unexpected(unexpected)) => Err(unexpected.into()),
-    }
-}
-
-/// The account's second factor, as it is in this transaction, has to have been shown.
-async fn show(
-    identity: &Identity,
-    transaction: &Transaction<'_>,
-    ready: Option<&Ready>,
-    sighting: &Sighting,
-    now: OffsetDateTime,
-) -> Result<(), DeleteError> {
-    let Some(ready) = ready else {
-        let factor = second_factors::find_and_lock(transaction, sighting.user).await?;
-        return if factor.is_some_and(|factor| factor.confirmed) {
-            Err(DeleteError::SecondFactorRequired)
-        } else {
-            Ok(())
-        };
-    };
-    match ready.show(identity, transaction, sighting, now).await? {
-        Shown::Right => Ok(()),
-        Shown::Wrong => Err(DeleteError::WrongCode),
-        Shown::Locked(locked) => Err(DeleteError::TooManyAttempts(locked)),
-        // Replaced or removed at this moment.
-        Shown::Gone => Err(DeleteError::SecondFactorRequired),
-    }
 }

@@ -16,6 +16,7 @@ mod end_session;
 mod enrol_totp;
 mod erasure;
 mod events;
+mod factor_if_any;
 mod failed_login;
 mod forward_auth;
 mod hashing;

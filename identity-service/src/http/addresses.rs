@@ -6,10 +6,11 @@ use poem::web::Data;
 use poem_openapi::{ApiResponse, Enum, Object, OpenApi, types::Example};
 use shared::{access_token::Caller, problem::Problem, serve::Json};
 
-use super::{Tag, accounts::EXAMPLE_PASSWORD, secret_text::SecretText};
+use super::{Tag, accounts::EXAMPLE_PASSWORD, mfa::EXAMPLE_CODE, secret_text::SecretText};
 use crate::{
     Identity,
     change_email::{ChangeEmailError, Wish, change_email},
+    change_mfa::Proofs,
     confirm_email::{ConfirmEmailError, Confirmation, confirm_email},
     device::Device,
 };
@@ -18,12 +19,16 @@ const EXAMPLE_NEW_EMAIL: &str = "ada.lovelace@example.com";
 const EXAMPLE_TOKEN: &str =
     "kst_e_AZq08HwAcACAAAAAAAAAAeGW0NJibd6wtaFZ_Mj6l5Nrh7OnS4FnwHk4gc0cezXD";
 
-/// The password of the account, and the address to be.
+/// The password, a second factor when the account has one, and the address to be.
 #[derive(Object)]
 #[oai(example)]
 struct AddressWish {
     /// The one that the account has.
     password: SecretText,
+    /// Six digits from the authenticator app.
+    code: Option<SecretText>,
+    /// Instead of `code`.
+    recovery_code: Option<SecretText>,
     /// Where the confirmation goes.
     #[oai(validator(max_length = 254))]
     new_email: String,
@@ -33,6 +38,8 @@ impl Example for AddressWish {
     fn example() -> Self {
         Self {
             password: SecretText::example(EXAMPLE_PASSWORD),
+            code: Some(SecretText::example(EXAMPLE_CODE)),
+            recovery_code: None,
             new_email: EXAMPLE_NEW_EMAIL.to_owned(),
         }
     }
@@ -112,7 +119,7 @@ pub(super) struct AddressesApi;
 impl AddressesApi {
     /// Ask for another address
     ///
-    /// Mails the new address a token that is good for 30 minutes, once; nothing changes until then. The owner of an
+    /// Takes the password again, and a code or a recovery code when the account has a second factor. Mails the new address a token that is good for 30 minutes, once; nothing changes until then. The owner of an
     /// account that has the address already gets a notice instead; the answer is the same. A change of the password,
     /// logging out everywhere and another change of the address make the token void.
     #[oai(path = "/email", method = "post", operation_id = "change_email")]
@@ -123,11 +130,19 @@ impl AddressesApi {
         device: Device,
         body: Json<AddressWish>,
     ) -> Result<Asked, Problem<ChangeEmailError>> {
-        let wish = Wish {
-            password: body.0.password.into_secret(),
-            new_email: body.0.new_email,
+        let AddressWish {
+            password,
+            code,
+            recovery_code,
+            new_email,
+        } = body.0;
+        let proofs = Proofs {
+            password: password.into_secret(),
+            code: code.map(SecretText::into_secret),
+            recovery_code: recovery_code.map(SecretText::into_secret),
             device,
         };
+        let wish = Wish { new_email, proofs };
         change_email(&identity, &caller, wish, identity.clock.now()).await?;
         Ok(Asked::Accepted(Json(ConfirmationMail {
             status: WishStatus::ConfirmationSent,

@@ -190,6 +190,43 @@ async fn of_two_accounts_that_confirm_one_address_at_once_one_gets_it() {
 }
 
 #[tokio::test]
+async fn with_a_second_factor_it_takes_both_and_what_was_shown_is_used_up() {
+    let region = Region::new().await;
+    let running = region.start().await;
+    let identity = &running.service;
+    let ada = region.protected(identity).await;
+    let new = somebody();
+    let want = async |proof: (&str, &str)| {
+        let mut body = json!({ "password": ada.person.password, "new_email": new });
+        if !proof.0.is_empty() {
+            body[proof.0] = proof.1.into();
+        }
+        identity
+            .authorised(Method::POST, "email", &ada.tokens, &body)
+            .await
+    };
+    let missing = want(("", "")).await;
+    let required = (403, "second_factor_required".to_owned());
+    assert_eq!(missing.problem(), required);
+    let wrong = ada.authenticator.wrong_code(region.clock.now());
+    let wrong = want(("code", &wrong)).await;
+    assert_eq!(wrong.problem(), (403, "wrong_code".to_owned()));
+    identity.outbox_empties().await;
+    assert!(identity.mails(&new).is_empty());
+
+    let code = region.code(&ada.authenticator);
+    assert_eq!(want(("code", &code)).await.status, 202);
+    let recovery = ("recovery_code", ada.recovery_codes[0].as_str());
+    assert_eq!(want(recovery).await.status, 202);
+    for used in [("code", code.as_str()), recovery] {
+        let answer = want(used).await;
+        assert_eq!(answer.problem(), (403, "wrong_code".to_owned()));
+    }
+    let token = token(&identity.mail_about(&new, ASKED).await);
+    assert_eq!(identity.confirm_address(&token).await.status, 200);
+}
+
+#[tokio::test]
 async fn an_address_that_is_signed_up_with_and_wanted_at_once_has_one_account() {
     let identity = Service::of_the_test_run();
     for _ in 0..5 {

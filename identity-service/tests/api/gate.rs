@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
 use crate::{
-    accounts::OTHER_PASSWORD,
+    accounts::{OTHER_PASSWORD, somebody},
     authenticator::STEP,
     device::{Tokens, befall, claims, unauthorized},
     lockout::locked,
@@ -250,10 +250,11 @@ async fn no_login_that_runs_while_an_operator_acts_leaves_a_session() {
 }
 
 /// What takes a session that goes on.
-const CHANGES: [(Method, &str); 5] = [
+const CHANGES: [(Method, &str); 6] = [
     (Method::DELETE, "mfa/totp"),
     (Method::POST, "mfa/recovery-codes"),
     (Method::DELETE, "account"),
+    (Method::POST, "email"),
     (Method::POST, "password"),
     (Method::POST, "logout-all"),
 ];
@@ -293,6 +294,7 @@ async fn a_session_that_its_owner_ends_meanwhile_changes_nothing() {
         let (password, code) = (&ada.person.password, region.code(&ada.authenticator));
         let proofs = match path {
             "password" => json!({ "current_password": password, "new_password": OTHER_PASSWORD }),
+            "email" => json!({ "password": password, "code": code, "new_email": somebody() }),
             _ => json!({ "password": password, "code": code }),
         };
         let answer = overtaken(&region, identity, tokens, (method, path), proofs).await;
