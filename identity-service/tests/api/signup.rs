@@ -162,6 +162,7 @@ async fn bodies_of_another_shape_are_refused() {
         json!({ "email": email }),
         json!({ "email": email, "password": PASSWORD, "admin": true }),
         json!({ "email": email, "password": { "$ne": "" } }),
+        json!({ "email": email, "password": [PASSWORD] }),
         json!({ "email": [email], "password": PASSWORD }),
         json!({ "email": email, "password": null }),
     ] {
