@@ -223,6 +223,10 @@ async fn a_hostile_user_agent_is_cut_and_shown_as_text() {
     let written = identity.logged_in_on(&ada, "Téléphone/1.0").await;
     let shown = &identity.sessions(&written).await[0]["user_agent"];
     assert_eq!(shown, "Téléphone/1.0");
+    // What a terminal would obey, of what a header may hold.
+    let obeyed = identity.logged_in_on(&ada, "App\t\u{9b}2J1.0").await;
+    let shown = &identity.sessions(&obeyed).await[0]["user_agent"];
+    assert_eq!(shown, "App2J1.0");
     let nothing = identity.logged_in_on(&ada, "").await;
     assert_eq!(identity.sessions(&nothing).await[0]["user_agent"], "");
 }

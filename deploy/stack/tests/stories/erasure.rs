@@ -85,6 +85,24 @@ async fn a_deleted_person_is_gone_from_all_three_databases_and_nobody_else_is() 
 }
 
 #[tokio::test]
+async fn whoever_leaves_is_shut_out_of_their_journal_long_before_it_is_erased() {
+    // Nothing is erased for a week, and the journal has her key in memory.
+    let stack = Stack::for_a_test().start().await.unwrap();
+    let ada = Person::new(stack.addresses(), "ada").await;
+    let hers = ada.write("Ada's day", "Dear diary").await;
+    assert_eq!(ada.read(&hers).await.text("/title"), "Ada's day");
+    delete(&ada).await;
+    until("closed", LIMIT, async || {
+        let answer = ada.read(&hers).await;
+        let closed = answer.text("/code") == "account_closed";
+        closed.then_some(()).ok_or(answer.body)
+    })
+    .await
+    .unwrap();
+    assert!(dump(&stack, Service::Journal).await.contains(&hers));
+}
+
+#[tokio::test]
 async fn a_deletion_that_begins_while_vault_and_journal_are_away_is_done_when_they_are_back() {
     let mut stack = stack().await;
     let ada = Person::new(stack.addresses(), "ada").await;
