@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use shared::{problem::Unexpected, serve::Shutdown};
 use time::{Duration, OffsetDateTime};
+use tokio::{sync::Semaphore, task::JoinSet};
 
 use super::{errand, goes_on, notice};
 use crate::{
@@ -19,36 +20,63 @@ const FIRST_WAIT: Duration = Duration::minutes(2);
 /// Mail that could not be sent for so long is of no use to anybody.
 const GIVE_UP: Duration = Duration::hours(24);
 
-/// Works until the shutdown is requested; one that was begun is finished.
+/// How many messages are worked off at once: more than one address can have mails of a kind on their way. Whoever asks for
+/// somebody's mails, and then for one of their own, must not see in its time whether those are sent.
+const HANDS: usize = 8;
+
+/// Works until the shutdown is requested; what was begun is finished.
 pub(super) async fn run(identity: Arc<Identity>, mut shutdown: Shutdown) {
     let bell = &identity.outbox_filled;
+    let hands = Arc::new(Semaphore::new(HANDS));
+    let mut working = JoinSet::new();
     loop {
-        let worked = one(&identity, identity.clock.now()).await;
-        if !goes_on(worked, "mail waits", bell, &mut shutdown).await {
-            return;
+        let begun = begin(&identity, &hands, &mut working).await;
+        if !goes_on(begun, "mail waits", bell, &mut shutdown).await {
+            break;
         }
+        while working.try_join_next().is_some() {}
     }
+    while working.join_next().await.is_some() {}
 }
 
-/// Takes one message; `false` when none is due. The key comes first: while the vault is away no message uses
-/// up its tries. A message that fails waits for its next try, and those behind it do not wait for it.
-async fn one(identity: &Identity, now: OffsetDateTime) -> Result<bool, Unexpected> {
+/// Takes one message, once a hand is free; `false` when none is due. The key comes first: while the vault is away no
+/// message uses up its tries.
+async fn begin(
+    identity: &Arc<Identity>,
+    hands: &Arc<Semaphore>,
+    working: &mut JoinSet<()>,
+) -> Result<bool, Unexpected> {
+    let hand = Arc::clone(hands).acquire_owned().await;
+    let now = identity.clock.now();
     let key = outbox_key::opened(identity, now).await?;
     let claimed = outbox::claim(&*identity.pool.get().await?, now, FIRST_WAIT).await?;
     let Some(message) = claimed else {
         return Ok(false);
     };
-    let late = now - message.created_at >= GIVE_UP;
-    match decide(identity, &message, &key, now).await {
-        Ok(done) => tracing::info!(message.id = %message.id, done, "mail decided"),
-        Err(Unsendable::Unexpected(error)) if !late => {
-            tracing::error!(message.id = %message.id, error = error.chain(), "mail waits");
-            return Ok(true);
+    let identity = Arc::clone(identity);
+    working.spawn(async move {
+        if let Err(error) = work_off(&identity, &message, &key, now).await {
+            tracing::warn!(message.id = %message.id, error = error.chain(), "mail waits");
         }
+        drop(hand);
+    });
+    Ok(true)
+}
+
+/// A message that fails waits for its next try, and those behind it do not wait for it.
+async fn work_off(
+    identity: &Identity,
+    message: &Message,
+    key: &Opened,
+    now: OffsetDateTime,
+) -> Result<(), Unexpected> {
+    let late = now - message.created_at >= GIVE_UP;
+    match decide(identity, message, key, now).await {
+        Ok(done) => tracing::info!(message.id = %message.id, done, "mail decided"),
+        Err(Unsendable::Unexpected(error)) if !late => return Err(error),
         Err(error) => tracing::error!(message.id = %message.id, %error, "mail given up"),
     }
-    outbox::delete(&*identity.pool.get().await?, message.id).await?;
-    Ok(true)
+    outbox::delete(&*identity.pool.get().await?, message.id).await
 }
 
 /// What became of it, for the log: the only place that tells why no mail came.

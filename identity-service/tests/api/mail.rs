@@ -132,3 +132,44 @@ async fn mail_that_a_server_puts_off_goes_later_and_mail_that_it_refuses_goes_ne
     identity.outbox_empties().await;
     assert_eq!(sink.mails().len(), 1);
 }
+
+#[tokio::test]
+async fn when_ones_own_mail_comes_does_not_tell_whether_somebody_elses_are_sent() {
+    let sink = SmtpSink::start().await.expect("a free port");
+    let mut region = Region::new().await;
+    let (ada, eve) = (somebody(), somebody());
+    {
+        let replica = region.start().await;
+        for email in [&ada, &eve] {
+            replica.service.account(email, PASSWORD).await;
+        }
+        replica.service.outbox_empties().await;
+    }
+    region.set("MAIL_DIR", "");
+    region.set("SMTP_HOST", "127.0.0.1");
+    region.set("SMTP_PORT", sink.port().to_string());
+    region.set("SMTP_TLS", "none");
+    let running = region.start().await;
+    let identity = &running.service;
+    let begun_are = async |number: usize| {
+        let begun = async || {
+            let lines = sink.lines();
+            match lines.iter().filter(|it| it.text == "DATA").count() {
+                begun if begun == number => Ok(()),
+                other => Err(other),
+            }
+        };
+        until("mails on their way", PATIENCE / 2, begun)
+            .await
+            .expect("none waits for another");
+    };
+
+    // As many as an address is sent, each of them without an end.
+    sink.misbehave(".", Misbehaviour::Hang);
+    for _ in 0..BURST {
+        assert_eq!(identity.forgot(&ada).await.status, 202);
+    }
+    begun_are(BURST).await;
+    assert_eq!(identity.forgot(&eve).await.status, 202);
+    begun_are(BURST + 1).await;
+}
