@@ -17,7 +17,7 @@ use crate::{
 
 impl Service {
     /// Keeps a copy of every failed login that is noted, in a table `noted`.
-    async fn copy_failed_logins(&self) {
+    pub(crate) async fn copy_failed_logins(&self) {
         let trigger = "CREATE TABLE noted (LIKE failed_logins);
             CREATE FUNCTION copy() RETURNS trigger LANGUAGE plpgsql AS
               $$ BEGIN INSERT INTO noted SELECT NEW.*; RETURN NEW; END $$;
