@@ -2,9 +2,10 @@
 
 use std::{path::PathBuf, time::Duration};
 
+use contract::Sent;
 use reqwest::{Client, Method, RequestBuilder, header::HeaderMap};
 use serde_json::{Value, json};
-use stack::{Addresses, suite_log};
+use stack::Addresses;
 
 /// Longer than any answer, and than any mail takes, on a loaded machine.
 pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
@@ -152,12 +153,15 @@ impl Answer {
 }
 
 pub(crate) async fn sent(request: RequestBuilder) -> Answer {
-    let response = request.send().await.expect("identity answers");
-    let answer = Answer {
-        status: response.status().as_u16(),
-        headers: response.headers().clone(),
-        text: response.text().await.expect("the answer is text"),
-    };
-    suite_log::keep_problem(answer.status, answer.text.as_bytes());
-    answer
+    let sent = contract::sent(stack::Service::Identity, request).await;
+    let Sent {
+        status,
+        headers,
+        text,
+    } = sent.expect("identity answers");
+    Answer {
+        status,
+        headers,
+        text,
+    }
 }

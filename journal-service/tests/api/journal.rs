@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use reqwest::{Client, Method, RequestBuilder, Response, header::HeaderMap};
+use contract::Sent;
+use reqwest::{Client, Method, RequestBuilder, header::HeaderMap};
 use serde_json::{Value, json};
-use stack::{Addresses, Person, suite_log};
+use stack::{Addresses, Person, Service};
 use uuid::Uuid;
 
 /// Longer than any answer of a loaded machine takes.
@@ -131,14 +132,17 @@ impl Answer {
 }
 
 pub(crate) async fn sent(request: RequestBuilder) -> Answer {
-    let response: Response = request.send().await.expect("the journal answers");
-    let answer = Answer {
-        status: response.status().as_u16(),
-        headers: response.headers().clone(),
-        text: response.text().await.expect("the answer is text"),
-    };
-    suite_log::keep_problem(answer.status, answer.text.as_bytes());
-    answer
+    let sent = contract::sent(Service::Journal, request).await;
+    let Sent {
+        status,
+        headers,
+        text,
+    } = sent.expect("the journal answers");
+    Answer {
+        status,
+        headers,
+        text,
+    }
 }
 
 /// An ordinary entry about that day.

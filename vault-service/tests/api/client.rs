@@ -3,13 +3,14 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+use contract::Sent;
 use reqwest::{Certificate, Identity, Method, RequestBuilder};
 use serde_json::{Value, json};
 use shared::{
     clock::Clock,
     service_token::{BodyDigest, Operation, Signer},
 };
-use stack::suite_log;
+use stack::Service;
 use uuid::Uuid;
 
 use crate::authority::Certified;
@@ -81,8 +82,7 @@ impl Client {
 
     /// Sends, however it ends.
     pub(crate) async fn try_post(&self, path: &str, body: &Value) -> reqwest::Result<Answer> {
-        let response = self.request(path).json(body).send().await?;
-        Answer::of(response).await
+        Answer::of(self.request(path).json(body)).await
     }
 
     pub(crate) async fn post(&self, path: &str, body: &Value) -> Answer {
@@ -91,9 +91,7 @@ impl Client {
 
     pub(crate) async fn get(&self, path: &str) -> Answer {
         let request = self.request_to(Method::GET, path);
-        Answer::of(request.send().await.expect("an answer"))
-            .await
-            .expect("a body")
+        Answer::of(request).await.expect("an answer")
     }
 
     /// What cannot be undone, with whatever token the client has.
@@ -107,9 +105,7 @@ impl Client {
             .request_to(Method::DELETE, path)
             .header("Content-Type", "application/json")
             .body(body);
-        Answer::of(request.send().await.expect("an answer"))
-            .await
-            .expect("a body")
+        Answer::of(request).await.expect("an answer")
     }
 
     /// A body that is no JSON value of ours.
@@ -118,9 +114,7 @@ impl Client {
             .request(path)
             .header("Content-Type", media_type)
             .body(body);
-        Answer::of(request.send().await.expect("an answer"))
-            .await
-            .expect("a body")
+        Answer::of(request).await.expect("an answer")
     }
 
     /// A new data key: wrapped, and in the clear.
@@ -208,11 +202,9 @@ impl Shredder {
 }
 
 impl Answer {
-    pub(crate) async fn of(response: reqwest::Response) -> reqwest::Result<Self> {
-        let status = response.status().as_u16();
-        let body = response.bytes().await?;
-        suite_log::keep_problem(status, &body);
-        let body = serde_json::from_slice(&body).unwrap_or(Value::Null);
+    pub(crate) async fn of(request: RequestBuilder) -> reqwest::Result<Self> {
+        let Sent { status, text, .. } = contract::sent(Service::Vault, request).await?;
+        let body = serde_json::from_str(&text).unwrap_or(Value::Null);
         Ok(Self { status, body })
     }
 
