@@ -43,6 +43,25 @@ pub(crate) async fn insert_first(
     Ok(())
 }
 
+/// Takes a key out of use, unless another one has its place by now. Its row stays, since others name it.
+pub(crate) async fn give_up(
+    db: &impl GenericClient,
+    purpose: &str,
+    key: &ServiceKey,
+) -> Result<(), Unexpected> {
+    db.execute_typed(
+        "UPDATE service_keys SET purpose = purpose || ' given up ' || key_id
+         WHERE purpose = $1 AND key_id = $2 AND wrapped_key = $3",
+        &[
+            (&purpose, Type::TEXT),
+            (&key.id, Type::UUID),
+            (&key.wrapped.bytes(), Type::BYTEA),
+        ],
+    )
+    .await?;
+    Ok(())
+}
+
 fn read(row: &Row) -> Result<ServiceKey, Unexpected> {
     Ok(ServiceKey {
         id: row.try_get("key_id")?,

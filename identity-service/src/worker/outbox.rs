@@ -40,7 +40,8 @@ pub(super) async fn run(identity: Arc<Identity>, mut shutdown: Shutdown) {
 }
 
 /// Takes one message, once a hand is free; `false` when none is due. The key comes first: while the vault is away no
-/// message uses up its tries.
+/// message uses up its tries. Which key that is is looked at each time, here and not on the way of requests, since another
+/// replica may have replaced it.
 async fn begin(
     identity: &Arc<Identity>,
     hands: &Arc<Semaphore>,
@@ -48,6 +49,7 @@ async fn begin(
 ) -> Result<bool, Unexpected> {
     let hand = Arc::clone(hands).acquire_owned().await;
     let now = identity.clock.now();
+    outbox_key::look_again(identity).await?;
     let key = outbox_key::opened(identity, now).await?;
     let claimed = outbox::claim(&*identity.pool.get().await?, now, FIRST_WAIT).await?;
     let Some(message) = claimed else {

@@ -30,6 +30,7 @@ mod moved_tokens;
 mod new_device;
 mod no_enumeration;
 mod outbox;
+mod outbox_key;
 mod passwords;
 mod rank_test;
 mod refresh;

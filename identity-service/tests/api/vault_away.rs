@@ -11,13 +11,13 @@ use tokio::{
 use crate::{authenticator::STEP, device::claims, replica::Region};
 
 /// The line to the vault, which the test cuts and mends.
-struct Line {
-    url: String,
+pub(crate) struct Line {
+    pub(crate) url: String,
     whole: watch::Sender<bool>,
 }
 
 impl Line {
-    async fn to_the_vault() -> Self {
+    pub(crate) async fn to_the_vault() -> Self {
         let vault = Url::parse(&Addresses::of_the_test_run().api.vault).expect("a URL");
         let vault = vault.socket_addrs(|| None).expect("an address")[0];
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
@@ -46,11 +46,11 @@ impl Line {
         }
     }
 
-    fn cut(&self) {
+    pub(crate) fn cut(&self) {
         self.whole.send_replace(false);
     }
 
-    fn mend(&self) {
+    pub(crate) fn mend(&self) {
         self.whole.send_replace(true);
     }
 }
