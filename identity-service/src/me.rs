@@ -12,7 +12,7 @@ use time::OffsetDateTime;
 
 use crate::{
     Identity,
-    domain::sealed::Column,
+    domain::{email_address::EmailAddress, sealed::Column},
     refresh::SESSION_ENDED,
     store::{
         accounts::{self, Profile},
@@ -87,11 +87,10 @@ pub(crate) async fn address(
     profile: &Profile,
     now: OffsetDateTime,
 ) -> Result<String, Unexpected> {
-    let subject = profile.key.user_id.uuid();
+    let user = profile.key.user_id;
     let key = profile.key.open(identity, now).await?;
-    opened(&key, profile).ok_or_else(|| {
-        Unexpected::unreadable(format!("the address of account {subject} does not open"))
-    })
+    opened(identity, &key, profile)
+        .ok_or_else(|| Unexpected::unreadable(format!("the address of account {user}")))
 }
 
 /// The same of an account that may be on its way out: `None` when nothing of it opens any more.
@@ -101,15 +100,29 @@ pub(crate) async fn address_if_readable(
     now: OffsetDateTime,
 ) -> Result<Option<String>, Unexpected> {
     match profile.key.ask_for(identity, now).await {
-        Ok(key) => Ok(opened(&key, profile)),
+        Ok(key) => Ok(opened(identity, &key, profile)),
         Err(VaultError::Refused(_)) => Ok(None),
         Err(VaultError::Unavailable(error)) => Err(error),
     }
 }
 
-fn opened(key: &DataKey, profile: &Profile) -> Option<String> {
-    let subject = profile.key.user_id.uuid();
-    let place = Column::AccountEmail.of(subject, subject);
-    let email = key.open(&place, &profile.email_sealed).ok()?;
-    String::from_utf8(email.to_vec()).ok()
+/// `None` when somebody changed it, which is logged here.
+fn opened(identity: &Identity, key: &DataKey, profile: &Profile) -> Option<String> {
+    let user = profile.key.user_id;
+    let place = Column::AccountEmail.of(user.uuid(), user.uuid());
+    let opened = key.open(&place, &profile.email_sealed).ok();
+    let text = opened.and_then(|text| String::from_utf8(text.to_vec()).ok());
+    let whole = text.filter(|text| is_found_by(identity, text, profile));
+    if whole.is_none() {
+        tracing::error!(user.id = %user, "the address of an account was tampered with: it is not the one that it had");
+    }
+    whole
+}
+
+/// Whether the account is found by this address, under any version of the secret. The column is written anew when the
+/// address changes, in the same place: one from before opens there, too, and would be mailed at.
+fn is_found_by(identity: &Identity, text: &str, profile: &Profile) -> bool {
+    let indexes = EmailAddress::parse(text).map(|it| identity.secrets.email_indexes(&it));
+    let index = profile.email_index.as_ref();
+    indexes.is_some_and(|indexes| index.is_some_and(|index| indexes.contains(index)))
 }

@@ -60,10 +60,7 @@ impl PersonKey {
                     RETRY,
                 ))
             }
-            Err(VaultError::Refused(code)) => Err(Unexpected::unreadable(format!(
-                "the key of account {}: {code}",
-                self.user_id
-            ))),
+            Err(VaultError::Refused(code)) => Err(unreadable(self.user_id, &code)),
             Err(VaultError::Unavailable(unexpected)) => Err(unexpected),
             Ok(key) => Ok(key),
         }
@@ -100,12 +97,15 @@ pub(crate) async fn if_readable(
     now: OffsetDateTime,
 ) -> Result<Option<Arc<DataKey>>, Unexpected> {
     match opened(identity, user_id, now).await {
-        Err(error) if error.is_unreadable() => {
-            tracing::error!(user.id = %user_id, error = error.chain(), "devices cannot be shown");
-            Ok(None)
-        }
+        Err(error) if error.is_unreadable() => Ok(None),
         key => key,
     }
+}
+
+/// To whoever asks it is one of their conflicts; to the operator it is told here.
+fn unreadable(user_id: UserId, code: &str) -> Unexpected {
+    tracing::error!(user.id = %user_id, code, "the vault does not open the key of an account");
+    Unexpected::unreadable(format!("the key of account {user_id}: {code}"))
 }
 
 fn key_of(user_id: UserId, generation: u32) -> KeyOf {

@@ -163,10 +163,7 @@ async fn opened(
     now: OffsetDateTime,
 ) -> Result<TotpSecret, NotReady> {
     let key = match person_key::opened(identity, user_id, now).await {
-        Err(error) if error.is_unreadable() => {
-            tracing::error!(user.id = %user_id, error = error.chain(), "a TOTP secret cannot be opened");
-            return Err(NotReady::Unreadable);
-        }
+        Err(error) if error.is_unreadable() => return Err(NotReady::Unreadable),
         key => key?.ok_or(NotReady::None)?,
     };
     let place = Column::TotpSecret.of(user_id.uuid(), factor.id);

@@ -3,7 +3,8 @@
 use shared::envelope::RecordContext;
 use uuid::Uuid;
 
-/// A sealed column. Its row's id is the record; nothing here is ever revised in place.
+/// A sealed column. Its row's id is the record. Nothing here is revised in place but `AccountEmail`, where bytes from
+/// before would open as well: whoever opens it compares it with the index of its row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Column {
     /// `accounts.email_sealed`

@@ -35,6 +35,8 @@ pub(crate) struct Standing {
 pub(crate) struct Profile {
     pub(crate) key: PersonKey,
     pub(crate) email_sealed: Vec<u8>,
+    /// What the account is found by, or was before its deletion was begun.
+    pub(crate) email_index: Option<Vec<u8>>,
     pub(crate) second_factor: bool,
     pub(crate) created_at: OffsetDateTime,
 }
@@ -49,7 +51,9 @@ pub(crate) struct NewAccount<'a> {
 
 const CREDENTIALS: &str = "SELECT user_id, password_hash, pepper_version, session_epoch,
         disabled_at IS NOT NULL AS disabled";
-const PROFILE: &str = "SELECT email_sealed, wrapped_key, key_generation, created_at";
+const PROFILE: &str = "SELECT email_sealed, wrapped_key, key_generation, created_at,
+        coalesce(email_index, (SELECT erasures.email_index FROM erasures
+                               WHERE erasures.user_id = accounts.user_id)) AS email_index";
 /// Whether an account needs a second factor.
 pub(super) const SECOND_FACTOR: &str = "EXISTS (SELECT 1 FROM totp_factors factor
         WHERE factor.user_id = accounts.user_id AND factor.confirmed_at IS NOT NULL) AS second_factor";
@@ -337,6 +341,7 @@ impl Profile {
         Ok(Self {
             key: key_of(row, user)?,
             email_sealed: row.try_get("email_sealed")?,
+            email_index: row.try_get("email_index")?,
             second_factor: row.try_get("second_factor")?,
             created_at: time(row, "created_at")?,
         })

@@ -29,6 +29,7 @@ mod me;
 mod moved_tokens;
 mod new_device;
 mod no_enumeration;
+mod old_address;
 mod outbox;
 mod outbox_key;
 mod passwords;

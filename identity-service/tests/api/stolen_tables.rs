@@ -5,6 +5,7 @@ use reqwest::Method;
 use crate::{
     accounts::{OTHER_PASSWORD, PASSWORD, invalid_token, somebody},
     device::unauthorized,
+    old_address::operator_is_told,
     replica::Region,
     service::sent,
 };
@@ -98,14 +99,11 @@ async fn an_address_or_a_key_pasted_from_another_account_is_a_conflict_and_never
     let region = Region::new().await;
     let replica = region.start().await;
     let identity = &replica.service;
-    let (ada, bob) = (identity.person().await, identity.person().await);
-    let (hers, his) = (
-        identity.logged_in(&ada).await,
-        identity.logged_in(&bob).await,
-    );
+    let (ada, hers) = identity.newcomer().await;
     let unreadable = (409, "record_unreadable".to_owned());
     let db = identity.database().await;
     for column in ["email_sealed", "wrapped_key"] {
+        let (bob, his) = identity.newcomer().await;
         let paste = format!(
             "UPDATE accounts SET {column} = (SELECT {column} FROM accounts WHERE user_id = $1::text::uuid)
              WHERE user_id = $2::text::uuid"
@@ -115,6 +113,7 @@ async fn an_address_or_a_key_pasted_from_another_account_is_a_conflict_and_never
         let changed = identity.change_password(&his, &bob.password, OTHER_PASSWORD);
         assert_eq!(changed.await.problem(), unreadable, "{column}");
         assert_eq!(identity.me(&his.access).await.problem(), unreadable);
+        assert!(operator_is_told(&his.user_id()), "{column}");
         // What does not need them goes on.
         for path in ["/api/auth/sessions", "/api/auth/security-events"] {
             let request = identity.request(Method::GET, path).bearer_auth(&his.access);
@@ -123,6 +122,7 @@ async fn an_address_or_a_key_pasted_from_another_account_is_a_conflict_and_never
         identity.logged_in(&bob).await;
         assert_eq!(identity.me(&hers.access).await.json()["email"], ada.email);
     }
+    assert!(!operator_is_told(&hers.user_id()));
 }
 
 #[tokio::test]
