@@ -19,6 +19,8 @@ pub(crate) const FIRST_GENERATION: u32 = 1;
 
 /// What the vault answers for somebody whose key is gone for good.
 const SHREDDED: &str = "shredded";
+/// What it answers for somebody whose slot it cannot open.
+const DAMAGED: &str = "slot_damaged";
 /// When a client asks again, the session is over.
 const RETRY: Duration = Duration::from_secs(1);
 
@@ -37,7 +39,11 @@ impl PersonKey {
         now: OffsetDateTime,
     ) -> Result<(Self, Arc<DataKey>), Unexpected> {
         let of = key_of(user_id, FIRST_GENERATION);
-        let (wrapped, key) = identity.vault.create(of, None, now).await?;
+        let created = identity.vault.create(of, None, now).await;
+        let (wrapped, key) = created.map_err(|error| match error {
+            VaultError::Refused(code) if code == DAMAGED => unreadable(user_id, &code),
+            error => error.into(),
+        })?;
         let stored = Self {
             user_id,
             generation: FIRST_GENERATION,

@@ -9,7 +9,7 @@ use std::{iter, sync::Arc};
 
 use secrecy::SecretString;
 use shared::{
-    problem::{Case, Failure, INTERNAL, UNAVAILABLE, Unexpected},
+    problem::{Case, Failure, INTERNAL, RECORD_UNREADABLE, UNAVAILABLE, Unexpected},
     user_id::UserId,
 };
 use thiserror::Error;
@@ -90,6 +90,7 @@ impl Failure for VerifyError {
         PASSWORD_REQUIRED,
         TOO_MANY_ATTEMPTS,
         OVERLOADED,
+        RECORD_UNREADABLE,
         INTERNAL,
         UNAVAILABLE,
     ];

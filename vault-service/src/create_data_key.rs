@@ -14,11 +14,12 @@ use crate::{
     domain::{
         keyring::Keyring,
         policy::{self, Caller, Denied, Operation, Purpose},
-        slot::{Salt, SlotDamaged},
+        slot::Salt,
         wrapped_key::{Place, PlainKey, WrappedKey},
     },
     refusals::{
         ANOTHER_PERSON, NOT_ALLOWED, PERSON_MISSING, SHRED_PENDING, SHREDDED, SLOT_DAMAGED, denied,
+        log_damage,
     },
     store::{self, subjects::Slot},
 };
@@ -45,7 +46,7 @@ pub(crate) enum CreateError {
     #[error("No key is made for a subject that has been shredded.")]
     Shredded,
     #[error("The vault cannot read this person's slot.")]
-    SlotDamaged(Unexpected),
+    SlotDamaged,
     #[error(transparent)]
     Unexpected(#[from] Unexpected),
 }
@@ -67,15 +68,15 @@ impl Failure for CreateError {
             Self::Denied(cause) => denied(*cause),
             Self::ShredPending => &SHRED_PENDING,
             Self::Shredded => &SHREDDED,
-            Self::SlotDamaged(_) => &SLOT_DAMAGED,
+            Self::SlotDamaged => &SLOT_DAMAGED,
             Self::Unexpected(unexpected) => unexpected.case(),
         }
     }
 
     fn unexpected(&self) -> Option<&Unexpected> {
         match self {
-            Self::Denied(_) | Self::ShredPending | Self::Shredded => None,
-            Self::SlotDamaged(unexpected) | Self::Unexpected(unexpected) => Some(unexpected),
+            Self::Unexpected(unexpected) => Some(unexpected),
+            _ => None,
         }
     }
 }
@@ -131,11 +132,8 @@ async fn salt_of(
         Slot::Pending => return Err(CreateError::ShredPending),
         Slot::Shredded => return Err(CreateError::Shredded),
     };
-    keyring
-        .open_salt(subject, &sealed)
-        .map_err(|cause| damaged(subject, cause))
-}
-
-fn damaged(subject: Uuid, cause: SlotDamaged) -> CreateError {
-    CreateError::SlotDamaged(Unexpected::bug(format!("slot of subject {subject}")).caused_by(cause))
+    keyring.open_salt(subject, &sealed).map_err(|cause| {
+        log_damage(subject, cause);
+        CreateError::SlotDamaged
+    })
 }

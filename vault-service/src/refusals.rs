@@ -1,8 +1,9 @@
 //! The stable codes that several operations refuse with.
 
 use shared::problem::Case;
+use uuid::Uuid;
 
-use crate::domain::policy::Denied;
+use crate::domain::{policy::Denied, slot::SlotDamaged};
 
 pub(crate) const NOT_ALLOWED: Case = Case::new(
     403,
@@ -20,7 +21,7 @@ pub(crate) const ANOTHER_PERSON: Case = Case::new(
     "The access token in X-User-Token is another person's",
 );
 pub(crate) const SLOT_DAMAGED: Case = Case::new(
-    500,
+    409,
     "slot_damaged",
     "The subject's slot in the vault's database does not open",
 );
@@ -34,6 +35,11 @@ pub(crate) const SHREDDED: Case = Case::new(
     "shredded",
     "This subject has been shredded and never comes back",
 );
+
+/// Tells the operator, whatever the caller makes of the refusal: nobody but them can do something about it.
+pub(crate) fn log_damage(subject: Uuid, cause: SlotDamaged) {
+    tracing::error!(%subject, %cause, "the slot of a subject was tampered with: it does not open");
+}
 
 /// How the policy's answer reads to a client.
 pub(crate) fn denied(cause: Denied) -> &'static Case {

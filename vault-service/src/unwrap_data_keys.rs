@@ -15,6 +15,7 @@ use crate::{
         slot::{Salt, SlotDamaged},
         wrapped_key::{Malformed, Place, PlainKey, Refused, WrappedKey},
     },
+    refusals::log_damage,
     store::{self, subjects::Slot},
 };
 
@@ -114,7 +115,10 @@ async fn salts_of(
     let slots = store::subjects::slots(&*db, &subjects).await?;
     let open = |(subject, slot)| {
         let salt = match slot {
-            Slot::Sealed(sealed) => vault.keyring.open_salt(subject, &sealed)?,
+            Slot::Sealed(sealed) => vault
+                .keyring
+                .open_salt(subject, &sealed)
+                .inspect_err(|cause| log_damage(subject, *cause))?,
             Slot::Pending => return Err(ItemRefused::ShredPending),
             Slot::Shredded => return Err(ItemRefused::Shredded),
         };

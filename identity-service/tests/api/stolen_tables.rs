@@ -1,13 +1,16 @@
 //! What a thief of the database gets, and what somebody who writes to it achieves.
 
 use reqwest::Method;
+use shared::vault_client::KeyOf;
+use stack::Addresses;
+use uuid::Uuid;
 
 use crate::{
     accounts::{OTHER_PASSWORD, PASSWORD, invalid_token, somebody},
     device::unauthorized,
     old_address::operator_is_told,
     replica::Region,
-    service::sent,
+    service::{connected, sent},
 };
 
 #[tokio::test]
@@ -123,6 +126,37 @@ async fn an_address_or_a_key_pasted_from_another_account_is_a_conflict_and_never
         assert_eq!(identity.me(&hers.access).await.json()["email"], ada.email);
     }
     assert!(!operator_is_told(&hers.user_id()));
+}
+
+#[tokio::test]
+async fn a_damaged_slot_of_somebody_who_confirms_is_a_conflict_and_told_to_the_operator() {
+    let region = Region::new().await;
+    let replica = region.start().await;
+    let identity = &replica.service;
+    let token = identity.mailed_sign_up(&somebody(), PASSWORD).await;
+    let pending = "SELECT pending_id FROM pending_signups";
+    let row = identity.database().await.query_one(pending, &[]).await;
+    let subject: Uuid = row.expect("one sign-up").get(0);
+    // As a confirmation leaves it that got as far as the vault.
+    let of = KeyOf {
+        subject,
+        purpose: "account",
+        generation: 1,
+    };
+    let now = region.clock.now();
+    let made = region.vault_client().create(of, None, now).await;
+    made.expect("the vault makes a key");
+    let vault = connected(&Addresses::of_the_test_run().database.vault).await;
+    let flip =
+        "UPDATE subjects SET sealed_salt = set_byte(sealed_salt, 50, get_byte(sealed_salt, 50) # 1)
+                 WHERE subject = $1";
+    let flipped = vault.execute(flip, &[&subject]).await;
+    assert_eq!(flipped.expect("the slot"), 1);
+    let answer = identity.verify(&token).await;
+    assert_eq!(answer.problem(), (409, "record_unreadable".to_owned()));
+    assert!(operator_is_told(&subject.to_string()));
+    vault.execute(flip, &[&subject]).await.expect("the slot");
+    assert_eq!(identity.verify(&token).await.status, 200);
 }
 
 #[tokio::test]

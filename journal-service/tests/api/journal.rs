@@ -159,10 +159,13 @@ pub(crate) fn draft(date: &str, title: &str) -> Value {
 
 /// The journal's database, as somebody with the database's password sees it.
 pub(crate) async fn database() -> tokio_postgres::Client {
-    let url = Addresses::of_the_test_run().database.journal;
-    let (client, connection) = tokio_postgres::connect(&url, tokio_postgres::NoTls)
+    connected(&Addresses::of_the_test_run().database.journal).await
+}
+
+pub(crate) async fn connected(database_url: &str) -> tokio_postgres::Client {
+    let (client, connection) = tokio_postgres::connect(database_url, tokio_postgres::NoTls)
         .await
-        .expect("the journal's database is there");
+        .expect("the database is there");
     tokio::spawn(connection);
     client
 }

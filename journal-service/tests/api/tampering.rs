@@ -3,9 +3,10 @@
 
 use reqwest::Method;
 use serde_json::{Value, json};
+use stack::Addresses;
 use uuid::Uuid;
 
-use crate::journal::{Answer, Journal, database, draft, log, sent};
+use crate::journal::{Answer, Journal, connected, database, draft, log, sent};
 
 const COLUMNS: [&str; 3] = ["title_sealed", "body_sealed", "details_sealed"];
 
@@ -347,4 +348,29 @@ async fn a_lost_data_key_is_told_and_never_replaced_behind_entries() {
         sent(ada.request(Method::GET, "?limit=1")).await.problem(),
         closed
     );
+}
+
+#[tokio::test]
+async fn somebody_whose_slot_in_the_vault_is_damaged_is_not_told_to_try_again() {
+    let (ada, bob) = (
+        Journal::of_a_new_person().await,
+        Journal::of_a_new_person().await,
+    );
+    let vault = connected(&Addresses::of_the_test_run().database.vault).await;
+    let flip =
+        "UPDATE subjects SET sealed_salt = set_byte(sealed_salt, 50, get_byte(sealed_salt, 50) # 1)
+                 WHERE subject = $1";
+    let flipped = vault.execute(flip, &[&ada.user_id]).await;
+    assert_eq!(flipped.expect("the slot"), 1);
+    // Of somebody who has no key here yet: the vault is asked for one.
+    let answer = ada.create(&draft("2026-11-24", "secret")).await;
+    assert_eq!(answer.problem(), (409, "journal_unreadable".to_owned()));
+    assert!(!answer.headers.contains_key("retry-after"));
+    assert_says_nothing(&answer);
+    bob.write(&draft("2026-11-24", "secret")).await;
+    vault
+        .execute(flip, &[&ada.user_id])
+        .await
+        .expect("the slot");
+    ada.write(&draft("2026-11-24", "secret")).await;
 }

@@ -57,7 +57,7 @@ fn the_api_document_needs_no_settings_and_lists_every_refusal() {
         examples("403"),
         ["not_allowed", "user_token_mismatch", "user_token_required"]
     );
-    assert_eq!(examples("409"), ["shred_pending"]);
+    assert_eq!(examples("409"), ["shred_pending", "slot_damaged"]);
     assert_eq!(examples("410"), ["shredded"]);
 }
 

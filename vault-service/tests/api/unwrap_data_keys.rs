@@ -185,7 +185,7 @@ async fn a_slot_pasted_over_another_persons_does_not_open() {
     assert_eq!(decoded(&answer.items()[2]["plaintext_key"]), adas_key);
     assert_eq!(
         identity.create(bob, "account").await.problem(),
-        (500, "slot_damaged")
+        (409, "slot_damaged")
     );
 }
 
