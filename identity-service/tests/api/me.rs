@@ -88,17 +88,17 @@ async fn an_access_token_is_worth_nothing_after_the_end_of_its_session() {
         region.clock.advance(Duration::days(6));
         held = identity.refresh(&held.refresh).await.tokens();
     }
-    // Ten minutes of its month are left to the session, and fifteen to the access token.
+    // Ten minutes of its month are left to the session, and no more to the access token.
     region
         .clock
         .advance(Duration::days(6) - Duration::minutes(10));
     held = identity.refresh(&held.refresh).await.tokens();
     region.clock.advance(Duration::minutes(10));
-    for answer in [
-        identity.me(&held.access).await,
-        identity.logout(&held.access).await,
-        identity.refresh(&held.refresh).await,
+    for (answer, code) in [
+        (identity.me(&held.access).await, "token_expired"),
+        (identity.logout(&held.access).await, "token_expired"),
+        (identity.refresh(&held.refresh).await, "session_ended"),
     ] {
-        assert_eq!(answer.problem(), unauthorized("session_ended"));
+        assert_eq!(answer.problem(), unauthorized(code));
     }
 }
