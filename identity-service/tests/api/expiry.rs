@@ -74,3 +74,22 @@ async fn sign_ups_tokens_and_sessions_are_deleted_at_their_end_and_not_before() 
     region.clock.advance(Duration::SECOND);
     assert_eq!(left_over(&region).await, [1, 0, 0, 0]);
 }
+
+#[tokio::test]
+async fn an_authenticator_is_forgotten_only_if_it_was_never_confirmed() {
+    let region = Region::new().await;
+    let first = region.start().await;
+    let (bob, tokens) = first.service.newcomer().await;
+    first.service.enrolled(&bob, &tokens).await;
+    let ada = region.protected(&first.service).await;
+    assert_eq!(first.service.count("totp_factors").await, 2);
+    region.clock.advance(Duration::HOUR + Duration::SECOND);
+    let second = region.launch().await;
+    let forgotten = async || {
+        let left = second.service.count("totp_factors").await;
+        (left == 1).then_some(()).ok_or(left)
+    };
+    let forgotten = until("the expiry", PATIENCE, forgotten).await;
+    forgotten.expect("one of the two is forgotten");
+    first.service.challenge(&ada.person).await;
+}
