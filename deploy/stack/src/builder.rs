@@ -314,7 +314,7 @@ fn listening(
     let port = |service: Service, above: u16| {
         let wanted = port_base.and_then(|base| base.checked_add(service.port_offset() + above));
         match wanted {
-            Some(port) if ports::is_free(port) => Ok(port),
+            Some(port) if ports::take(port) => Ok(port),
             Some(taken) => {
                 let other = ports::free()?;
                 let name = service.name();
