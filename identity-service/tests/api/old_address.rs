@@ -2,7 +2,7 @@
 //! mailed to it, and the operator is told.
 
 use serde_json::json;
-use stack::{suite_log, until};
+use stack::{Addresses, until};
 
 use crate::{
     accounts::{OTHER_PASSWORD, PASSWORD, somebody},
@@ -16,10 +16,17 @@ const DELETED: &str = "Your account is being deleted";
 
 /// Whether the service has told the operator about that account, beside its line for each request.
 pub(crate) fn operator_is_told(user: &str) -> bool {
-    let log = std::fs::read_to_string(suite_log::path("identity.log")).expect("identity logs");
     let told = |line: &serde_json::Value| {
         line["level"] == "ERROR" && line["user.id"] == user && line["message"] != "request"
     };
+    // One process has one log, which is named after whichever of its tests came first.
+    let ours = format!(".{}.identity.log", std::process::id());
+    let logs = std::fs::read_dir(Addresses::of_the_test_run().log_dir).expect("the logs");
+    let logs = logs.map(|log| log.expect("a log").path());
+    let log = logs
+        .filter(|path| path.to_string_lossy().ends_with(&ours))
+        .map(|path| std::fs::read_to_string(path).expect("identity logs"))
+        .collect::<String>();
     log.lines()
         .filter_map(|line| serde_json::from_str(line).ok())
         .any(|line| told(&line))
