@@ -3,6 +3,7 @@
 use std::io::{self, Write as _};
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::process::Command;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use rustls::{ClientConfig, RootCertStore};
 use shared::serve::{ClientCertificates, Edge, Limits, Server, Shutdown, Trigger, server_config};
 use shared::telemetry::{self, LogLevel, Metrics};
 use shared::{openapi, pem};
-use stack::suite_log;
+use stack::{environment, suite_log};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
@@ -128,6 +129,22 @@ pub(crate) fn metrics() -> Metrics {
             })
         })
         .clone()
+}
+
+/// Whether a test that measures its process has been run in one of its own instead: `cargo test` runs many in one, where
+/// nextest gives each its own.
+pub(crate) fn ran_alone(test: &str) -> bool {
+    const ALONE: &str = "RUNS_ALONE";
+    let is_alone = |name| environment::variable(name).is_some();
+    if is_alone("NEXTEST") || is_alone(ALONE) {
+        return false;
+    }
+    let program = std::env::current_exe().expect("this program");
+    let mut command = Command::new(program);
+    let output = command.args([test, "--exact"]).env(ALONE, "yes").output();
+    let output = output.expect("it runs again");
+    assert!(output.status.success(), "{output:?}");
+    true
 }
 
 async fn bind(limits: Limits) -> Server {

@@ -9,7 +9,7 @@ use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use crate::host::{Host, PATIENCE, Raw, SHORT};
+use crate::host::{Host, PATIENCE, Raw, SHORT, ran_alone};
 
 const MIB: usize = 1 << 20;
 
@@ -39,13 +39,16 @@ async fn a_stranger_is_refused_before_a_byte_of_their_body_is_read() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_hundred_bodies_at_once_hold_no_more_than_the_budget() {
+    if ran_alone("memory::two_hundred_bodies_at_once_hold_no_more_than_the_budget") {
+        return;
+    }
     let limits = Limits {
         body_bytes: 2 * MIB,
         held_bytes: 8 * MIB,
         ..Limits::default()
     };
     let host = Host::plain(limits).await;
-    let idle = forgotten_peak();
+    let idle = peak();
     let mut clients = JoinSet::new();
     for _ in 0..200 {
         let mut raw = host.connect().await;
@@ -148,8 +151,11 @@ async fn headers_count_as_bodies_do() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_body_in_pieces_of_a_byte_costs_what_one_in_one_piece_costs() {
+    if ran_alone("memory::a_body_in_pieces_of_a_byte_costs_what_one_in_one_piece_costs") {
+        return;
+    }
     let host = Host::plain(Limits::default()).await;
-    let idle = forgotten_peak();
+    let idle = peak();
     let mut waiting = Vec::new();
     for _ in 0..32 {
         let mut raw = host.connect().await;
@@ -181,14 +187,7 @@ async fn is_free_again(host: &Host) {
     timeout(PATIENCE, served).await.expect("it is free again");
 }
 
-/// What this process has in RAM now, in bytes, after its peak so far is forgotten: other tests may have been in it
-/// (proc(5), `clear_refs`).
-fn forgotten_peak() -> usize {
-    std::fs::write("/proc/self/clear_refs", "5").expect("Linux");
-    peak()
-}
-
-/// The most memory that this process had in RAM since then, in bytes.
+/// The most memory that this process ever had in RAM, in bytes.
 fn peak() -> usize {
     let status = std::fs::read_to_string("/proc/self/status").expect("Linux");
     let line = status.lines().find_map(|it| it.strip_prefix("VmHWM:"));

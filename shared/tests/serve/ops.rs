@@ -8,11 +8,14 @@ use serde_json::json;
 use shared::serve::{Limits, Readiness, ops};
 use shared::telemetry::{LogLevel, install};
 
-use crate::host::{Host, metrics};
+use crate::host::{Host, metrics, ran_alone};
 
 /// Telemetry is installed once per process, so all of this is one test.
 #[tokio::test]
 async fn the_ops_port_tells_life_readiness_and_counts() {
+    if ran_alone("ops::the_ops_port_tells_life_readiness_and_counts") {
+        return;
+    }
     let metrics = metrics();
     install("test", "1.2.3", LogLevel::OFF, io::sink()).expect_err("once is enough");
     let postgres = Arc::new(AtomicBool::new(true));
