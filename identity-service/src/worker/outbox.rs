@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use shared::{problem::Unexpected, serve::Shutdown};
 use time::{Duration, OffsetDateTime};
-use tokio::{sync::Semaphore, task::JoinSet};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    task::JoinSet,
+};
 
 use super::{errand, goes_on, notice};
 use crate::{
@@ -30,7 +33,12 @@ pub(super) async fn run(identity: Arc<Identity>, mut shutdown: Shutdown) {
     let hands = Arc::new(Semaphore::new(HANDS));
     let mut working = JoinSet::new();
     loop {
-        let begun = begin(&identity, &hands, &mut working).await;
+        let hand = tokio::select! {
+            biased;
+            () = shutdown.requested() => break,
+            hand = Arc::clone(&hands).acquire_owned() => hand.ok(),
+        };
+        let begun = begin(&identity, hand, &mut working).await;
         if !goes_on(begun, "mail waits", bell, &mut shutdown).await {
             break;
         }
@@ -39,15 +47,14 @@ pub(super) async fn run(identity: Arc<Identity>, mut shutdown: Shutdown) {
     while working.join_next().await.is_some() {}
 }
 
-/// Takes one message, once a hand is free; `false` when none is due. The key comes first: while the vault is away no
+/// Takes one message, for which a hand is free; `false` when none is due. The key comes first: while the vault is away no
 /// message uses up its tries. Which key that is is looked at each time, here and not on the way of requests, since another
 /// replica may have replaced it.
 async fn begin(
     identity: &Arc<Identity>,
-    hands: &Arc<Semaphore>,
+    hand: Option<OwnedSemaphorePermit>,
     working: &mut JoinSet<()>,
 ) -> Result<bool, Unexpected> {
-    let hand = Arc::clone(hands).acquire_owned().await;
     let now = identity.clock.now();
     outbox_key::look_again(identity).await?;
     let key = outbox_key::opened(identity, now).await?;
@@ -58,7 +65,7 @@ async fn begin(
     let identity = Arc::clone(identity);
     working.spawn(async move {
         if let Err(error) = work_off(&identity, &message, &key, now).await {
-            tracing::warn!(message.id = %message.id, error = error.chain(), "mail waits");
+            tracing::error!(message.id = %message.id, error = error.chain(), "mail waits");
         }
         drop(hand);
     });
