@@ -153,7 +153,7 @@ pub(crate) async fn continue_session(
 /// stops guessing, before anything is compared. What gets here has guessed nothing ([`crate::login`], a challenge) or
 /// shows a key of its own (a refresh token), and a stranger who fails often enough must not end the sessions of others.
 ///
-///  `amr` is of a session that is being opened; one that goes on was opened by what was asked for then.
+/// `amr` is of a session that is being opened; one that goes on was opened by what was asked for then.
 async fn gate<'a>(
     db: &impl GenericClient,
     session: &'a Session,
