@@ -26,9 +26,9 @@ use crate::{
 
 /// bcrypt's own lowest cost: for tests, which say so.
 const TEST_COST: u32 = 4;
-/// The vault waits no longer with the end of a key.
 /// Whoever stole a session has it for no longer.
 const LONGEST_SESSION: Duration = Duration::days(365);
+/// The vault waits no longer with the end of a key.
 const LONGEST_ERASURE_WAIT: Duration = Duration::days(90);
 const LONGEST_BACKUP_RETENTION: Duration = Duration::days(3650);
 
