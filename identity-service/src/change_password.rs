@@ -17,7 +17,12 @@ use crate::{
     Identity,
     chosen_password::{self, NotChosen, Replacement},
     device::{Device, Sighting},
-    domain::{event::Event, notice::Notice, password::Password},
+    domain::{
+        device_token::{self, Holder},
+        event::Event,
+        notice::Notice,
+        password::Password,
+    },
     events,
     hashing::OVERLOADED,
     lockout::TOO_MANY_ATTEMPTS,
@@ -101,13 +106,14 @@ impl From<Unexpected> for ChangePasswordError {
     }
 }
 
-/// Replaces the password. Of several changes at once, all with the right password, one succeeds.
+/// Replaces the password; what the device has for having done so, as those from before are void. Of several changes at
+/// once, all with the right password, one succeeds.
 pub(crate) async fn change_password(
     identity: &Identity,
     caller: &Caller,
     change: Change,
     now: OffsetDateTime,
-) -> Result<(), ChangePasswordError> {
+) -> Result<SecretString, ChangePasswordError> {
     let Change {
         current_password,
         new_password,
@@ -130,9 +136,9 @@ pub(crate) async fn change_password(
         replacement: &replacement,
         sighting: &sighting,
     };
-    change.store(identity, now).await?;
+    let holder = change.store(identity, now).await?;
     identity.outbox_filled.notify_one();
-    Ok(())
+    Ok(device_token::issue(&identity.secrets, holder, now))
 }
 
 /// A change that only has to be stored.
@@ -145,7 +151,7 @@ struct Prepared<'a> {
 }
 
 impl Prepared<'_> {
-    async fn store(&self, identity: &Identity, now: OffsetDateTime) -> Result<(), NotProven> {
+    async fn store(&self, identity: &Identity, now: OffsetDateTime) -> Result<Holder, NotProven> {
         let user = self.sighting.user;
         let mut db = identity.pool.get().await?;
         let transaction = db.transaction().await.map_err(Unexpected::from)?;
@@ -161,7 +167,7 @@ impl Prepared<'_> {
         } = self.replacement;
         let replaced =
             accounts::replace_password(&transaction, user, self.epoch, password, email_index);
-        if !replaced.await? {
+        let Some(epoch) = replaced.await? else {
             transaction.rollback().await.map_err(Unexpected::from)?;
             // Another change was quicker, and what was proven is not the password any more; or all of it is over.
             let going_on = sessions::is_alive(&*db, self.session, user, now).await?;
@@ -170,10 +176,13 @@ impl Prepared<'_> {
             } else {
                 NotProven::Ended
             });
-        }
+        };
         events::record(&transaction, self.sighting, Event::PasswordChanged, now).await?;
         notices::queue(&transaction, self.sighting, Notice::PasswordChanged, now).await?;
         transaction.commit().await.map_err(Unexpected::from)?;
-        Ok(())
+        Ok(Holder {
+            user_id: user,
+            epoch,
+        })
     }
 }

@@ -5,7 +5,10 @@
 //! challenge, another change) is void, and nothing that was begun before can write the old address back.
 
 use secrecy::SecretString;
-use shared::problem::{Case, Failure, INTERNAL, RECORD_UNREADABLE, UNAVAILABLE, Unexpected};
+use shared::{
+    access_token::CROSS_SITE,
+    problem::{Case, Failure, INTERNAL, RECORD_UNREADABLE, UNAVAILABLE, Unexpected},
+};
 use thiserror::Error;
 use time::OffsetDateTime;
 
@@ -13,6 +16,7 @@ use crate::{
     Identity,
     device::{Device, Sighting},
     domain::{
+        device_token::{self, Holder},
         email_address::EmailAddress,
         event::Event,
         sealed::Column,
@@ -45,6 +49,9 @@ pub(crate) enum ConfirmEmailError {
     InvalidToken,
     #[error("The token from a mail about a new address is needed here.")]
     WrongTokenType,
+    /// A page of another site asks for cookies.
+    #[error("This page may not make the device known.")]
+    CrossSite,
     /// Told only to somebody who reads the mails of the address.
     #[error("Another account was given this address meanwhile.")]
     Taken,
@@ -63,6 +70,7 @@ impl Failure for ConfirmEmailError {
     const CASES: &'static [Case] = &[
         INVALID_TOKEN,
         WRONG_TYPE,
+        CROSS_SITE,
         TAKEN,
         RECORD_UNREADABLE,
         INTERNAL,
@@ -73,6 +81,7 @@ impl Failure for ConfirmEmailError {
         match self {
             Self::InvalidToken => &INVALID_TOKEN,
             Self::WrongTokenType => &WRONG_TYPE,
+            Self::CrossSite => &CROSS_SITE,
             Self::Taken => &TAKEN,
             Self::Unexpected(unexpected) => unexpected.case(),
         }
@@ -95,20 +104,20 @@ impl From<NotOurs> for ConfirmEmailError {
     }
 }
 
-/// Gives the account its new address. Of several confirmations of one address at once, one succeeds.
+/// Gives the account its new address; what the device has for having confirmed it, as those from before are void. Of several confirmations of one address at once, one succeeds.
 pub(crate) async fn confirm_email(
     identity: &Identity,
     confirmation: Confirmation,
     now: OffsetDateTime,
-) -> Result<(), ConfirmEmailError> {
+) -> Result<SecretString, ConfirmEmailError> {
     let token = SingleUseToken::presented(Purpose::AddressChange, confirmation.token)?;
     let token = token.sought(&identity.secrets);
     let change = address_changes::find(&*identity.pool.get().await?, &token, now).await?;
     let change = change.ok_or(ConfirmEmailError::InvalidToken)?;
     let prepared = prepare(identity, change, confirmation.device, now).await?;
-    prepared.store(identity, now).await?;
+    let holder = prepared.store(identity, now).await?;
     identity.outbox_filled.notify_one();
-    Ok(())
+    Ok(device_token::issue(&identity.secrets, holder, now))
 }
 
 /// A change that only has to be stored.
@@ -163,7 +172,7 @@ impl Prepared {
         &self,
         identity: &Identity,
         now: OffsetDateTime,
-    ) -> Result<(), ConfirmEmailError> {
+    ) -> Result<Holder, ConfirmEmailError> {
         let AddressChange {
             id, user_id, epoch, ..
         } = self.change;
@@ -189,13 +198,11 @@ impl Prepared {
             &email_index,
             &self.email_sealed,
         );
-        if !replaced.await? {
-            return Err(ConfirmEmailError::InvalidToken);
-        }
+        let epoch = replaced.await?.ok_or(ConfirmEmailError::InvalidToken)?;
         pending_signups::discard_all(&transaction, &indexes).await?;
         events::record(&transaction, &self.sighting, Event::AddressChanged, now).await?;
         outbox::insert(&transaction, &self.notice).await?;
         transaction.commit().await.map_err(Unexpected::from)?;
-        Ok(())
+        Ok(Holder { user_id, epoch })
     }
 }

@@ -1,10 +1,14 @@
 //! Whoever reads the mails of an account's address chooses a new password for it. That logs nobody in, and clears
-//! neither a second factor nor a lockout: a thief of the mailbox has shown less than a login asks for.
+//! neither a second factor nor a lockout: a thief of the mailbox has shown less than a login asks for. It makes the
+//! device known, so that strangers who hammer the address do not keep its owner from the login that comes next.
 
 use secrecy::SecretString;
-use shared::problem::{
-    Case, Failure, FieldError, INTERNAL, INVALID_REQUEST, RECORD_UNREADABLE, UNAVAILABLE,
-    Unexpected,
+use shared::{
+    access_token::CROSS_SITE,
+    problem::{
+        Case, Failure, FieldError, INTERNAL, INVALID_REQUEST, RECORD_UNREADABLE, UNAVAILABLE,
+        Unexpected,
+    },
 };
 use thiserror::Error;
 use time::OffsetDateTime;
@@ -14,6 +18,7 @@ use crate::{
     chosen_password::{self, NotChosen, Replacement},
     device::{Device, Sighting},
     domain::{
+        device_token::{self, Holder},
         event::Event,
         notice::Notice,
         single_use_token::{Purpose, SingleUseToken, Sought},
@@ -44,6 +49,9 @@ pub(crate) enum ResetError {
     InvalidToken,
     #[error("The token from a mail about a forgotten password is needed here.")]
     WrongTokenType,
+    /// A page of another site asks for cookies.
+    #[error("This page may not make the device known.")]
+    CrossSite,
     #[error(transparent)]
     NotChosen(#[from] NotChosen),
 }
@@ -59,6 +67,7 @@ impl Failure for ResetError {
         INVALID_REQUEST,
         INVALID_TOKEN,
         WRONG_TYPE,
+        CROSS_SITE,
         RECORD_UNREADABLE,
         OVERLOADED,
         INTERNAL,
@@ -69,27 +78,28 @@ impl Failure for ResetError {
         match self {
             Self::InvalidToken => &INVALID_TOKEN,
             Self::WrongTokenType => &WRONG_TYPE,
+            Self::CrossSite => &CROSS_SITE,
             Self::NotChosen(why) => why.case(),
         }
     }
 
     fn retry_after(&self) -> Option<std::time::Duration> {
         match self {
-            Self::InvalidToken | Self::WrongTokenType => None,
+            Self::InvalidToken | Self::WrongTokenType | Self::CrossSite => None,
             Self::NotChosen(why) => why.retry_after(),
         }
     }
 
     fn errors(&self) -> Vec<FieldError> {
         match self {
-            Self::InvalidToken | Self::WrongTokenType => Vec::new(),
+            Self::InvalidToken | Self::WrongTokenType | Self::CrossSite => Vec::new(),
             Self::NotChosen(why) => why.errors(),
         }
     }
 
     fn unexpected(&self) -> Option<&Unexpected> {
         match self {
-            Self::InvalidToken | Self::WrongTokenType => None,
+            Self::InvalidToken | Self::WrongTokenType | Self::CrossSite => None,
             Self::NotChosen(why) => why.unexpected(),
         }
     }
@@ -110,13 +120,13 @@ impl From<Unexpected> for ResetError {
     }
 }
 
-/// Replaces the password and ends every session. A password that is not taken leaves the token as it is; of several
+/// Replaces the password and ends every session; what the device has for having done so. A password that is not taken leaves the token as it is; of several
 /// resets with one token, or with two for one account, one succeeds.
 pub(crate) async fn reset_password(
     identity: &Identity,
     reset: Reset,
     now: OffsetDateTime,
-) -> Result<(), ResetError> {
+) -> Result<SecretString, ResetError> {
     let Reset {
         token,
         new_password,
@@ -139,11 +149,10 @@ pub(crate) async fn reset_password(
         replacement: &replacement,
         sighting: &sighting,
     };
-    if !reset.store(identity, now).await? {
-        return Err(ResetError::InvalidToken);
-    }
+    let holder = reset.store(identity, now).await?;
+    let holder = holder.ok_or(ResetError::InvalidToken)?;
     identity.outbox_filled.notify_one();
-    Ok(())
+    Ok(device_token::issue(&identity.secrets, holder, now))
 }
 
 /// A reset that only has to be stored.
@@ -155,14 +164,18 @@ struct Prepared<'a> {
 }
 
 impl Prepared<'_> {
-    /// `false`, and nothing done, when the token or the account is not what it was.
-    async fn store(&self, identity: &Identity, now: OffsetDateTime) -> Result<bool, Unexpected> {
+    /// `None`, and nothing done, when the token or the account is not what it was.
+    async fn store(
+        &self,
+        identity: &Identity,
+        now: OffsetDateTime,
+    ) -> Result<Option<Holder>, Unexpected> {
         let Found { user_id, epoch } = self.found;
         let mut db = identity.pool.get().await?;
         let transaction = db.transaction().await?;
         // Deleting it is using it.
         if !password_resets::take(&transaction, self.token).await? {
-            return Ok(false);
+            return Ok(None);
         }
         // Sessions before the account, as everywhere, so that nobody waits in a circle.
         sessions::end_all(&transaction, user_id, EndReason::PasswordReset, now).await?;
@@ -170,12 +183,14 @@ impl Prepared<'_> {
             password,
             email_index,
         } = self.replacement;
-        if !accounts::replace_password(&transaction, user_id, epoch, password, email_index).await? {
-            return Ok(false);
-        }
+        let replaced =
+            accounts::replace_password(&transaction, user_id, epoch, password, email_index);
+        let Some(epoch) = replaced.await? else {
+            return Ok(None);
+        };
         events::record(&transaction, self.sighting, Event::PasswordReset, now).await?;
         notices::queue(&transaction, self.sighting, Notice::PasswordChanged, now).await?;
         transaction.commit().await?;
-        Ok(true)
+        Ok(Some(Holder { user_id, epoch }))
     }
 }

@@ -9,6 +9,7 @@ use std::{iter, sync::Arc};
 
 use secrecy::SecretString;
 use shared::{
+    access_token::CROSS_SITE,
     problem::{Case, Failure, INTERNAL, RECORD_UNREADABLE, UNAVAILABLE, Unexpected},
     user_id::UserId,
 };
@@ -19,6 +20,7 @@ use crate::{
     Identity,
     applicant::Applicant,
     domain::{
+        device_token::{self, Holder},
         email_address::EmailAddress,
         lockout::Bucket,
         password::Password,
@@ -56,6 +58,9 @@ pub(crate) enum VerifyError {
     InvalidToken,
     #[error("The token from a confirmation mail is needed here.")]
     WrongTokenType,
+    /// A page of another site asks for cookies.
+    #[error("This page may not make the device known.")]
+    CrossSite,
     /// Nothing else says which of them is the reader's own.
     #[error("Send the password that was chosen at sign-up, too.")]
     PasswordRequired,
@@ -86,6 +91,7 @@ impl Failure for VerifyError {
     const CASES: &'static [Case] = &[
         INVALID_TOKEN,
         WRONG_TYPE,
+        CROSS_SITE,
         WRONG_PASSWORD,
         PASSWORD_REQUIRED,
         TOO_MANY_ATTEMPTS,
@@ -99,6 +105,7 @@ impl Failure for VerifyError {
         match self {
             Self::InvalidToken => &INVALID_TOKEN,
             Self::WrongTokenType => &WRONG_TYPE,
+            Self::CrossSite => &CROSS_SITE,
             Self::PasswordRequired => &PASSWORD_REQUIRED,
             Self::WrongPassword => &WRONG_PASSWORD,
             Self::TooManyAttempts(locked) => locked.case(),
@@ -162,12 +169,12 @@ struct Prepared {
     email_sealed: Vec<u8>,
 }
 
-/// Confirms a sign-up. Of two confirmations at once, one makes the account.
+/// Confirms a sign-up; what the device has for having done so. Of two confirmations at once, one makes the account.
 pub(crate) async fn verify_email(
     identity: &Identity,
     confirmation: Confirmation,
     now: OffsetDateTime,
-) -> Result<(), VerifyError> {
+) -> Result<SecretString, VerifyError> {
     let Confirmation { token, password } = confirmation;
     let token = SingleUseToken::presented(Purpose::Verification, token)?;
     let token = token.sought(&identity.secrets);
@@ -202,11 +209,13 @@ pub(crate) async fn verify_email(
         email_sealed: &prepared.email_sealed,
         password: &pending.password,
     };
-    accounts::insert(&transaction, &account, now).await?;
+    let epoch = accounts::insert(&transaction, &account, now).await?;
     pending_signups::discard_all(&transaction, &indexes).await?;
     transaction.commit().await.map_err(Unexpected::from)?;
-    tracing::info!(user.id = %prepared.key.user_id, "account confirmed");
-    Ok(())
+    let user_id = prepared.key.user_id;
+    tracing::info!(user.id = %user_id, "account confirmed");
+    let holder = Holder { user_id, epoch };
+    Ok(device_token::issue(&identity.secrets, holder, now))
 }
 
 /// The sign-up that the mail was about, and the newest others of its address.

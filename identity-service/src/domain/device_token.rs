@@ -1,5 +1,5 @@
-//! What a device gets for having logged in: with it, its own failures are counted apart, so that a stranger who
-//! hammers an address locks out strangers and not its owner.
+//! What a device gets for having logged in, or for having shown a mailed token: with it, its own failures are counted
+//! apart, so that a stranger who hammers an address locks out strangers and not its owner.
 //!
 //! It opens nothing, and nothing of it is stored. The person and the epoch of their sessions are under the MAC and not
 //! in the token: one of another account, and one from before everything was revoked, are as good as none.
@@ -28,7 +28,7 @@ pub(crate) struct Holder {
     pub(crate) epoch: i64,
 }
 
-/// A token for a device that has just logged in: `kst_d_` and base64url of `device (16) || issued at (8, unix
+/// A token for a device that has just shown that it is its person's: `kst_d_` and base64url of `device (16) || issued at (8, unix
 /// seconds, big endian) || HMAC-SHA-256 (32)`.
 pub(crate) fn issue(keys: &SecretKeys, holder: Holder, now: OffsetDateTime) -> SecretString {
     let issued_at = now.unix_timestamp().to_be_bytes();

@@ -12,7 +12,12 @@ use shared::{
 use time::{OffsetDateTime, macros::datetime};
 use uuid::Uuid;
 
-use super::{Tag, secret_text::SecretText};
+use super::{
+    Tag,
+    cookies::{self, Page, SessionKind},
+    secret_text::SecretText,
+    sessions::EXAMPLE_DEVICE,
+};
 use crate::{
     Identity,
     cancel_signup::{CancelError, cancel_signup},
@@ -89,6 +94,9 @@ struct Confirmation {
     token: SecretText,
     /// The one that was chosen at sign-up. Needed where several sign-ups wait for the address; right whenever it is sent.
     password: Option<SecretText>,
+    /// Where the device token goes.
+    #[oai(default)]
+    session: SessionKind,
 }
 
 impl Example for Confirmation {
@@ -96,6 +104,7 @@ impl Example for Confirmation {
         Self {
             token: SecretText::example(EXAMPLE_TOKEN),
             password: Some(SecretText::example(EXAMPLE_PASSWORD)),
+            session: SessionKind::Token,
         }
     }
 }
@@ -134,12 +143,16 @@ impl Example for MailSent {
 #[oai(example)]
 struct Verified {
     status: AccountStatus,
+    /// For the first login on this device. Not for a cookie session.
+    #[oai(skip_serializing_if_is_none)]
+    device_token: Option<String>,
 }
 
 impl Example for Verified {
     fn example() -> Self {
         Self {
             status: AccountStatus::Verified,
+            device_token: Some(EXAMPLE_DEVICE.to_owned()),
         }
     }
 }
@@ -239,15 +252,19 @@ impl AccountsApi {
     async fn verify_email(
         &self,
         identity: Data<&Arc<Identity>>,
+        page: Page,
         body: Json<Confirmation>,
     ) -> Result<Json<Verified>, Problem<VerifyError>> {
+        let carrier = body.0.session.into();
+        page.admit(carrier).map_err(|_| VerifyError::CrossSite)?;
         let confirmation = verify_email::Confirmation {
             token: body.0.token.into_secret(),
             password: body.0.password.map(SecretText::into_secret),
         };
-        verify_email(&identity, confirmation, identity.clock.now()).await?;
+        let device_token = verify_email(&identity, confirmation, identity.clock.now()).await?;
         Ok(Json(Verified {
             status: AccountStatus::Verified,
+            device_token: cookies::hand_over(&device_token, carrier),
         }))
     }
 

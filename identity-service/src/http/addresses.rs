@@ -6,7 +6,14 @@ use poem::web::Data;
 use poem_openapi::{ApiResponse, Enum, Object, OpenApi, types::Example};
 use shared::{access_token::Caller, problem::Problem, serve::Json};
 
-use super::{Tag, accounts::EXAMPLE_PASSWORD, mfa::EXAMPLE_CODE, secret_text::SecretText};
+use super::{
+    Tag,
+    accounts::EXAMPLE_PASSWORD,
+    cookies::{self, Page, SessionKind},
+    mfa::EXAMPLE_CODE,
+    secret_text::SecretText,
+    sessions::EXAMPLE_DEVICE,
+};
 use crate::{
     Identity,
     change_email::{ChangeEmailError, Wish, change_email},
@@ -51,12 +58,16 @@ impl Example for AddressWish {
 struct AddressToken {
     /// From the link in the mail to the new address. Good once.
     token: SecretText,
+    /// Where the device token goes.
+    #[oai(default)]
+    session: SessionKind,
 }
 
 impl Example for AddressToken {
     fn example() -> Self {
         Self {
             token: SecretText::example(EXAMPLE_TOKEN),
+            session: SessionKind::Token,
         }
     }
 }
@@ -95,12 +106,16 @@ enum AddressStatus {
 #[oai(example)]
 struct AddressChanged {
     status: AddressStatus,
+    /// For the next login on this device, in the place of the one it has. Not for a cookie session.
+    #[oai(skip_serializing_if_is_none)]
+    device_token: Option<String>,
 }
 
 impl Example for AddressChanged {
     fn example() -> Self {
         Self {
             status: AddressStatus::Changed,
+            device_token: Some(EXAMPLE_DEVICE.to_owned()),
         }
     }
 }
@@ -152,7 +167,8 @@ impl AddressesApi {
     /// Confirm another address
     ///
     /// The account logs in with the new address from now on, and the old one gets a notice. Sessions go on. Mails to
-    /// choose a new password, logins that wait for their second factor and device tokens from before are void.
+    /// choose a new password, logins that wait for their second factor and device tokens from before are void; this
+    /// device gets a new one.
     #[oai(
         path = "/email/confirm",
         method = "post",
@@ -162,15 +178,20 @@ impl AddressesApi {
         &self,
         identity: Data<&Arc<Identity>>,
         device: Device,
+        page: Page,
         body: Json<AddressToken>,
     ) -> Result<Json<AddressChanged>, Problem<ConfirmEmailError>> {
+        let carrier = body.0.session.into();
+        let admitted = page.admit(carrier);
+        admitted.map_err(|_| ConfirmEmailError::CrossSite)?;
         let confirmation = Confirmation {
             token: body.0.token.into_secret(),
             device,
         };
-        confirm_email(&identity, confirmation, identity.clock.now()).await?;
+        let device_token = confirm_email(&identity, confirmation, identity.clock.now()).await?;
         Ok(Json(AddressChanged {
             status: AddressStatus::Changed,
+            device_token: cookies::hand_over(&device_token, carrier),
         }))
     }
 }

@@ -20,7 +20,7 @@ use crate::{
     mint::Tokens,
 };
 
-/// How the tokens of a session travel.
+/// How tokens travel.
 #[derive(Clone, Copy, Default, Enum)]
 #[oai(rename_all = "snake_case")]
 pub(super) enum SessionKind {
@@ -56,14 +56,29 @@ pub(super) fn set(tokens: &Tokens) {
     put(REFRESH_COOKIE, &tokens.refresh_token, REFRESH_PATH, lasts);
 }
 
-/// Remembers the device for its next login.
-pub(super) fn set_device(token: &SecretString) {
-    put(DEVICE_COOKIE, token, DEVICE_PATH, device_token::LIFETIME);
+/// Makes the device known at its next login: gives what the body says, unless that went into its cookie.
+pub(super) fn hand_over(device_token: &SecretString, carrier: Carrier) -> Option<String> {
+    match carrier {
+        Carrier::Body => Some(device_token.expose_secret().to_owned()),
+        Carrier::Cookies => {
+            let lasts = device_token::LIFETIME;
+            put(DEVICE_COOKIE, device_token, DEVICE_PATH, lasts);
+            None
+        }
+    }
+}
+
+/// Where the tokens of a caller's session are.
+pub(super) fn carrier_of(caller: &Caller) -> Carrier {
+    match caller.claims().csrf {
+        None => Carrier::Body,
+        Some(_) => Carrier::Cookies,
+    }
 }
 
 /// Takes the cookies back from a browser whose session has ended.
 pub(super) fn clear_if_used_by(caller: &Caller) {
-    if caller.claims().csrf.is_some() {
+    if carrier_of(caller) == Carrier::Cookies {
         let nothing = SecretString::default();
         put(ACCESS_COOKIE, &nothing, "/", Duration::ZERO);
         put(REFRESH_COOKIE, &nothing, REFRESH_PATH, Duration::ZERO);
@@ -95,7 +110,7 @@ pub(super) struct CrossSite;
 
 impl Page {
     /// Whether tokens may go into the cookies of this browser: a stranger's page must not log a person in either, as
-    /// themselves or as somebody else (login CSRF).
+    /// themselves or as somebody else (login CSRF), nor make their browser the device of somebody else.
     pub(super) fn admit(&self, carrier: Carrier) -> Result<(), CrossSite> {
         let may = self.vouched || carrier == Carrier::Body;
         may.then_some(()).ok_or(CrossSite)

@@ -4,17 +4,21 @@ use std::sync::Arc;
 
 use poem::web::Data;
 use poem_openapi::{ApiResponse, Enum, Object, OpenApi, types::Example};
+use secrecy::SecretString;
 use shared::{access_token::Caller, problem::Problem, serve::Json};
 
 use super::{
     Tag,
     accounts::{Address, EXAMPLE_PASSWORD},
+    cookies::{self, Page, SessionKind},
     secret_text::SecretText,
+    sessions::EXAMPLE_DEVICE,
 };
 use crate::{
     Identity,
     change_password::{Change, ChangePasswordError, change_password},
     device::Device,
+    domain::carrier::Carrier,
     mail_request::{MailRequestError, forgot_password},
     reset_password::{Reset, ResetError, reset_password},
 };
@@ -50,6 +54,9 @@ struct PasswordReset {
     token: SecretText,
     /// The rules of sign-up.
     new_password: SecretText,
+    /// Where the device token goes.
+    #[oai(default)]
+    session: SessionKind,
 }
 
 impl Example for PasswordReset {
@@ -57,6 +64,7 @@ impl Example for PasswordReset {
         Self {
             token: SecretText::example(EXAMPLE_TOKEN),
             new_password: SecretText::example(EXAMPLE_NEW_PASSWORD),
+            session: SessionKind::Token,
         }
     }
 }
@@ -90,11 +98,39 @@ enum Asked {
     Accepted(Json<ResetMail>),
 }
 
-#[derive(ApiResponse)]
-enum Replaced {
+#[derive(Clone, Copy, Enum)]
+#[oai(rename_all = "snake_case")]
+enum PasswordStatus {
     /// The new password counts from now on.
-    #[oai(status = 204)]
-    NoContent,
+    Replaced,
+}
+
+/// The account has its new password.
+#[derive(Object)]
+#[oai(example)]
+struct PasswordReplaced {
+    status: PasswordStatus,
+    /// For the next login on this device, in the place of the one it has. Not for a cookie session.
+    #[oai(skip_serializing_if_is_none)]
+    device_token: Option<String>,
+}
+
+impl Example for PasswordReplaced {
+    fn example() -> Self {
+        Self {
+            status: PasswordStatus::Replaced,
+            device_token: Some(EXAMPLE_DEVICE.to_owned()),
+        }
+    }
+}
+
+impl PasswordReplaced {
+    fn on(device_token: &SecretString, carrier: Carrier) -> Json<Self> {
+        Json(Self {
+            status: PasswordStatus::Replaced,
+            device_token: cookies::hand_over(device_token, carrier),
+        })
+    }
 }
 
 /// Passwords; the service comes with the request.
@@ -104,9 +140,9 @@ pub(super) struct PasswordsApi;
 impl PasswordsApi {
     /// Change the password
     ///
-    /// Ends every other session of the account; the one that asks goes on with the tokens it has. Device tokens from
-    /// before are void, so that the next login on each device gets a new one; mails to choose a new password, and logins
-    /// that wait for their second factor, are void, too.
+    /// Ends every other session of the account; the one that asks goes on with the tokens it has, and its device gets a
+    /// new device token. Those from before are void, and so are mails to choose a new password and logins that wait for
+    /// their second factor.
     #[oai(path = "/password", method = "post", operation_id = "change_password")]
     async fn change(
         &self,
@@ -114,7 +150,7 @@ impl PasswordsApi {
         identity: Data<&Arc<Identity>>,
         device: Device,
         body: Json<PasswordChange>,
-    ) -> Result<Replaced, Problem<ChangePasswordError>> {
+    ) -> Result<Json<PasswordReplaced>, Problem<ChangePasswordError>> {
         let PasswordChange {
             current_password,
             new_password,
@@ -124,8 +160,10 @@ impl PasswordsApi {
             new_password: new_password.into_secret(),
             device,
         };
-        change_password(&identity, &caller, change, identity.clock.now()).await?;
-        Ok(Replaced::NoContent)
+        let now = identity.clock.now();
+        let device_token = change_password(&identity, &caller, change, now).await?;
+        let carrier = cookies::carrier_of(&caller);
+        Ok(PasswordReplaced::on(&device_token, carrier))
     }
 
     /// Ask for a new password
@@ -152,7 +190,8 @@ impl PasswordsApi {
     /// Choose a new password
     ///
     /// Ends every session of the account and logs nobody in: logging in asks for the new password and for the second
-    /// factor, if there is one. A password that is refused leaves the token good.
+    /// factor, if there is one. With the device token of the answer, strangers who guess at the address do not keep its
+    /// owner out. A password that is refused leaves the token good.
     #[oai(
         path = "/password/reset",
         method = "post",
@@ -162,18 +201,22 @@ impl PasswordsApi {
         &self,
         identity: Data<&Arc<Identity>>,
         device: Device,
+        page: Page,
         body: Json<PasswordReset>,
-    ) -> Result<Replaced, Problem<ResetError>> {
+    ) -> Result<Json<PasswordReplaced>, Problem<ResetError>> {
         let PasswordReset {
             token,
             new_password,
+            session,
         } = body.0;
+        let carrier = session.into();
+        page.admit(carrier).map_err(|_| ResetError::CrossSite)?;
         let reset = Reset {
             token: token.into_secret(),
             new_password: new_password.into_secret(),
             device,
         };
-        reset_password(&identity, reset, identity.clock.now()).await?;
-        Ok(Replaced::NoContent)
+        let device_token = reset_password(&identity, reset, identity.clock.now()).await?;
+        Ok(PasswordReplaced::on(&device_token, carrier))
     }
 }

@@ -28,7 +28,7 @@ pub(super) const EXAMPLE_ACCESS: &str =
     "eyJ0eXAiOiJhdCtqd3QiLCJhbGciOiJFZERTQSJ9.eyJpc3MiOiJodHRwOi8vMTI3LjAuMC4xOjgwODEifQ.c2ln";
 pub(super) const EXAMPLE_MFA: &str =
     "kst_m_AZq08HwAcACAAAAAAAAAAeGW0NJibd6wtaFZ_Mj6l5Nrh7OnS4FnwHk4gc0cezXD";
-const EXAMPLE_DEVICE: &str =
+pub(super) const EXAMPLE_DEVICE: &str =
     "kst_d_AZq08HwAcACAAAAAAAAAAQAAAABlYvqA4ZbQ0mJt3rC1oVn8yPqXk2uHs6dLgWfAeTiBzRx7NcM";
 const EXAMPLE_REFRESH: &str = "kst_r_AZq08HwAcACAAAAAAAAAAQGYwN4AAHAAgAAAAAAAAAEAAAAAAAAAAOGW0NJibd6wtaFZ_Mj6l5Nrh7OnS4FnwHk4gc0cezXD";
 
@@ -40,8 +40,8 @@ struct Login {
     email: String,
     /// As it was chosen; compared in Unicode normal form C.
     password: SecretText,
-    /// What the last login on this device answered. With it, failures of strangers do not lock this device out; one
-    /// that is void counts as none, and another kind of token is refused.
+    /// The newest that this device was given. With it, failures of strangers do not lock this device out; one that is
+    /// void counts as none, and another kind of token is refused.
     device_token: Option<SecretText>,
     /// Where the tokens go.
     #[oai(default)]
@@ -133,8 +133,9 @@ pub(super) struct NewSession {
     #[oai(flatten)]
     session: Session,
     /// For the next login on this device: keep it when the session ends. It opens nothing. Good for 180 days, and
-    /// until every session of the account is ended at once or its password or address is another one. A login without
-    /// it is told to the owner of the account, as one from a new device. Not for a cookie session.
+    /// until every session of the account is ended at once or its password or address is another one: the device that
+    /// changes those is given the next. A login without it is told to the owner of the account, as one from a new
+    /// device. Not for a cookie session.
     #[oai(skip_serializing_if_is_none)]
     device_token: Option<String>,
 }
@@ -151,13 +152,13 @@ impl Example for NewSession {
 impl NewSession {
     /// The answer to a login, with its tokens in the body or in cookies.
     pub(super) fn carrying(opened: Opened) -> Self {
-        let in_body = opened.tokens.csrf_token.is_none();
-        if !in_body {
-            cookies::set_device(&opened.device_token);
-        }
+        let carrier = match opened.tokens.csrf_token {
+            None => Carrier::Body,
+            Some(_) => Carrier::Cookies,
+        };
         Self {
+            device_token: cookies::hand_over(&opened.device_token, carrier),
             session: Session::carrying(opened.tokens),
-            device_token: in_body.then(|| opened.device_token.expose_secret().to_owned()),
         }
     }
 }

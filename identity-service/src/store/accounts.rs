@@ -126,21 +126,22 @@ pub(crate) async fn raise_epoch(db: &impl GenericClient, user: UserId) -> Result
     Ok(())
 }
 
-/// Replaces the password and ends, by the epoch, every session; `false` when the account is disabled or not of that
-/// epoch any more. The index of the address comes along, so that it is of the version that the password is of.
+/// Replaces the password and ends, by the epoch, every session; the epoch from now on, and `None` when the account is
+/// disabled or not of that epoch any more. The index of the address comes along, so that it is of the version that the password is of.
 pub(crate) async fn replace_password(
     db: &impl GenericClient,
     user: UserId,
     epoch: i64,
     password: &StoredPassword,
     email_index: &[u8],
-) -> Result<bool, Unexpected> {
-    let rows = db
-        .execute_typed(
+) -> Result<Option<i64>, Unexpected> {
+    let row = db
+        .query_typed_opt(
             "UPDATE accounts
              SET password_hash = $3, pepper_version = $4, email_index = $5,
                  session_epoch = session_epoch + 1
-             WHERE user_id = $1 AND session_epoch = $2 AND disabled_at IS NULL",
+             WHERE user_id = $1 AND session_epoch = $2 AND disabled_at IS NULL
+             RETURNING session_epoch",
             &[
                 (&user.uuid(), Type::UUID),
                 (&epoch, Type::INT8),
@@ -150,23 +151,24 @@ pub(crate) async fn replace_password(
             ],
         )
         .await?;
-    Ok(rows == 1)
+    Ok(row.map(|row| row.try_get("session_epoch")).transpose()?)
 }
 
 /// Gives the account another address, which was locked and found free, and raises the epoch, so that nothing that was
-/// begun with the address before is stored after it; `false` when the account is disabled or not of that epoch any more.
+/// begun with the address before is stored after it; the epoch from now on, and `None` when the account is disabled or not of that epoch any more.
 pub(crate) async fn replace_address(
     db: &impl GenericClient,
     user: UserId,
     epoch: i64,
     email_index: &[u8],
     email_sealed: &[u8],
-) -> Result<bool, Unexpected> {
-    let rows = db
-        .execute_typed(
+) -> Result<Option<i64>, Unexpected> {
+    let row = db
+        .query_typed_opt(
             "UPDATE accounts
              SET email_index = $3, email_sealed = $4, session_epoch = session_epoch + 1
-             WHERE user_id = $1 AND session_epoch = $2 AND disabled_at IS NULL",
+             WHERE user_id = $1 AND session_epoch = $2 AND disabled_at IS NULL
+             RETURNING session_epoch",
             &[
                 (&user.uuid(), Type::UUID),
                 (&epoch, Type::INT8),
@@ -175,7 +177,7 @@ pub(crate) async fn replace_address(
             ],
         )
         .await?;
-    Ok(rows == 1)
+    Ok(row.map(|row| row.try_get("session_epoch")).transpose()?)
 }
 
 /// Takes the password away, in favour of the hash of one that nobody knows, and ends, by the epoch, every session.
@@ -280,24 +282,26 @@ pub(crate) async fn insert(
     db: &impl GenericClient,
     account: &NewAccount<'_>,
     now: OffsetDateTime,
-) -> Result<(), Unexpected> {
-    db.execute_typed(
-        "INSERT INTO accounts (user_id, email_index, email_sealed, wrapped_key, key_generation,
+) -> Result<i64, Unexpected> {
+    let row = db
+        .query_typed_one(
+            "INSERT INTO accounts (user_id, email_index, email_sealed, wrapped_key, key_generation,
                                password_hash, pepper_version, created_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
-        &[
-            (&account.key.user_id.uuid(), Type::UUID),
-            (&account.email_index, Type::BYTEA),
-            (&account.email_sealed, Type::BYTEA),
-            (&account.key.wrapped.bytes(), Type::BYTEA),
-            (&i64::from(account.key.generation), Type::INT8),
-            (&account.password.hash, Type::TEXT),
-            (&i64::from(account.password.pepper_version), Type::INT8),
-            (&now, Type::TIMESTAMPTZ),
-        ],
-    )
-    .await?;
-    Ok(())
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+         RETURNING session_epoch",
+            &[
+                (&account.key.user_id.uuid(), Type::UUID),
+                (&account.email_index, Type::BYTEA),
+                (&account.email_sealed, Type::BYTEA),
+                (&account.key.wrapped.bytes(), Type::BYTEA),
+                (&i64::from(account.key.generation), Type::INT8),
+                (&account.password.hash, Type::TEXT),
+                (&i64::from(account.password.pepper_version), Type::INT8),
+                (&now, Type::TIMESTAMPTZ),
+            ],
+        )
+        .await?;
+    Ok(row.try_get("session_epoch")?)
 }
 
 /// Replaces the hash of a password that was just proven, and the index of the address that it was proven with, unless

@@ -5,7 +5,9 @@ use serde_json::{Value, json};
 use stack::Addresses;
 
 use crate::{
+    accounts::{somebody, token},
     device::{Person, claims, unauthorized},
+    passwords::NEW_PASSWORD,
     replica::Region,
     service::{Answer, Service, sent},
 };
@@ -28,6 +30,15 @@ pub(crate) struct Browser {
     pub(crate) access: String,
     refresh: String,
     pub(crate) csrf: String,
+}
+
+impl Answer {
+    /// What the device is given for its next login; no script reads it.
+    pub(crate) fn is_in_its_cookie(&self) -> String {
+        assert_eq!(self.status, 200, "{}", self.text);
+        assert_eq!(self.json().get("device_token"), None);
+        cookie(self, DEVICE).0
+    }
 }
 
 impl Browser {
@@ -345,5 +356,55 @@ async fn no_table_holds_a_csrf_token() {
     let claim: Value = claims(&browser.access)["csrf"].clone();
     for secret in [&browser.csrf, claim.as_str().expect("a claim")] {
         assert!(!dump.contains(secret) && !dump.contains(&hex::encode(secret)));
+    }
+}
+
+#[tokio::test]
+async fn a_page_that_shows_a_mailed_token_gets_its_device_cookie_and_no_other_site_does() {
+    let identity = Service::of_the_test_run();
+    let ada = identity.person().await;
+    let (reset, moved) = (identity.mailed_reset(&ada.email).await, somebody());
+    let signed_up = somebody();
+    let verification = identity.mailed_sign_up(&signed_up, &ada.password).await;
+    let in_cookies = |path: &'static str, mut body: Value, page: (&'static str, &'static str)| {
+        body["session"] = json!("cookie");
+        let request = identity.request(Method::POST, &format!("/api/auth/{path}"));
+        sent(request.header(page.0, page.1).json(&body))
+    };
+    let own = ("Sec-Fetch-Site", "same-origin");
+
+    let replaced = json!({ "token": reset, "new_password": NEW_PASSWORD });
+    for page in FOREIGN {
+        let answer = in_cookies("password/reset", replaced.clone(), page).await;
+        assert_eq!(answer.problem(), (403, "cross_site_request".to_owned()));
+    }
+    // Which used nothing up.
+    let by_mail = in_cookies("password/reset", replaced, own).await;
+    let device = by_mail.is_in_its_cookie();
+    let session = identity.login_from(&device, &ada.email, NEW_PASSWORD);
+    let tokens = session.await.tokens();
+
+    let wish = json!({ "password": NEW_PASSWORD, "new_email": moved });
+    let asked = identity.authorised(Method::POST, "email", &tokens, &wish);
+    assert_eq!(asked.await.status, 202);
+    let confirmation = json!({ "token": token(&identity.mail_number(&moved, 1).await) });
+    let verified = json!({ "token": verification });
+    for (path, body, email) in [
+        ("email/confirm", confirmation, &moved),
+        ("verify-email", verified, &signed_up),
+    ] {
+        for page in FOREIGN {
+            let answer = in_cookies(path, body.clone(), page).await;
+            assert_eq!(answer.problem(), (403, "cross_site_request".to_owned()));
+        }
+        let device = in_cookies(path, body, own).await.is_in_its_cookie();
+        identity.lock_out(email).await;
+        let password = if path == "verify-email" {
+            &ada.password
+        } else {
+            NEW_PASSWORD
+        };
+        let login = identity.login_from(&device, email, password).await;
+        login.tokens();
     }
 }

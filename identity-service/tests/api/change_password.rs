@@ -48,7 +48,8 @@ async fn the_session_that_asked_goes_on_and_every_other_one_ends() {
     let answer = identity
         .change_password(&here, PASSWORD, NEW_PASSWORD)
         .await;
-    assert_eq!((answer.status, answer.text.as_str()), (204, ""));
+    assert_eq!(answer.status, 200, "{}", answer.text);
+    assert_eq!(answer.json()["status"], "replaced");
 
     identity.is_over(&elsewhere).await;
     assert_eq!(identity.refresh(&there.refresh).await.status, 401);
@@ -67,7 +68,7 @@ async fn the_session_that_asked_goes_on_and_every_other_one_ends() {
     let again = identity
         .change_password(&next, NEW_PASSWORD, OTHER_PASSWORD)
         .await;
-    assert_eq!(again.status, 204, "{}", again.text);
+    assert_eq!(again.status, 200, "{}", again.text);
 }
 
 #[tokio::test]
@@ -92,7 +93,7 @@ async fn of_twenty_changes_at_once_with_the_right_password_one_succeeds() {
         });
     }
     let answers = changing.join_all().await;
-    let (done, refused): (Vec<_>, Vec<_>) = answers.iter().partition(|(it, ..)| it.status == 204);
+    let (done, refused): (Vec<_>, Vec<_>) = answers.iter().partition(|(it, ..)| it.status == 200);
     assert_eq!(done.len(), 1);
     let (_, password, winner) = done[0];
     for (answer, _, session) in refused {
@@ -152,7 +153,7 @@ async fn a_stolen_session_has_five_guesses_at_the_password_and_changes_nothing()
     let answer = identity
         .change_password(&hers, PASSWORD, NEW_PASSWORD)
         .await;
-    assert_eq!(answer.status, 204);
+    assert_eq!(answer.status, 200);
     identity.is_over(&stolen).await;
 }
 
@@ -203,7 +204,7 @@ async fn the_same_text_composed_otherwise_is_the_same_password() {
         "zoe\u{308} harbour violin 3391",
     );
     let answer = identity.change_password(&tokens, PASSWORD, composed).await;
-    assert_eq!(answer.status, 204);
+    assert_eq!(answer.status, 200);
     let answer = identity
         .change_password(&tokens, composed, decomposed)
         .await;
@@ -223,7 +224,7 @@ async fn what_was_begun_with_the_old_password_is_void() {
     let changed = identity
         .change_password(&tokens, PASSWORD, NEW_PASSWORD)
         .await;
-    assert_eq!(changed.status, 204, "{}", changed.text);
+    assert_eq!(changed.status, 200, "{}", changed.text);
     let answer = identity.reset(&reset, OTHER_PASSWORD).await;
     assert_eq!(answer.problem(), (400, "invalid_reset_token".to_owned()));
     // A device from before is a stranger's.
@@ -237,7 +238,7 @@ async fn what_was_begun_with_the_old_password_is_void() {
     let changed = identity
         .change_password(&ada.tokens, PASSWORD, NEW_PASSWORD)
         .await;
-    assert_eq!(changed.status, 204, "{}", changed.text);
+    assert_eq!(changed.status, 200, "{}", changed.text);
     let code = region.code(&ada.authenticator);
     let answer = identity.verify_code(&challenge, &code).await;
     assert_eq!(answer.problem(), unauthorized("invalid_mfa_token"));
@@ -269,7 +270,7 @@ async fn a_session_that_was_being_opened_with_the_old_password_is_over() {
     });
     let answers = work.join_all().await;
     let change = change.await.expect("no panic");
-    assert_eq!(change.status, 204, "{}", change.text);
+    assert_eq!(change.status, 200, "{}", change.text);
     for answer in answers {
         assert!(matches!(answer.status, 200 | 401 | 429), "{}", answer.text);
         if answer.status == 200 {
@@ -290,7 +291,8 @@ async fn a_page_changes_a_password_with_its_csrf_token_and_its_session_goes_on()
     let answer = sent(without).await;
     assert_eq!(answer.problem(), (403, "csrf_token_invalid".to_owned()));
     let answer = sent(browser.post(&identity, path).json(&body)).await;
-    assert_eq!(answer.status, 204, "{}", answer.text);
+    assert_eq!(answer.status, 200, "{}", answer.text);
+    answer.is_in_its_cookie();
     assert_eq!(browser.refreshed(&identity).await.status, 200);
     let over = other.refreshed(&identity).await;
     assert_eq!(over.problem(), unauthorized("session_ended"));

@@ -227,7 +227,7 @@ async fn no_race_with_a_deletion_leads_back_into_the_account() {
 async fn out_for_good(identity: &Service, ada: &Person, tokens: &Tokens, answers: &[Answer]) {
     let given = answers
         .iter()
-        .filter(|answer| answer.status == 200)
+        .filter(|answer| answer.status == 200 && answer.json()["status"] == "authenticated")
         .map(Answer::tokens);
     for tokens in given.chain([tokens.clone()]) {
         let ended = unauthorized("session_ended");

@@ -7,6 +7,7 @@ use crate::{
     accounts::{OTHER_PASSWORD, PASSWORD, somebody},
     device::{Person, unauthorized},
     lockout::locked,
+    passwords::NEW_PASSWORD,
     replica::Region,
     service::{Answer, Service},
 };
@@ -181,6 +182,75 @@ async fn whatever_ends_all_sessions_forgets_the_devices() {
     assert!(locked(
         &identity.login_from(&device, &ada.email, PASSWORD).await
     ));
+}
+
+#[tokio::test]
+async fn whoever_proves_the_account_anew_keeps_a_way_in_while_strangers_hammer_it() {
+    let region = Region::new().await;
+    let replica = region.start().await;
+    let identity = &replica.service;
+    let ada = identity.person().await;
+    let tokens = identity.logged_in(&ada).await;
+    let changed = identity.change_password(&tokens, PASSWORD, NEW_PASSWORD);
+    let by_password = changed.await.device_token();
+    identity.outbox_empties().await;
+    let reset = identity.mailed_reset(&ada.email).await;
+    identity.lock_out(&ada.email).await;
+    let login = identity.login_from(&by_password, &ada.email, NEW_PASSWORD);
+    login.await.tokens();
+
+    // The reset voids that one, and gives the next. What it does not do is lift the lock for anybody else.
+    let by_mail = identity.reset(&reset, PASSWORD).await.device_token();
+    for stranger in [&by_password, ""] {
+        let answer = identity.login_from(stranger, &ada.email, PASSWORD).await;
+        assert!(locked(&answer), "{}", answer.text);
+    }
+    let session = identity.login_from(&by_mail, &ada.email, PASSWORD).await;
+
+    let moved = somebody();
+    let token = identity.mailed_address(&session.tokens(), &moved).await;
+    let by_address = identity.confirm_address(&token).await.device_token();
+    identity.lock_out(&moved).await;
+    let answer = identity.login_from(&by_mail, &moved, PASSWORD).await;
+    assert!(locked(&answer), "{}", answer.text);
+    let login = identity.login_from(&by_address, &moved, PASSWORD);
+    login.await.tokens();
+}
+
+#[tokio::test]
+async fn strangers_who_were_there_first_do_not_keep_a_new_account_from_its_first_login() {
+    let identity = Service::of_the_test_run();
+    let email = somebody();
+    let token = identity.mailed_sign_up(&email, PASSWORD).await;
+    identity.lock_out(&email).await;
+    let device = identity.verify(&token).await.device_token();
+    assert!(locked(&identity.login(&email, PASSWORD).await));
+    let login = identity.login_from(&device, &email, PASSWORD).await;
+    login.tokens();
+}
+
+#[tokio::test]
+async fn a_device_token_that_is_refused_a_thing_is_not_given_for_it() {
+    let identity = Service::of_the_test_run();
+    let ada = identity.person().await;
+    let reset = identity.mailed_reset(&ada.email).await;
+    let tokens = identity.logged_in(&ada).await;
+    let change = async |from| {
+        identity
+            .change_password(&tokens, from, OTHER_PASSWORD)
+            .await
+    };
+    for answer in [
+        identity.reset(&reset, "short").await,
+        identity.reset("kst_p_", OTHER_PASSWORD).await,
+        change(OTHER_PASSWORD).await,
+        change("a wrong password of some length").await,
+        identity.confirm_address("kst_e_").await,
+        identity.verify("kst_v_").await,
+    ] {
+        assert!((400..500).contains(&answer.status), "{}", answer.text);
+        assert!(!answer.text.contains("kst_d_"), "{}", answer.text);
+    }
 }
 
 #[tokio::test]
