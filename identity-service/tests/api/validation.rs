@@ -34,13 +34,13 @@ impl Service {
     }
 
     /// `token` in a form; none of our tokens needs an escape there.
-    async fn introspect(&self, token: &str) -> Answer {
+    pub(crate) async fn introspect(&self, token: &str) -> Answer {
         let form = format!("token={token}");
         let request = self.introspection().header("content-type", FORM);
         sent(request.body(form)).await
     }
 
-    async fn judged(&self, access_token: &str) -> Answer {
+    pub(crate) async fn judged(&self, access_token: &str) -> Answer {
         let request = self.request(Method::GET, "/api/auth/verify");
         sent(request.bearer_auth(access_token)).await
     }
