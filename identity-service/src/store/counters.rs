@@ -10,6 +10,7 @@
 //! everybody to the memory of this process at once, and [`Counters::check`], called twice a second, finds
 //! the way back. (The crate's own `ConnectionManager` makes requests wait while it reconnects.)
 
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::{PoisonError, RwLock};
 use std::time::Duration;
@@ -87,14 +88,45 @@ pub(crate) struct Take {
 
 /// What Redis is like.
 pub(crate) struct Found {
-    server: String,
+    version: String,
+    /// One, or those of a cluster.
+    masters: usize,
     /// When its memory is full it forgets counts before their time.
     pub(crate) evicts: bool,
 }
 
 impl fmt::Display for Found {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "{}, and counts", self.server)
+        write!(out, "Redis {}", self.version)?;
+        if self.masters != 1 {
+            write!(
+                out,
+                ", a cluster of {} masters that all answer",
+                self.masters
+            )?;
+        }
+        write!(out, ", and counts")
+    }
+}
+
+impl Found {
+    /// Reads what each master answers to `INFO`.
+    fn in_info(told: &[String]) -> Self {
+        let of = |told: &'_ String, name: &str| {
+            let mut lines = told.lines();
+            let found = lines.find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+            found.map(str::to_owned)
+        };
+        let keeps = ["noeviction", "volatile-ttl"];
+        let evicts = |told| {
+            of(told, "maxmemory_policy").is_some_and(|policy| !keeps.contains(&policy.as_str()))
+        };
+        let version = told.iter().find_map(|told| of(told, "redis_version"));
+        Self {
+            version: version.unwrap_or_else(|| "of an unknown version".to_owned()),
+            masters: told.len(),
+            evicts: told.iter().any(evicts),
+        }
     }
 }
 
@@ -176,23 +208,8 @@ impl Counters {
             .arg(limit.capacity())
             .arg(0);
         within(UNHURRIED, connection.invoke(&call)).await?;
-        let Connection::Single(single) = &mut connection else {
-            return Ok(Found {
-                server: "every master of the cluster answers".to_owned(),
-                evicts: false,
-            });
-        };
-        let told: String = within(UNHURRIED, redis::cmd("INFO").query_async(single)).await?;
-        let told_of = |name: &str| {
-            let mut lines = told.lines();
-            lines.find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
-        };
-        let evicts = told_of("maxmemory_policy")
-            .is_some_and(|policy| !["noeviction", "volatile-ttl"].contains(&policy));
-        Ok(Found {
-            server: format!("Redis {}", told_of("redis_version").unwrap_or("answers")),
-            evicts,
-        })
+        let told = within(UNHURRIED, connection.info()).await?;
+        Ok(Found::in_info(&told))
     }
 
     async fn connect(&self) -> Result<Connection, RedisError> {
@@ -242,6 +259,18 @@ impl Connection {
         match self {
             Self::Single(connection) => call.invoke_async(connection).await,
             Self::Cluster(connection) => call.invoke_async(connection).await,
+        }
+    }
+
+    /// What the server tells of itself; of a cluster, what every master does.
+    async fn info(&mut self) -> Result<Vec<String>, RedisError> {
+        let info = redis::cmd("INFO");
+        match self {
+            Self::Single(connection) => Ok(vec![info.query_async(connection).await?]),
+            Self::Cluster(connection) => {
+                let told: HashMap<String, String> = info.query_async(connection).await?;
+                Ok(told.into_values().collect())
+            }
         }
     }
 

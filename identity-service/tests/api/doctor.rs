@@ -10,7 +10,10 @@ use shared::{
     clock::Clock,
     doctor::{self, Finding},
 };
-use stack::smtp_sink::{Misbehaviour, SmtpSink};
+use stack::{
+    Redis, RedisCluster,
+    smtp_sink::{Misbehaviour, SmtpSink},
+};
 
 use crate::{accounts::somebody, replica::Region};
 
@@ -165,6 +168,32 @@ async fn a_redis_that_is_away_or_silent_is_told_in_time() {
         diagnosis.expect(1, &[("redis", "FAIL", "REDIS_URL")]);
         assert!(begun.elapsed() < Duration::from_secs(20));
         assert!(!diagnosis.all.contains("hunter2"), "{}", diagnosis.all);
+    }
+}
+
+#[tokio::test]
+async fn a_redis_that_forgets_counts_when_it_is_full_is_told_be_it_one_master_of_three() {
+    let mut region = region_that_ran(&[]).await;
+    let single = Redis::for_a_test("").await.expect("redis starts");
+    let cluster = RedisCluster::for_a_test().await.expect("a cluster starts");
+    for (url, node, well) in [
+        (single.url(), &single, "and counts"),
+        (
+            cluster.url(),
+            &cluster.nodes()[2],
+            "a cluster of 3 masters that all answer",
+        ),
+    ] {
+        region.set("REDIS_URL", url);
+        let diagnosis = examined(&region).await;
+        diagnosis.expect(0, &[("redis", "ok", well)]);
+        for (policy, word) in [("volatile-ttl", "ok"), ("allkeys-lru", "warn")] {
+            let set = format!("CONFIG SET maxmemory-policy {policy}");
+            node.command(&set).await.expect("redis takes it");
+            let diagnosis = examined(&region).await;
+            let part = if word == "ok" { well } else { "noeviction" };
+            diagnosis.expect(0, &[("redis", word, part)]);
+        }
     }
 }
 
