@@ -13,14 +13,14 @@ use crate::{
     change_mfa::Proofs,
     device::Sighting,
     domain::email_address::EmailAddress,
-    factor_if_any::{self, NotShown, SECOND_FACTOR_REQUIRED},
+    factor_if_any,
     hashing::OVERLOADED,
     lockout::TOO_MANY_ATTEMPTS,
     mail::Errand,
     outbox_key,
     reauthentication::{NotProven, WRONG_PASSWORD, reauthenticate},
     refresh::SESSION_ENDED,
-    second_factor::{UNREADABLE, WRONG_CODE},
+    second_factor::{self, NotShown, SECOND_FACTOR_REQUIRED, UNREADABLE, WRONG_CODE},
     store::{outbox, sessions},
 };
 
@@ -126,7 +126,7 @@ pub(crate) async fn change_email(
         going_on.ok_or(NotProven::Ended)?;
         outbox::insert(&transaction, &message).await?;
     }
-    transaction.commit().await.map_err(Unexpected::from)?;
+    let concluded = second_factor::conclude(transaction, shown).await;
     identity.outbox_filled.notify_one();
-    Ok(shown?)
+    Ok(concluded?)
 }

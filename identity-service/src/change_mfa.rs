@@ -14,12 +14,12 @@ use crate::{
     domain::{event::Event, notice::Notice},
     events,
     hashing::OVERLOADED,
-    lockout::{Locked, TOO_MANY_ATTEMPTS},
+    lockout::TOO_MANY_ATTEMPTS,
     notices,
     reauthentication::{NotProven, WRONG_PASSWORD, reauthenticate},
     recovery_codes,
     refresh::SESSION_ENDED,
-    second_factor::{self, NotReady, Proof, Shown, UNREADABLE, WRONG_CODE, Wanted},
+    second_factor::{self, NOT_ENABLED, NotShown, Proof, UNREADABLE, WRONG_CODE, Wanted},
     store::{second_factors, sessions},
 };
 
@@ -33,23 +33,11 @@ pub(crate) struct Proofs {
 
 #[derive(Debug, Error)]
 pub(crate) enum ChangeError {
-    #[error("See errors for what is wrong and where.")]
-    Invalid(FieldError),
     #[error(transparent)]
     NotProven(#[from] NotProven),
-    #[error("There is no second factor.")]
-    NotEnabled,
-    #[error("The code is wrong, or it was used before.")]
-    WrongCode,
     #[error(transparent)]
-    TooManyAttempts(#[from] Locked),
-    #[error("Use a recovery code.")]
-    Unreadable,
-    #[error(transparent)]
-    Unexpected(#[from] Unexpected),
+    NotShown(#[from] NotShown),
 }
-
-const NOT_ENABLED: Case = Case::new(409, "mfa_not_enabled", "There is no second factor");
 
 impl Failure for ChangeError {
     const CASES: &'static [Case] = &[
@@ -67,47 +55,36 @@ impl Failure for ChangeError {
 
     fn case(&self) -> &'static Case {
         match self {
-            Self::Invalid(_) => &INVALID_REQUEST,
             Self::NotProven(why) => why.case(),
-            Self::NotEnabled => &NOT_ENABLED,
-            Self::WrongCode => &WRONG_CODE,
-            Self::TooManyAttempts(locked) => locked.case(),
-            Self::Unreadable => &UNREADABLE,
-            Self::Unexpected(unexpected) => unexpected.case(),
+            Self::NotShown(why) => why.case(),
         }
     }
 
     fn retry_after(&self) -> Option<std::time::Duration> {
         match self {
             Self::NotProven(why) => why.retry_after(),
-            Self::TooManyAttempts(locked) => locked.retry_after(),
-            _ => self.unexpected().and_then(Unexpected::retry_after),
+            Self::NotShown(why) => why.retry_after(),
         }
     }
 
     fn errors(&self) -> Vec<FieldError> {
         match self {
-            Self::Invalid(error) => vec![error.clone()],
-            _ => Vec::new(),
+            Self::NotProven(_) => Vec::new(),
+            Self::NotShown(why) => why.errors(),
         }
     }
 
     fn unexpected(&self) -> Option<&Unexpected> {
         match self {
             Self::NotProven(why) => why.unexpected(),
-            Self::Unexpected(unexpected) => Some(unexpected),
-            _ => None,
+            Self::NotShown(why) => why.unexpected(),
         }
     }
 }
 
-impl From<NotReady> for ChangeError {
-    fn from(why: NotReady) -> Self {
-        match why {
-            NotReady::None => Self::NotEnabled,
-            NotReady::Unreadable => Self::Unreadable,
-            NotReady::Unexpected(unexpected) => Self::Unexpected(unexpected),
-        }
+impl From<Unexpected> for ChangeError {
+    fn from(unexpected: Unexpected) -> Self {
+        Self::NotShown(unexpected.into())
     }
 }
 
@@ -147,17 +124,16 @@ async fn change(
     now: OffsetDateTime,
 ) -> Result<Vec<SecretString>, ChangeError> {
     let user = caller.user_id();
-    let proof = Proof::parse(proofs.code.as_ref(), proofs.recovery_code.as_ref())
-        .map_err(ChangeError::Invalid)?;
+    let proof = Proof::parse(proofs.code.as_ref(), proofs.recovery_code.as_ref())?;
     reauthenticate(identity, caller, &proofs.password, &proofs.device, now).await?;
     let ready = second_factor::prepare(identity, user, Wanted::Confirmed, proof, now).await?;
     let sighting = Sighting::of(identity, user, proofs.device, now).await;
 
     let mut db = identity.pool.get().await?;
     let transaction = db.transaction().await.map_err(Unexpected::from)?;
-    let shown = ready.show(identity, &transaction, &sighting, now).await?;
+    let shown = ready.show(identity, &transaction, &sighting, now).await;
     let mut codes = Vec::new();
-    if let Shown::Right = shown {
+    if shown.is_ok() {
         // Unless its owner has ended the caller's session meanwhile.
         let session = sessions::find_and_lock(&transaction, caller.session_id()).await?;
         session.ok_or(NotProven::Ended)?;
@@ -174,12 +150,8 @@ async fn change(
         events::record(&transaction, &sighting, event, now).await?;
         notices::queue(&transaction, &sighting, notice, now).await?;
     }
-    transaction.commit().await.map_err(Unexpected::from)?;
+    let concluded = second_factor::conclude(transaction, shown).await;
     identity.outbox_filled.notify_one();
-    match shown {
-        Shown::Right => Ok(codes),
-        Shown::Wrong => Err(ChangeError::WrongCode),
-        Shown::Locked(locked) => Err(ChangeError::TooManyAttempts(locked)),
-        Shown::Gone => Err(ChangeError::NotEnabled),
-    }
+    concluded?;
+    Ok(codes)
 }

@@ -13,10 +13,10 @@ use crate::{
     device::{Device, Sighting},
     domain::{event::Event, notice::Notice},
     events,
-    lockout::{Locked, TOO_MANY_ATTEMPTS},
+    lockout::TOO_MANY_ATTEMPTS,
     notices, recovery_codes,
     refresh::SESSION_ENDED,
-    second_factor::{self, NotReady, Proof, Shown, UNREADABLE, WRONG_CODE, Wanted},
+    second_factor::{self, NotShown, Proof, UNREADABLE, WRONG_CODE, Wanted},
     store::{second_factors, sessions},
 };
 
@@ -25,21 +25,13 @@ pub(crate) const OFFERED: Duration = Duration::hours(1);
 
 #[derive(Debug, Error)]
 pub(crate) enum ConfirmError {
-    #[error("See errors for what is wrong and where.")]
-    Invalid(FieldError),
     #[error("Log in again.")]
     Ended,
     /// None was offered, it was confirmed already, or it is too old.
     #[error("Set up the authenticator first.")]
     NotOffered,
-    #[error("The code is wrong, or it was used before.")]
-    WrongCode,
     #[error(transparent)]
-    TooManyAttempts(#[from] Locked),
-    #[error("Set up the authenticator again.")]
-    Unreadable,
-    #[error(transparent)]
-    Unexpected(#[from] Unexpected),
+    NotShown(NotShown),
 }
 
 const NOT_OFFERED: Case = Case::new(
@@ -62,45 +54,46 @@ impl Failure for ConfirmError {
 
     fn case(&self) -> &'static Case {
         match self {
-            Self::Invalid(_) => &INVALID_REQUEST,
             Self::Ended => &SESSION_ENDED,
             Self::NotOffered => &NOT_OFFERED,
-            Self::WrongCode => &WRONG_CODE,
-            Self::TooManyAttempts(locked) => locked.case(),
-            Self::Unreadable => &UNREADABLE,
-            Self::Unexpected(unexpected) => unexpected.case(),
+            Self::NotShown(why) => why.case(),
         }
     }
 
     fn retry_after(&self) -> Option<std::time::Duration> {
         match self {
-            Self::TooManyAttempts(locked) => locked.retry_after(),
-            _ => self.unexpected().and_then(Unexpected::retry_after),
+            Self::Ended | Self::NotOffered => None,
+            Self::NotShown(why) => why.retry_after(),
         }
     }
 
     fn errors(&self) -> Vec<FieldError> {
         match self {
-            Self::Invalid(error) => vec![error.clone()],
-            _ => Vec::new(),
+            Self::Ended | Self::NotOffered => Vec::new(),
+            Self::NotShown(why) => why.errors(),
         }
     }
 
     fn unexpected(&self) -> Option<&Unexpected> {
         match self {
-            Self::Unexpected(unexpected) => Some(unexpected),
-            _ => None,
+            Self::Ended | Self::NotOffered => None,
+            Self::NotShown(why) => why.unexpected(),
         }
     }
 }
 
-impl From<NotReady> for ConfirmError {
-    fn from(why: NotReady) -> Self {
+impl From<NotShown> for ConfirmError {
+    fn from(why: NotShown) -> Self {
         match why {
-            NotReady::None => Self::NotOffered,
-            NotReady::Unreadable => Self::Unreadable,
-            NotReady::Unexpected(unexpected) => Self::Unexpected(unexpected),
+            NotShown::Absent => Self::NotOffered,
+            why => Self::NotShown(why),
         }
+    }
+}
+
+impl From<Unexpected> for ConfirmError {
+    fn from(unexpected: Unexpected) -> Self {
+        Self::NotShown(unexpected.into())
     }
 }
 
@@ -113,7 +106,7 @@ pub(crate) async fn confirm_totp(
     now: OffsetDateTime,
 ) -> Result<Vec<SecretString>, ConfirmError> {
     let user = caller.user_id();
-    let proof = Proof::totp(code).map_err(ConfirmError::Invalid)?;
+    let proof = Proof::totp(code)?;
     let session = caller.session_id();
     if !sessions::is_alive(&*identity.pool.get().await?, session, user, now).await? {
         return Err(ConfirmError::Ended);
@@ -124,9 +117,9 @@ pub(crate) async fn confirm_totp(
 
     let mut db = identity.pool.get().await?;
     let transaction = db.transaction().await.map_err(Unexpected::from)?;
-    let shown = ready.show(identity, &transaction, &sighting, now).await?;
+    let shown = ready.show(identity, &transaction, &sighting, now).await;
     let mut codes = Vec::new();
-    if let Shown::Right = shown {
+    if shown.is_ok() {
         // Unless its owner has ended the caller's session meanwhile.
         let going_on = sessions::find_and_lock(&transaction, session).await?;
         going_on.ok_or(ConfirmError::Ended)?;
@@ -135,12 +128,8 @@ pub(crate) async fn confirm_totp(
         events::record(&transaction, &sighting, Event::MfaEnabled, now).await?;
         notices::queue(&transaction, &sighting, Notice::MfaEnabled, now).await?;
     }
-    transaction.commit().await.map_err(Unexpected::from)?;
+    let concluded = second_factor::conclude(transaction, shown).await;
     identity.outbox_filled.notify_one();
-    match shown {
-        Shown::Right => Ok(codes),
-        Shown::Wrong => Err(ConfirmError::WrongCode),
-        Shown::Locked(locked) => Err(ConfirmError::TooManyAttempts(locked)),
-        Shown::Gone => Err(ConfirmError::NotOffered),
-    }
+    concluded?;
+    Ok(codes)
 }

@@ -6,19 +6,19 @@ use shared::{
 };
 use thiserror::Error;
 use time::OffsetDateTime;
+use tokio_postgres::Transaction;
 
 use crate::{
     Identity,
     change_mfa::Proofs,
     device::Sighting,
     domain::{erasure::Erasure, event::Event},
-    erasure, events,
-    factor_if_any::{self, NotShown, SECOND_FACTOR_REQUIRED},
+    erasure, events, factor_if_any,
     hashing::OVERLOADED,
     lockout::TOO_MANY_ATTEMPTS,
     reauthentication::{NotProven, WRONG_PASSWORD, reauthenticate},
     refresh::SESSION_ENDED,
-    second_factor::{UNREADABLE, WRONG_CODE},
+    second_factor::{self, NotShown, SECOND_FACTOR_REQUIRED, UNREADABLE, WRONG_CODE},
     store::sessions::{self, EndReason},
 };
 
@@ -94,23 +94,35 @@ pub(crate) async fn delete_account(
 
     let mut db = identity.pool.get().await?;
     let transaction = db.transaction().await.map_err(Unexpected::from)?;
-    let shown = factor_if_any::show(identity, &transaction, ready.as_ref(), &sighting, now);
-    if let Err(refused) = shown.await {
-        // What was wrong has been counted.
-        transaction.commit().await.map_err(Unexpected::from)?;
-        identity.outbox_filled.notify_one();
-        return Err(refused.into());
-    }
+    let shown = factor_if_any::show(identity, &transaction, ready.as_ref(), &sighting, now).await;
+    let begun = match shown {
+        Ok(()) => Ok(begin(identity, &transaction, caller, &sighting, now).await?),
+        Err(why) => Err(why),
+    };
+    let begun = second_factor::conclude(transaction, begun).await;
+    identity.outbox_filled.notify_one();
+    let begun = begun?;
+    identity.erasure_begun.notify_one();
+    Ok(begun)
+}
+
+/// Closes the account: nothing that is under way gets past this.
+async fn begin(
+    identity: &Identity,
+    transaction: &Transaction<'_>,
+    caller: &Caller,
+    sighting: &Sighting,
+    now: OffsetDateTime,
+) -> Result<Erasure, DeleteError> {
     // Sessions before the account, as everywhere. The caller's is among them, unless its owner has ended it meanwhile.
-    let ended = sessions::end_all(&transaction, user, EndReason::AccountDeleted, now).await?;
+    let user = sighting.user;
+    let ended = sessions::end_all(transaction, user, EndReason::AccountDeleted, now).await?;
     if !ended.contains(&caller.session_id()) {
         return Err(NotProven::Ended.into());
     }
-    let begun = erasure::begin(identity, &transaction, user, now).await?;
+    let begun = erasure::begin(identity, transaction, user, now).await?;
     // The second of two at once finds it deleted.
     let begun = begun.ok_or(NotProven::Ended)?;
-    events::record(&transaction, &sighting, Event::AccountDeleted, now).await?;
-    transaction.commit().await.map_err(Unexpected::from)?;
-    identity.erasure_begun.notify_one();
+    events::record(transaction, sighting, Event::AccountDeleted, now).await?;
     Ok(begun)
 }

@@ -5,11 +5,12 @@
 
 use secrecy::SecretString;
 use shared::{
-    problem::{Case, FieldError, Unexpected},
+    problem::{Case, Failure, FieldError, INTERNAL, INVALID_REQUEST, UNAVAILABLE, Unexpected},
     user_id::UserId,
 };
+use thiserror::Error;
 use time::OffsetDateTime;
-use tokio_postgres::GenericClient;
+use tokio_postgres::{GenericClient, Transaction};
 use uuid::Uuid;
 
 use crate::{
@@ -25,11 +26,17 @@ use crate::{
         totp::{TotpCode, TotpSecret},
     },
     events,
-    lockout::Locked,
+    lockout::{Locked, TOO_MANY_ATTEMPTS},
     notices, person_key,
     store::second_factors::{self, Factor},
 };
 
+pub(crate) const NOT_ENABLED: Case = Case::new(409, "mfa_not_enabled", "There is no second factor");
+pub(crate) const SECOND_FACTOR_REQUIRED: Case = Case::new(
+    403,
+    "second_factor_required",
+    "The account has a second factor, and it was not shown",
+);
 pub(crate) const UNREADABLE: Case = Case::new(
     409,
     "second_factor_unreadable",
@@ -48,24 +55,21 @@ impl Proof {
     pub(crate) fn parse(
         code: Option<&SecretString>,
         recovery_code: Option<&SecretString>,
-    ) -> Result<Self, FieldError> {
+    ) -> Result<Self, NotShown> {
         match (code, recovery_code) {
             (Some(code), None) => Self::totp(code),
             (None, Some(code)) => RecoveryCode::parse(code)
                 .map(Self::RecoveryCode)
-                .ok_or_else(|| FieldError::body("recovery_code", "is no recovery code")),
-            _ => Err(FieldError::new(
-                "#",
-                "has to have either code or recovery_code",
-            )),
+                .ok_or_else(|| FieldError::body("recovery_code", "is no recovery code").into()),
+            _ => Err(FieldError::new("#", "has to have either code or recovery_code").into()),
         }
     }
 
     /// Reads a code where only an authenticator's will do.
-    pub(crate) fn totp(code: &SecretString) -> Result<Self, FieldError> {
+    pub(crate) fn totp(code: &SecretString) -> Result<Self, NotShown> {
         TotpCode::parse(code)
             .map(Self::Totp)
-            .ok_or_else(|| FieldError::body("code", "is not six digits"))
+            .ok_or_else(|| FieldError::body("code", "is not six digits").into())
     }
 
     /// How a person has proven who they are who has shown this after their password.
@@ -108,24 +112,79 @@ enum Means {
     RecoveryCode(RecoveryCode),
 }
 
-/// Why nothing can be compared.
-pub(crate) enum NotReady {
-    /// The person has no such authenticator.
-    None,
-    /// Its secret does not open: somebody changed the row.
+/// Why a second factor was not shown. Each use case lists what of it can happen there.
+#[derive(Debug, Error)]
+pub(crate) enum NotShown {
+    /// There is no such authenticator, or it has been replaced, confirmed or removed meanwhile.
+    #[error("There is no second factor.")]
+    Absent,
+    /// The account has one, and none was sent.
+    #[error("Send a code of the authenticator, or a recovery code, too.")]
+    Required,
+    #[error("The code is wrong, or it was used before.")]
+    Wrong,
+    #[error("See errors for what is wrong and where.")]
+    Invalid(FieldError),
+    /// Nothing was compared, and nothing will be for so long.
+    #[error(transparent)]
+    Locked(#[from] Locked),
+    /// The authenticator's secret does not open: somebody changed the row.
+    #[error("Use a recovery code, or set up the authenticator again.")]
     Unreadable,
-    Unexpected(Unexpected),
+    #[error(transparent)]
+    Unexpected(#[from] Unexpected),
 }
 
-/// What a comparison came to. All but `Right` leave everything else as it was.
-pub(crate) enum Shown {
-    /// It is used up.
-    Right,
-    Wrong,
-    /// Nothing was compared, and nothing will be for so long.
-    Locked(Locked),
-    /// The authenticator has been replaced, confirmed or removed meanwhile.
-    Gone,
+impl From<FieldError> for NotShown {
+    fn from(error: FieldError) -> Self {
+        Self::Invalid(error)
+    }
+}
+
+impl Failure for NotShown {
+    const CASES: &'static [Case] = &[
+        INVALID_REQUEST,
+        NOT_ENABLED,
+        SECOND_FACTOR_REQUIRED,
+        WRONG_CODE,
+        UNREADABLE,
+        TOO_MANY_ATTEMPTS,
+        INTERNAL,
+        UNAVAILABLE,
+    ];
+
+    fn case(&self) -> &'static Case {
+        match self {
+            Self::Absent => &NOT_ENABLED,
+            Self::Required => &SECOND_FACTOR_REQUIRED,
+            Self::Wrong => &WRONG_CODE,
+            Self::Invalid(_) => &INVALID_REQUEST,
+            Self::Locked(locked) => locked.case(),
+            Self::Unreadable => &UNREADABLE,
+            Self::Unexpected(unexpected) => unexpected.case(),
+        }
+    }
+
+    fn retry_after(&self) -> Option<std::time::Duration> {
+        match self {
+            Self::Locked(locked) => locked.retry_after(),
+            _ => self.unexpected().and_then(Unexpected::retry_after),
+        }
+    }
+
+    fn errors(&self) -> Vec<FieldError> {
+        match self {
+            Self::Invalid(error) => vec![error.clone()],
+            _ => Vec::new(),
+        }
+    }
+
+    fn unexpected(&self) -> Option<&Unexpected> {
+        match self {
+            Self::Unexpected(unexpected) => Some(unexpected),
+            _ => None,
+        }
+    }
 }
 
 /// Opens the secret that a code is compared with. Asks the vault, so it comes before the transaction; an outage
@@ -136,10 +195,10 @@ pub(crate) async fn prepare(
     wanted: Wanted,
     proof: Proof,
     now: OffsetDateTime,
-) -> Result<Ready, NotReady> {
+) -> Result<Ready, NotShown> {
     let found = second_factors::find(&*identity.pool.get().await?, user_id).await?;
     let factor = found.filter(|factor| wanted.is(factor));
-    let factor = factor.ok_or(NotReady::None)?;
+    let factor = factor.ok_or(NotShown::Absent)?;
     let means = match proof {
         Proof::Totp(code) => Means::Totp {
             secret: opened(identity, user_id, &factor, now).await?,
@@ -156,49 +215,60 @@ pub(crate) async fn prepare(
     })
 }
 
+/// Ends the transaction in which a second factor was shown: what was wrong has been counted, and stays so.
+pub(crate) async fn conclude<T>(
+    transaction: Transaction<'_>,
+    shown: Result<T, NotShown>,
+) -> Result<T, NotShown> {
+    if !matches!(shown, Err(NotShown::Unexpected(_))) {
+        transaction.commit().await.map_err(Unexpected::from)?;
+    }
+    shown
+}
+
 async fn opened(
     identity: &Identity,
     user_id: UserId,
     factor: &Factor,
     now: OffsetDateTime,
-) -> Result<TotpSecret, NotReady> {
+) -> Result<TotpSecret, NotShown> {
     let key = match person_key::opened(identity, user_id, now).await {
-        Err(error) if error.is_unreadable() => return Err(NotReady::Unreadable),
-        key => key?.ok_or(NotReady::None)?,
+        Err(error) if error.is_unreadable() => return Err(NotShown::Unreadable),
+        key => key?.ok_or(NotShown::Absent)?,
     };
     let place = Column::TotpSecret.of(user_id.uuid(), factor.id);
     let secret = key.open(&place, &factor.secret_sealed).ok();
     let secret = secret.and_then(|bytes| TotpSecret::from_bytes(&bytes));
     secret.ok_or_else(|| {
         tracing::error!(user.id = %user_id, factor.id = %factor.id, "a TOTP secret does not open");
-        NotReady::Unreadable
+        NotShown::Unreadable
     })
 }
 
 impl Ready {
-    /// Compares, counts, and uses up what is right. The transaction has to be committed whatever came of it.
+    /// Compares, counts, and uses up what is right. [`conclude`] ends the transaction, whatever came of it.
     pub(crate) async fn show(
         &self,
         identity: &Identity,
         db: &impl GenericClient,
         sighting: &Sighting,
         now: OffsetDateTime,
-    ) -> Result<Shown, Unexpected> {
+    ) -> Result<(), NotShown> {
         let found = second_factors::find_and_lock(db, self.user_id).await?;
         let same = |factor: &Factor| factor.id == self.factor_id && self.wanted.is(factor);
         let Some(factor) = found.filter(same) else {
-            return Ok(Shown::Gone);
+            return Err(NotShown::Absent);
         };
         let rest = factor.locked_until.map(|until| until - now);
         if let Some(remaining) = rest.filter(|rest| rest.is_positive()) {
-            return Ok(Shown::Locked(Locked { remaining }));
+            return Err(NotShown::Locked(Locked { remaining }));
         }
         if self.is_right(identity, db, now).await? {
             second_factors::count_failures(db, factor.id, 0, None).await?;
             if matches!(self.means, Means::RecoveryCode(_)) {
                 events::record(db, sighting, Event::RecoveryCodeUsed, now).await?;
             }
-            return Ok(Shown::Right);
+            return Ok(());
         }
         let failures = factor.failures.saturating_add(1);
         let locked_until = wait_after(failures).map(|wait| now + wait);
@@ -207,7 +277,7 @@ impl Ready {
         }
         second_factors::count_failures(db, factor.id, failures, locked_until).await?;
         events::record(db, sighting, Event::SecondFactorFailed, now).await?;
-        Ok(Shown::Wrong)
+        Err(NotShown::Wrong)
     }
 
     async fn is_right(
@@ -230,11 +300,5 @@ impl Ready {
 
     pub(crate) fn factor_id(&self) -> Uuid {
         self.factor_id
-    }
-}
-
-impl From<Unexpected> for NotReady {
-    fn from(unexpected: Unexpected) -> Self {
-        Self::Unexpected(unexpected)
     }
 }

@@ -16,10 +16,10 @@ use crate::{
         single_use_token::{Purpose, SingleUseToken},
         token_type::NotOurs,
     },
-    lockout::{Locked, TOO_MANY_ATTEMPTS},
+    lockout::TOO_MANY_ATTEMPTS,
     mint::{self, Opened, Proven, Withheld},
     refresh::WRONG_TYPE,
-    second_factor::{self, NotReady, Proof, Shown, UNREADABLE, Wanted},
+    second_factor::{self, NotShown, Proof, UNREADABLE, Wanted},
     store::mfa_challenges,
 };
 
@@ -34,8 +34,6 @@ pub(crate) struct Attempt {
 
 #[derive(Debug, Error)]
 pub(crate) enum VerifyMfaError {
-    #[error("See errors for what is wrong and where.")]
-    Invalid(FieldError),
     /// Unknown, answered, expired, used up, or of an account that has changed since: a client does the same.
     #[error("Log in again.")]
     InvalidToken,
@@ -47,11 +45,7 @@ pub(crate) enum VerifyMfaError {
     #[error("The code is wrong, or it was used before.")]
     InvalidCode,
     #[error(transparent)]
-    TooManyAttempts(#[from] Locked),
-    #[error("Use a recovery code, and set up the authenticator again.")]
-    Unreadable,
-    #[error(transparent)]
-    Unexpected(#[from] Unexpected),
+    NotShown(NotShown),
 }
 
 const INVALID_TOKEN: Case = Case::new(401, "invalid_mfa_token", "The challenge is over");
@@ -72,34 +66,31 @@ impl Failure for VerifyMfaError {
 
     fn case(&self) -> &'static Case {
         match self {
-            Self::Invalid(_) => &INVALID_REQUEST,
             Self::InvalidToken => &INVALID_TOKEN,
             Self::WrongTokenType => &WRONG_TYPE,
             Self::CrossSite => &CROSS_SITE,
             Self::InvalidCode => &INVALID_CODE,
-            Self::TooManyAttempts(locked) => locked.case(),
-            Self::Unreadable => &UNREADABLE,
-            Self::Unexpected(unexpected) => unexpected.case(),
+            Self::NotShown(why) => why.case(),
         }
     }
 
     fn retry_after(&self) -> Option<std::time::Duration> {
         match self {
-            Self::TooManyAttempts(locked) => locked.retry_after(),
-            _ => self.unexpected().and_then(Unexpected::retry_after),
+            Self::NotShown(why) => why.retry_after(),
+            _ => None,
         }
     }
 
     fn errors(&self) -> Vec<FieldError> {
         match self {
-            Self::Invalid(error) => vec![error.clone()],
+            Self::NotShown(why) => why.errors(),
             _ => Vec::new(),
         }
     }
 
     fn unexpected(&self) -> Option<&Unexpected> {
         match self {
-            Self::Unexpected(unexpected) => Some(unexpected),
+            Self::NotShown(why) => why.unexpected(),
             _ => None,
         }
     }
@@ -114,13 +105,19 @@ impl From<NotOurs> for VerifyMfaError {
     }
 }
 
-impl From<NotReady> for VerifyMfaError {
-    fn from(why: NotReady) -> Self {
+impl From<NotShown> for VerifyMfaError {
+    fn from(why: NotShown) -> Self {
         match why {
-            NotReady::None => Self::InvalidToken,
-            NotReady::Unreadable => Self::Unreadable,
-            NotReady::Unexpected(unexpected) => Self::Unexpected(unexpected),
+            NotShown::Absent => Self::InvalidToken,
+            NotShown::Wrong => Self::InvalidCode,
+            why => Self::NotShown(why),
         }
+    }
+}
+
+impl From<Unexpected> for VerifyMfaError {
+    fn from(unexpected: Unexpected) -> Self {
+        Self::NotShown(unexpected.into())
     }
 }
 
@@ -128,7 +125,7 @@ impl From<Withheld> for VerifyMfaError {
     fn from(withheld: Withheld) -> Self {
         match withheld {
             Withheld::NotAllowed => Self::InvalidToken,
-            Withheld::Unexpected(unexpected) => Self::Unexpected(unexpected),
+            Withheld::Unexpected(unexpected) => unexpected.into(),
         }
     }
 }
@@ -141,8 +138,7 @@ pub(crate) async fn verify_mfa(
 ) -> Result<Opened, VerifyMfaError> {
     // Asked first: a service that cannot sign yet must not use up a code.
     identity.signing.active()?;
-    let proof = Proof::parse(attempt.code.as_ref(), attempt.recovery_code.as_ref())
-        .map_err(VerifyMfaError::Invalid)?;
+    let proof = Proof::parse(attempt.code.as_ref(), attempt.recovery_code.as_ref())?;
     let amr = proof.amr();
     let token = SingleUseToken::presented(Purpose::SecondFactor, attempt.mfa_token)?;
     let token = token.sought(&identity.secrets);
@@ -155,21 +151,14 @@ pub(crate) async fn verify_mfa(
     let transaction = db.transaction().await.map_err(Unexpected::from)?;
     let counted = mfa_challenges::count_try(&transaction, &token, now).await?;
     let challenge = counted.ok_or(VerifyMfaError::InvalidToken)?;
-    let shown = ready.show(identity, &transaction, &sighting, now).await?;
-    if let Shown::Right = shown {
+    let shown = ready.show(identity, &transaction, &sighting, now).await;
+    if shown.is_ok() {
         mfa_challenges::discard(&transaction, &token).await?;
     }
-    transaction.commit().await.map_err(Unexpected::from)?;
+    let concluded = second_factor::conclude(transaction, shown).await;
     drop(db);
-    match shown {
-        Shown::Right => {}
-        Shown::Wrong => {
-            identity.outbox_filled.notify_one();
-            return Err(VerifyMfaError::InvalidCode);
-        }
-        Shown::Locked(locked) => return Err(VerifyMfaError::TooManyAttempts(locked)),
-        Shown::Gone => return Err(VerifyMfaError::InvalidToken),
-    }
+    identity.outbox_filled.notify_one();
+    concluded?;
     let proven = Proven {
         user_id,
         epoch: challenge.epoch,
