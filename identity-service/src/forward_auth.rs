@@ -35,10 +35,6 @@ impl Failure for ForwardAuthError {
         }
     }
 
-    fn challenge(&self) -> Option<&'static str> {
-        Some(r#"Bearer error="invalid_token""#)
-    }
-
     fn unexpected(&self) -> Option<&Unexpected> {
         match self {
             Self::Unexpected(unexpected) => Some(unexpected),

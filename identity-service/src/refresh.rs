@@ -3,7 +3,7 @@
 use secrecy::{ExposeSecret, SecretString};
 use shared::{
     access_token::CROSS_SITE,
-    problem::{Case, Failure, INTERNAL, UNAVAILABLE, Unexpected},
+    problem::{Case, Failure, INTERNAL, UNAVAILABLE, Unexpected, WRONG_TOKEN_TYPE},
 };
 use thiserror::Error;
 use time::OffsetDateTime;
@@ -46,12 +46,9 @@ const INVALID_TOKEN: Case = Case::new(
     "invalid_refresh_token",
     "The refresh token is not valid",
 );
-pub(crate) const WRONG_TYPE: Case = Case::new(
-    401,
-    "wrong_token_type",
-    "Another type of token is needed here",
-);
-pub(crate) const SESSION_ENDED: Case = Case::new(401, "session_ended", "The session has ended");
+pub(crate) const WRONG_TYPE: Case = WRONG_TOKEN_TYPE;
+pub(crate) const SESSION_ENDED: Case =
+    Case::refused_token("session_ended", "The session has ended");
 
 impl Failure for RefreshError {
     const CASES: &'static [Case] = &[

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use shared::{
-    access_token::{CHALLENGE, Caller, EXPIRED, INVALID},
+    access_token::{Caller, EXPIRED, INVALID},
     envelope::DataKey,
     problem::{Case, Failure, INTERNAL, UNAVAILABLE, Unexpected},
     user_id::UserId,
@@ -66,10 +66,6 @@ impl Failure for KeyError {
             Self::TokenExpired => &EXPIRED,
             Self::Unexpected(unexpected) => unexpected.case(),
         }
-    }
-
-    fn challenge(&self) -> Option<&'static str> {
-        Some(CHALLENGE)
     }
 
     fn unexpected(&self) -> Option<&Unexpected> {

@@ -50,13 +50,6 @@ impl Failure for RestoreError {
         }
     }
 
-    fn challenge(&self) -> Option<&'static str> {
-        match self {
-            Self::NotSpent(why) => why.challenge(),
-            Self::Denied(_) | Self::Shredded | Self::Unexpected(_) => None,
-        }
-    }
-
     fn unexpected(&self) -> Option<&Unexpected> {
         match self {
             Self::Denied(_) | Self::Shredded => None,

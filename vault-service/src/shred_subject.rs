@@ -42,13 +42,6 @@ impl Failure for ShredError {
         }
     }
 
-    fn challenge(&self) -> Option<&'static str> {
-        match self {
-            Self::NotSpent(why) => why.challenge(),
-            Self::Denied(_) | Self::Unexpected(_) => None,
-        }
-    }
-
     fn unexpected(&self) -> Option<&Unexpected> {
         match self {
             Self::Denied(_) => None,

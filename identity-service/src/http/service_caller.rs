@@ -52,10 +52,6 @@ impl Failure for ServiceRejected {
             Self::WrongType => &WRONG_TYPE,
         }
     }
-
-    fn challenge(&self) -> Option<&'static str> {
-        Some(r#"Bearer error="invalid_token""#)
-    }
 }
 
 impl From<Refused> for ServiceRejected {

@@ -110,6 +110,9 @@ async fn a_lost_phone_is_logged_out_from_the_laptop() {
             .await,
     ] {
         assert_eq!(answer.problem(), unauthorized("session_ended"));
+        // RFC 6750 §3.1, wherever a token is not taken any more.
+        let challenge = answer.header("www-authenticate");
+        assert_eq!(challenge, Some(r#"Bearer error="invalid_token""#));
     }
     let again = identity.end(&lost, &laptop).await;
     assert_eq!(again.problem(), (404, "session_not_found".to_owned()));

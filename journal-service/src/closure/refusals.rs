@@ -27,13 +27,6 @@ impl Failure for ClosureError {
         }
     }
 
-    fn challenge(&self) -> Option<&'static str> {
-        match self {
-            Self::NotSpent(why) => why.challenge(),
-            Self::Unexpected(_) => None,
-        }
-    }
-
     fn unexpected(&self) -> Option<&Unexpected> {
         match self {
             Self::NotSpent(why) => why.unexpected(),
@@ -58,13 +51,6 @@ impl Failure for ReopenError {
         match self {
             Self::Closure(error) => error.case(),
             Self::Erased => &ACCOUNT_CLOSED,
-        }
-    }
-
-    fn challenge(&self) -> Option<&'static str> {
-        match self {
-            Self::Closure(error) => error.challenge(),
-            Self::Erased => None,
         }
     }
 

@@ -47,13 +47,6 @@ impl Failure for CreateError {
         }
     }
 
-    fn challenge(&self) -> Option<&'static str> {
-        match self {
-            Self::Key(error) => error.challenge(),
-            _ => None,
-        }
-    }
-
     fn errors(&self) -> Vec<FieldError> {
         match self {
             Self::Invalid(errors) => errors.clone(),

@@ -79,13 +79,6 @@ impl Failure for EditError {
         }
     }
 
-    fn challenge(&self) -> Option<&'static str> {
-        match self {
-            Self::Key(error) => error.challenge(),
-            _ => None,
-        }
-    }
-
     fn errors(&self) -> Vec<FieldError> {
         match self {
             Self::Invalid(errors) => errors.clone(),

@@ -84,13 +84,6 @@ impl Failure for ListError {
         }
     }
 
-    fn challenge(&self) -> Option<&'static str> {
-        match self {
-            Self::Key(error) => error.challenge(),
-            _ => None,
-        }
-    }
-
     fn errors(&self) -> Vec<FieldError> {
         match self {
             Self::InvalidCursor => vec![FieldError::new(

@@ -55,13 +55,6 @@ impl Failure for ReadError {
         }
     }
 
-    fn challenge(&self) -> Option<&'static str> {
-        match self {
-            Self::Key(error) => error.challenge(),
-            _ => None,
-        }
-    }
-
     fn unexpected(&self) -> Option<&Unexpected> {
         match self {
             Self::NotFound | Self::Unreadable(_) => None,

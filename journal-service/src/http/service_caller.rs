@@ -78,10 +78,6 @@ impl Failure for ServiceRejected {
             Self::Forbidden => &FORBIDDEN,
         }
     }
-
-    fn challenge(&self) -> Option<&'static str> {
-        Some(r#"Bearer error="invalid_token""#)
-    }
 }
 
 impl From<Refused> for ServiceRejected {

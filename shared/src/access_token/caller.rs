@@ -16,7 +16,7 @@ use uuid::Uuid;
 use super::{Claims, Refused, Verification};
 use crate::{
     openapi::Scheme,
-    problem::{Case, Failure, Problem, UNAVAILABLE, Unexpected},
+    problem::{Case, Failure, Problem, UNAVAILABLE, Unexpected, WRONG_TOKEN_TYPE},
     serve::RequestScope,
     user_id::UserId,
 };
@@ -65,7 +65,7 @@ impl Caller {
 
 /// What operations with a [`Caller`] answer besides their own, for [`crate::openapi::document`].
 pub const SCHEMES: &[Scheme; 2] = &[
-    (BEARER, &[INVALID, EXPIRED, WRONG_TYPE, UNAVAILABLE]),
+    (BEARER, &[INVALID, EXPIRED, WRONG_TOKEN_TYPE, UNAVAILABLE]),
     (COOKIE, &[CROSS_SITE, CSRF]),
 ];
 
@@ -84,16 +84,9 @@ pub enum CallerRejected {
 }
 
 /// The token is not ours, not for us, changed, or withdrawn.
-pub const INVALID: Case = Case::new(401, "invalid_token", "The access token is not valid");
+pub const INVALID: Case = Case::refused_token("invalid_token", "The access token is not valid");
 /// The token was good until its time was over.
-pub const EXPIRED: Case = Case::new(401, "token_expired", "The access token has expired");
-/// The challenge of a 401 to a token that came along (RFC 6750 §3.1).
-pub const CHALLENGE: &str = r#"Bearer error="invalid_token""#;
-const WRONG_TYPE: Case = Case::new(
-    401,
-    "wrong_token_type",
-    "Another type of token is needed here",
-);
+pub const EXPIRED: Case = Case::refused_token("token_expired", "The access token has expired");
 /// A browser sent the request for a page that is none of ours.
 pub const CROSS_SITE: Case = Case::new(403, "cross_site_request", "Another site made this request");
 /// The CSRF token did not come along.
@@ -104,21 +97,24 @@ pub(crate) const CSRF: Case = Case::new(
 );
 
 impl Failure for CallerRejected {
-    const CASES: &'static [Case] = &[INVALID, EXPIRED, WRONG_TYPE, CROSS_SITE, CSRF, UNAVAILABLE];
+    const CASES: &'static [Case] = &[
+        INVALID,
+        EXPIRED,
+        WRONG_TOKEN_TYPE,
+        CROSS_SITE,
+        CSRF,
+        UNAVAILABLE,
+    ];
 
     fn case(&self) -> &'static Case {
         match self {
             Self::Token(Refused::Invalid) => &INVALID,
             Self::Token(Refused::Expired) => &EXPIRED,
-            Self::Token(Refused::WrongType) => &WRONG_TYPE,
+            Self::Token(Refused::WrongType) => &WRONG_TOKEN_TYPE,
             Self::Token(Refused::KeysUnavailable(_)) => &UNAVAILABLE,
             Self::CrossSite => &CROSS_SITE,
             Self::Csrf => &CSRF,
         }
-    }
-
-    fn challenge(&self) -> Option<&'static str> {
-        Some(CHALLENGE)
     }
 
     fn unexpected(&self) -> Option<&Unexpected> {

@@ -22,8 +22,8 @@ use crate::{
 };
 
 pub use caller::{
-    ACCESS_COOKIE, BEARER, CHALLENGE, CROSS_SITE, CSRF_HEADER, Caller, CallerRejected, EXPIRED,
-    INVALID, SCHEMES, cookie, csrf_claim,
+    ACCESS_COOKIE, BEARER, CROSS_SITE, CSRF_HEADER, Caller, CallerRejected, EXPIRED, INVALID,
+    SCHEMES, cookie, csrf_claim,
 };
 pub(crate) use caller::{COOKIE, CSRF};
 use keys::Keys;

@@ -15,6 +15,9 @@ pub const MALFORMED_REQUEST: Case =
     Case::new(400, "malformed_request", "The request is not valid HTTP");
 /// No valid credential came with the request.
 pub const UNAUTHORIZED: Case = Case::new(401, "unauthorized", "Authentication is required");
+/// A token of ours that is for something else.
+pub const WRONG_TOKEN_TYPE: Case =
+    Case::refused_token("wrong_token_type", "Another type of token is needed here");
 /// The caller is known and may not do this.
 pub const FORBIDDEN: Case = Case::new(403, "forbidden", "This is not allowed");
 /// No operation has this path.

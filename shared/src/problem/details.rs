@@ -120,11 +120,6 @@ impl Details {
         if let Some(after) = failure.retry_after() {
             details = details.with_header(header::RETRY_AFTER, whole_seconds(after).into());
         }
-        let asks = failure.case().status == 401;
-        if let Some(challenge) = failure.challenge().filter(|_| asks) {
-            let challenge = HeaderValue::from_static(challenge);
-            details = details.with_header(header::WWW_AUTHENTICATE, challenge);
-        }
         if let Some(Ok(tag)) = failure.entity_tag().map(HeaderValue::try_from) {
             details = details.with_header(header::ETAG, tag);
         }
@@ -183,9 +178,8 @@ impl Details {
         let headers = response.headers_mut();
         headers.extend(self.headers.iter().cloned());
         if self.case.status == 401 {
-            headers
-                .entry(header::WWW_AUTHENTICATE)
-                .or_insert(HeaderValue::from_static("Bearer"));
+            let challenge = HeaderValue::from_static(self.case.challenge);
+            headers.insert(header::WWW_AUTHENTICATE, challenge);
         }
         response
     }
@@ -243,10 +237,6 @@ mod tests {
 
             fn case(&self) -> &'static Case {
                 &super::super::UNAVAILABLE
-            }
-
-            fn challenge(&self) -> Option<&'static str> {
-                Some("Bearer")
             }
         }
 

@@ -24,7 +24,7 @@ use poem_openapi::types::Type;
 pub use cases::{
     FORBIDDEN, INTERNAL, INVALID_REQUEST, MALFORMED_JSON, MALFORMED_REQUEST, METHOD_NOT_ALLOWED,
     NOT_FOUND, OVERLOADED, PAYLOAD_TOO_LARGE, RATE_LIMITED, RECORD_UNREADABLE, REQUEST_TIMEOUT,
-    TIMED_OUT, UNAUTHORIZED, UNAVAILABLE, UNSUPPORTED_MEDIA_TYPE,
+    TIMED_OUT, UNAUTHORIZED, UNAVAILABLE, UNSUPPORTED_MEDIA_TYPE, WRONG_TOKEN_TYPE,
 };
 pub use details::{Body, FieldError, InvalidRequest, whole_seconds};
 pub use unexpected::Unexpected;
@@ -45,6 +45,8 @@ pub struct Case {
     pub code: &'static str,
     /// One short sentence for people, the same for every occurrence.
     pub title: &'static str,
+    /// Of a 401: its challenge (`WWW-Authenticate`, RFC 9110 §11.6.1).
+    pub challenge: &'static str,
 }
 
 impl Case {
@@ -54,6 +56,15 @@ impl Case {
             status,
             code,
             title,
+            challenge: "Bearer",
+        }
+    }
+
+    /// A 401 to a token that came along (RFC 6750 §3.1), for a `const`.
+    pub const fn refused_token(code: &'static str, title: &'static str) -> Self {
+        Self {
+            challenge: r#"Bearer error="invalid_token""#,
+            ..Self::new(401, code, title)
         }
     }
 }
@@ -71,11 +82,6 @@ pub trait Failure: Display + Debug + Send + Sync + 'static {
     /// When trying again makes sense (`Retry-After`, rounded up to whole seconds).
     fn retry_after(&self) -> Option<Duration> {
         self.unexpected().and_then(Unexpected::retry_after)
-    }
-
-    /// The challenge of a 401 (`WWW-Authenticate`, RFC 9110 §11.6.1); without one it is `Bearer`.
-    fn challenge(&self) -> Option<&'static str> {
-        None
     }
 
     /// The entity tag of what is there instead, for a 412 (`ETag`, RFC 9110 §8.8.3), quotes included.

@@ -17,20 +17,17 @@ use uuid::Uuid;
 use crate::problem::{Case, Failure, INTERNAL, UNAVAILABLE, Unexpected};
 
 /// What a service answers to a token that is not bound to a request, where it has to be.
-pub const NOT_BOUND: Case = Case::new(
-    401,
+pub const NOT_BOUND: Case = Case::refused_token(
     "service_token_not_bound",
     "This operation needs a service token made for this one request",
 );
 /// What it answers to a token made for another request.
-pub const OTHER_REQUEST: Case = Case::new(
-    401,
+pub const OTHER_REQUEST: Case = Case::refused_token(
     "service_token_for_another_request",
     "The service token was made for another request",
 );
 /// What it answers to a token that has been used.
-pub const SPENT: Case = Case::new(
-    401,
+pub const SPENT: Case = Case::refused_token(
     "service_token_spent",
     "The service token has been used before",
 );
@@ -104,10 +101,6 @@ impl Failure for NotSpent {
             Self::Spent => &SPENT,
             Self::Unexpected(unexpected) => unexpected.case(),
         }
-    }
-
-    fn challenge(&self) -> Option<&'static str> {
-        Some(r#"Bearer error="invalid_token""#)
     }
 
     fn unexpected(&self) -> Option<&Unexpected> {

@@ -29,7 +29,7 @@ use uuid::Uuid;
 use crate::{
     jwk::{Jwk, JwkSet},
     jws::{Misfit, key_name, signature_only},
-    problem::Case,
+    problem::{Case, WRONG_TOKEN_TYPE},
     random,
 };
 
@@ -138,23 +138,13 @@ impl fmt::Debug for Signer {
 }
 
 /// What a service answers to a token that is not good.
-pub const INVALID: Case = Case::new(
-    401,
-    "invalid_service_token",
-    "The service token is not valid",
-);
+pub const INVALID: Case =
+    Case::refused_token("invalid_service_token", "The service token is not valid");
 /// What it answers to one that was good.
-pub const EXPIRED: Case = Case::new(
-    401,
-    "service_token_expired",
-    "The service token has expired",
-);
+pub const EXPIRED: Case =
+    Case::refused_token("service_token_expired", "The service token has expired");
 /// What it answers to a token of another kind.
-pub const WRONG_TYPE: Case = Case::new(
-    401,
-    "wrong_token_type",
-    "Another type of token is needed here",
-);
+pub const WRONG_TYPE: Case = WRONG_TOKEN_TYPE;
 
 /// Why a service token was refused. Callers learn nothing more than that it was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]

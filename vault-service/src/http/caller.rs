@@ -116,18 +116,15 @@ pub(super) enum CallerRejected {
     Unexpected(#[from] Unexpected),
 }
 
-const CERTIFICATE_MISMATCH: Case = Case::new(
-    401,
+const CERTIFICATE_MISMATCH: Case = Case::refused_token(
     "certificate_mismatch",
     "The client certificate names another service than the token",
 );
-const INVALID_USER_TOKEN: Case = Case::new(
-    401,
+const INVALID_USER_TOKEN: Case = Case::refused_token(
     "invalid_user_token",
     "The access token in X-User-Token is not valid",
 );
-const EXPIRED_USER_TOKEN: Case = Case::new(
-    401,
+const EXPIRED_USER_TOKEN: Case = Case::refused_token(
     "user_token_expired",
     "The access token in X-User-Token has expired",
 );
@@ -159,10 +156,6 @@ impl Failure for CallerRejected {
             Self::OtherRequest => &OTHER_REQUEST,
             Self::Unexpected(unexpected) => unexpected.case(),
         }
-    }
-
-    fn challenge(&self) -> Option<&'static str> {
-        Some(r#"Bearer error="invalid_token""#)
     }
 
     fn unexpected(&self) -> Option<&Unexpected> {
