@@ -14,7 +14,8 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use poem::Endpoint;
-use poem::http::{Version, uri::Scheme};
+use poem::http::header::{CONNECTION, EXPECT};
+use poem::http::{HeaderValue, Version, uri::Scheme};
 use poem::web::{LocalAddr, RemoteAddr};
 use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -181,12 +182,21 @@ impl Host {
         let local = LocalAddr(self.local.into());
         let remote = RemoteAddr(peer.address.into());
         let mut request = poem::Request::from((request, local, remote, scheme));
-        if request.version() == Version::HTTP_2 {
-            let body = Unread::new(request.take_body().into());
-            request.set_body(poem::Body::from(BoxBody::new(body)));
-        }
+        let body = request.take_body().into();
+        let (body, left) = if request.version() == Version::HTTP_2 {
+            (Unread::discarded(body), None)
+        } else {
+            let (body, left) = Unread::told(body);
+            (body, Some(left))
+        };
+        request.set_body(poem::Body::from(BoxBody::new(body)));
+        let waits_for_leave = request.headers().contains_key(EXPECT);
         request.set_data(peer);
-        let response = hyper::Response::from(self.edge.get_response(request).await);
+        let mut response = hyper::Response::from(self.edge.get_response(request).await);
+        if left.is_some_and(|left| left.ends_the_connection(waits_for_leave)) {
+            let close = HeaderValue::from_static("close");
+            response.headers_mut().insert(CONNECTION, close);
+        }
         let answering = Some(handling.answered());
         Ok(response.map(|body| Sent { body, answering }))
     }

@@ -70,8 +70,8 @@ impl Readiness {
 /// How often durations are folded into the histogram, so that they do not pile up when nobody scrapes.
 const FOLD_EVERY: Duration = Duration::from_secs(5);
 
-/// `/livez`, `/readyz` (which also says whether the process could be dumped) and `/metrics`. The vault adds its API explorer with [`Edge::with_explorer`].
-/// Must be called inside a tokio runtime.
+/// `/livez`, `/readyz` (which also says whether the process could be dumped) and `/metrics`. The vault adds its API
+/// explorer with [`Edge::with_explorer`]. Must be called inside a tokio runtime.
 pub fn ops<F, W>(metrics: Metrics, readiness: F) -> Edge
 where
     F: Fn() -> W + Send + Sync + 'static,

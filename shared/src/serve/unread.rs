@@ -1,12 +1,16 @@
-//! What is left of a request's body when its answer is ready before its end (HTTP/2).
+//! What is left of a request's body when its answer is ready before its end.
 //!
-//! hyper resets the stream when nobody holds the body any more (RFC 9113 §8.1 allows that after a whole answer, with
-//! `NO_ERROR`), and clients that still send, such as curl before 8, then throw the answer away. So the rest is read,
-//! within limits, and thrown away here instead. On HTTP/1.1 the connection lingers, see `activity`.
+//! On HTTP/1.1 hyper ends the connection unless the rest is there by then, and does not say so: a client would send its
+//! next request into the void (RFC 9112 §9.6 asks for `Connection: close`). So the answer says it.
+//!
+//! On HTTP/2 hyper resets the stream when nobody holds the body any more (RFC 9113 §8.1 allows that after a whole
+//! answer, with `NO_ERROR`), and clients that still send, such as curl before 8, then throw the answer away. So the
+//! rest is read, within limits, and thrown away here instead. The connection of HTTP/1.1 lingers, see `activity`.
 
 use std::io;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use http_body_util::BodyExt;
@@ -19,14 +23,59 @@ use tokio::time::timeout;
 const LINGER: Duration = Duration::from_secs(1);
 /// How much of that: twice the longest body of any service.
 const LINGER_BYTES: usize = 8 << 20;
+/// How much of a rest is read for keeping a connection.
+const WORTH_READING: usize = 64 << 10;
 
-/// A body that is read to its end, whether its reader does or not. Until then its stream counts among those that
-/// the client has open.
-pub(super) struct Unread(Option<BoxBody<Bytes, io::Error>>);
+type Rest = BoxBody<Bytes, io::Error>;
+
+/// A body of which something happens to the rest, when its reader leaves one.
+pub(super) struct Unread {
+    body: Option<Rest>,
+    left: Option<Left>,
+}
 
 impl Unread {
-    pub(super) fn new(body: BoxBody<Bytes, io::Error>) -> Self {
-        Self(Some(body))
+    /// For HTTP/2: it is read to its end. Until then its stream counts among those that the client has open.
+    pub(super) fn discarded(body: Rest) -> Self {
+        Self {
+            body: Some(body),
+            left: None,
+        }
+    }
+
+    /// For HTTP/1.1: whoever answers learns of it.
+    pub(super) fn told(body: Rest) -> (Self, Left) {
+        let left = Left::default();
+        let unread = Self {
+            body: Some(body),
+            left: Some(left.clone()),
+        };
+        (unread, left)
+    }
+}
+
+/// What its reader left of a body of HTTP/1.1.
+#[derive(Clone, Default)]
+pub(super) struct Left(Arc<Mutex<Option<Rest>>>);
+
+impl Left {
+    /// Whether the connection ends behind the answer: something was left, and it has not come yet. A client that waits
+    /// for leave to send it (RFC 9110 §10.1.1) is not asked for it here.
+    pub(super) fn ends_the_connection(&self, waits_for_leave: bool) -> bool {
+        let rest = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(mut rest) = rest else { return false };
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut worth = WORTH_READING;
+        while !waits_for_leave && !rest.is_end_stream() {
+            let Poll::Ready(Some(Ok(frame))) = Pin::new(&mut rest).poll_frame(&mut cx) else {
+                break;
+            };
+            match worth.checked_sub(frame.data_ref().map_or(0, Bytes::len)) {
+                Some(less) => worth = less,
+                None => break,
+            }
+        }
+        !rest.is_end_stream()
     }
 }
 
@@ -38,26 +87,29 @@ impl Body for Unread {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
-        match &mut self.0 {
+        match &mut self.body {
             Some(body) => Pin::new(body).poll_frame(cx),
             None => Poll::Ready(None),
         }
     }
 
     fn is_end_stream(&self) -> bool {
-        self.0.as_ref().is_none_or(Body::is_end_stream)
+        self.body.as_ref().is_none_or(Body::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.0.as_ref().map(Body::size_hint).unwrap_or_default()
+        self.body.as_ref().map(Body::size_hint).unwrap_or_default()
     }
 }
 
 impl Drop for Unread {
     fn drop(&mut self) {
-        let Some(rest) = self.0.take().filter(|body| !body.is_end_stream()) else {
+        let rest = self.body.take().filter(|body| !body.is_end_stream());
+        let Some(rest) = rest else { return };
+        if let Some(Left(left)) = &self.left {
+            *left.lock().unwrap_or_else(PoisonError::into_inner) = Some(rest);
             return;
-        };
+        }
         // Without a runtime the connection is gone as well.
         if let Ok(runtime) = Handle::try_current() {
             runtime.spawn(timeout(LINGER, discard(rest)));

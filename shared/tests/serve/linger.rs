@@ -34,6 +34,41 @@ async fn a_client_that_sends_its_whole_body_first_still_reads_the_answer() {
 }
 
 #[tokio::test]
+async fn an_answer_that_ends_its_connection_says_so_and_one_that_does_not_keeps_it() {
+    let host = Host::plain(Limits::default()).await;
+    let head = |path: &str, framing: &str| {
+        format!(
+            "POST {path} HTTP/1.1\r\nHost: here\r\nContent-Type: application/json\r\n{framing}\r\n\r\n"
+        )
+    };
+    for path in ["/nowhere", "/peer", "/mine"] {
+        for framing in [
+            "Content-Length: 2",
+            "Content-Length: 6000000",
+            "Transfer-Encoding: chunked",
+            "Content-Length: 2\r\nExpect: 100-continue",
+        ] {
+            // The body is still to come.
+            let mut raw = host.connect().await;
+            raw.send(&head(path, framing)).await;
+            let answer = raw.answer().await;
+            assert!(answer.status() >= 400, "{path}");
+            assert_eq!(answer.field("connection"), Some("close"), "{framing}");
+            raw.closed().await;
+        }
+        // It has come.
+        let mut raw = host.connect().await;
+        for _ in 0..3 {
+            let whole = format!("{}{{}}", head(path, "Content-Length: 2"));
+            raw.send(&whole).await;
+            let answer = raw.answer().await;
+            assert!(answer.status() >= 400, "{path}");
+            assert_eq!(answer.field("connection"), None);
+        }
+    }
+}
+
+#[tokio::test]
 async fn so_does_one_that_speaks_tls() {
     let files = Files::make("linger");
     let host = Host::tls(Limits::default(), &files, ClientCertificates::Ignored).await;
