@@ -24,6 +24,10 @@ pub(super) fn svg(text: &str, label: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
+    use rqrr::PreparedImage;
+
     use super::*;
 
     #[test]
@@ -39,6 +43,40 @@ mod tests {
         assert_eq!(elements, ["svg", "rect", "path", "/svg"], "{svg:.300}");
         for active in ["style", "href", "script", " on", "url(", "&"] {
             assert!(!svg.contains(active), "{active}");
+        }
+    }
+
+    /// What a camera would read, of a picture whose modules are squares of the path.
+    fn read(svg: &str) -> String {
+        const PIXELS: usize = 4;
+        let number = |text: &str| text.parse::<usize>().expect("a number");
+        let size = svg.split("viewBox=\"0 0 ").nth(1).expect("a view box");
+        let size = number(size.split(' ').next().unwrap_or_default()) * PIXELS;
+        let path = svg.split(" d=\"").nth(1).expect("a path");
+        let dark: HashSet<(usize, usize)> = path
+            .split('M')
+            .filter_map(|module| module.split_once("h1v1h-1")?.0.split_once(','))
+            .map(|(x, y)| (number(x), number(y)))
+            .collect();
+        let mut picture = PreparedImage::prepare_from_greyscale(size, size, |x, y| {
+            if dark.contains(&(x / PIXELS, y / PIXELS)) {
+                0
+            } else {
+                255
+            }
+        });
+        let grids = picture.detect_grids();
+        let [grid] = grids.as_slice() else {
+            panic!("{} codes", grids.len());
+        };
+        grid.decode().expect("a code").1
+    }
+
+    #[test]
+    fn an_independent_reader_reads_the_text() {
+        let longest = format!("otpauth://totp/{}?secret=GEZDGNBV", "%C3%A9".repeat(100));
+        for text in ["otpauth://totp/A:a%40b?secret=GEZDGNBV&issuer=A", &longest] {
+            assert_eq!(read(&svg(text, "QR code")), text);
         }
     }
 
