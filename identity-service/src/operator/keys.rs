@@ -15,7 +15,10 @@ use time::OffsetDateTime;
 use crate::{
     Settings,
     domain::signing_key::published_until,
-    operator::table::{moment, table, when},
+    operator::{
+        audit::audit_keys,
+        table::{moment, table, when},
+    },
     rotate_keys::{Move, MoveError, move_on},
     store::signing_keys::{self as store, StoredKey},
 };
@@ -28,7 +31,13 @@ pub enum KeysCommand {
     /// Let the next key sign from now on; tokens of the present one stay good until they end.
     Rotate {
         /// Withdraw this key as well: all its tokens are void within seconds here, within 70 seconds elsewhere.
-        #[arg(long, value_name = "KID", conflicts_with = "now")]
+        // One in 64 begins with a hyphen.
+        #[arg(
+            long,
+            value_name = "KID",
+            conflicts_with = "now",
+            allow_hyphen_values = true
+        )]
         revoke: Option<String>,
         /// Withdraw every key there is and make new ones: for when the service itself was broken into.
         #[arg(long)]
@@ -73,16 +82,22 @@ impl KeysCommand {
 
     async fn outcome(self, settings: Settings, now: OffsetDateTime) -> Result<(), KeysError> {
         let pool = settings.service.pool()?;
-        let how = match self {
+        let (command, how) = match self {
             Self::List => return print(&stored(&pool).await?),
-            Self::Rotate { now: true, .. } => Move::WithdrawAll,
+            Self::Rotate { now: true, .. } => ("keys rotate --now", Move::WithdrawAll),
             Self::Rotate {
                 revoke: Some(kid), ..
-            } => Move::Withdraw(kid),
-            Self::Rotate { .. } => Move::Early,
+            } => ("keys rotate --revoke", Move::Withdraw(kid)),
+            Self::Rotate { .. } => ("keys rotate", Move::Early),
         };
+        settings.install_command_log();
         let vault = VaultClient::new(settings.vault);
-        print(&move_on(&pool, &vault, &how, now).await?)
+        let before = stored(&pool).await?;
+        let keys = move_on(&pool, &vault, &how, now).await?;
+        let is_named = |key: &&StoredKey| matches!(&how, Move::Withdraw(kid) if key.kid == *kid);
+        let named = before.iter().find(is_named);
+        audit_keys(command, named.map(|key| key.key_id));
+        print(&keys)
     }
 }
 
@@ -109,4 +124,28 @@ fn readable(keys: &[StoredKey]) -> String {
         ["KID", "STATE", "CREATED", "SIGNS SINCE", "PUBLISHED UNTIL"],
         rows,
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Program {
+        #[command(subcommand)]
+        command: KeysCommand,
+    }
+
+    #[test]
+    fn a_kid_may_begin_with_a_hyphen() {
+        let kid = "-RjAKSdnbwx46PAzTN1wO5DcZJFerBFrItgxHd82wMz8";
+        let parsed = Program::try_parse_from(["keys", "rotate", "--revoke", kid]);
+        let parsed = parsed.expect("a command").command;
+        let KeysCommand::Rotate { revoke, now } = parsed else {
+            panic!("{parsed:?}");
+        };
+        assert_eq!((revoke.as_deref(), now), (Some(kid), false));
+    }
 }

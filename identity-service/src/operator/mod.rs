@@ -1,5 +1,6 @@
 //! What an operator does from the command line, beside running services: one file per subcommand.
 
+mod audit;
 mod doctor;
 mod keys;
 mod table;

@@ -101,6 +101,55 @@ async fn an_operator_unlocks_by_address_and_by_id_while_the_service_runs() {
 }
 
 #[tokio::test]
+async fn whoever_changes_the_signing_keys_by_hand_is_in_the_audit() {
+    let region = Region::new().await;
+    let replica = region.start().await;
+    replica.service.signs().await;
+    let listed = region.run(&["keys", "list"]).await;
+    assert!(listed.stderr.is_empty(), "{listed:?}");
+    let told = String::from_utf8_lossy(&listed.stdout).into_owned();
+    let kid = told.lines().nth(1).and_then(|line| line.split(' ').next());
+    let kid = kid.expect("a key");
+    let db = region.database().await;
+    let id = "SELECT key_id::text FROM signing_keys WHERE kid = $1";
+    let id: String = db.query_one(id, &[&kid]).await.expect("a row").get(0);
+    for (arguments, command, named) in [
+        (vec!["keys", "rotate"], "keys rotate", Value::Null),
+        (
+            vec!["keys", "rotate", "--revoke", kid],
+            "keys rotate --revoke",
+            json!(id),
+        ),
+        (
+            vec!["keys", "rotate", "--now"],
+            "keys rotate --now",
+            Value::Null,
+        ),
+    ] {
+        let line = audit(&region.run(&arguments).await, "@");
+        assert_eq!(line["command"], command);
+        assert_eq!(line["key.id"], named);
+    }
+}
+
+#[tokio::test]
+async fn an_unlock_that_fails_half_way_has_changed_nothing() {
+    let region = Region::new().await;
+    let replica = region.start().await;
+    let (email, ..) = locked_out(&replica).await;
+    let db = region.database().await;
+    // The last of its statements is refused.
+    let refusing = "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RAISE ''not now''; END';
+         CREATE TRIGGER refuse BEFORE UPDATE ON totp_factors EXECUTE FUNCTION refuse()";
+    db.batch_execute(refusing).await.expect("a trigger");
+    let output = region.run(&["users", "unlock", &email]).await;
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(told.contains("nothing was changed"), "{told}");
+    assert!(locked(&replica.service.login(&email, PASSWORD).await));
+}
+
+#[tokio::test]
 async fn an_address_without_an_account_is_unlocked_like_any_other() {
     let region = Region::new().await;
     let replica = region.start().await;
@@ -319,7 +368,7 @@ async fn a_required_reset_voids_the_password_and_mails_its_owner_the_way_to_anot
     assert_eq!(stale.problem().1, "invalid_reset_token");
     assert_eq!(
         identity.reset(&token(&mail), OTHER_PASSWORD).await.status,
-        204
+        200
     );
     assert!(!identity.logs_in(&ada.email, PASSWORD).await);
     let tokens = identity.login(&ada.email, OTHER_PASSWORD).await.tokens();

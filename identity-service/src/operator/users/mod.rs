@@ -17,14 +17,13 @@ use std::{
 };
 
 use clap::{Subcommand, value_parser};
-use rustix::process::getuid;
 use shared::{clock::Clock, problem::Unexpected, service::StartError, user_id::UserId};
 use thiserror::Error;
 use uuid::Uuid;
 
 use crate::{
     Identity, Settings, domain::email_address::EmailAddress, erasure::NotUndone,
-    hashing::Overloaded, store::accounts,
+    hashing::Overloaded, operator::audit::audit, store::accounts,
 };
 
 /// Nobody has that id or address (`EX_NOUSER` of sysexits.h).
@@ -160,17 +159,6 @@ fn print(outcome: Outcome) -> Result<(), UsersError> {
         eprintln!("{note}");
     }
     Ok(())
-}
-
-/// The audit line of a command: what was done to whom, and by which user of the operating system.
-fn audit(command: &'static str, user: Option<UserId>) {
-    let user_id = user.map(tracing::field::display);
-    let os_uid = getuid().as_raw();
-    tracing::info!(
-        target: "audit",
-        { user.id = user_id, os.uid = os_uid, command },
-        "an operator's command"
-    );
 }
 
 /// The account that a command is about.

@@ -1,6 +1,6 @@
 //! `users unlock`: failed attempts are forgotten.
 
-use shared::user_id::UserId;
+use shared::{problem::Unexpected, user_id::UserId};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -28,12 +28,14 @@ pub(super) async fn unlock(
         identifier,
         user_id,
     } = find(identity, who, now).await?;
-    let db = identity.pool.get().await?;
-    let mut lifted = u64::from(lockouts::clear(&*db, &identifier).await?);
+    let mut db = identity.pool.get().await?;
+    let transaction = db.transaction().await.map_err(Unexpected::from)?;
+    let mut lifted = u64::from(lockouts::clear(&transaction, &identifier).await?);
     if let Some(user) = user_id {
-        lifted += lockouts::clear_devices(&*db, user).await?;
-        lifted += second_factors::forget_failures(&*db, user).await?;
+        lifted += lockouts::clear_devices(&transaction, user).await?;
+        lifted += second_factors::forget_failures(&transaction, user).await?;
     }
+    transaction.commit().await.map_err(Unexpected::from)?;
     audit("unlock", user_id);
     Ok(Outcome::done(match lifted {
         0 => "No failed attempts were counted.",
