@@ -40,8 +40,9 @@ use crate::{
     },
 };
 
-/// Sign-ups that a password is compared with at most, beside the one that the mail was about.
-const OTHERS: i64 = 5;
+/// Sign-ups that a password is compared with at most, beside the one that the mail was about. More than several networks
+/// of a stranger can put on top of the owner's in the time that it takes to sign up and answer a mail.
+const OTHERS: i64 = 20;
 
 /// A confirmation as it came.
 pub(crate) struct Confirmation {

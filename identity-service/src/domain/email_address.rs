@@ -59,6 +59,16 @@ impl EmailAddress {
         &self.mailbox
     }
 
+    /// What counts mail to it: all tags of one mailbox (`ada+books@…`) are one, and apart from the mailbox without a
+    /// tag, so that whoever makes up tags fills no mailbox and keeps nobody's own mail back.
+    pub(crate) fn tags_as_one(&self) -> String {
+        let (local, domain) = self.normalised.rsplit_once('@').unwrap_or_default();
+        match local.split_once('+') {
+            Some((name, _)) => format!("{name}+@{domain}"),
+            None => self.normalised.clone(),
+        }
+    }
+
     /// What makes two spellings one mailbox: NFC, lower case, the domain in ASCII. Mailboxes that differ in case
     /// alone exist in RFC 5321 and nowhere else, and would let two people share what one of them believes to be
     /// theirs.
@@ -137,6 +147,20 @@ mod tests {
             ("zo\u{eb}@example.com", "zo\u{eb}@example.com"),
         ] {
             assert_eq!(one(spelling).as_deref(), Some(normalised), "{spelling}");
+        }
+    }
+
+    #[test]
+    fn all_tags_of_a_mailbox_count_as_one_and_apart_from_the_mailbox_itself() {
+        let counted = |text| EmailAddress::parse(text).map(|address| address.tags_as_one());
+        for (address, counts_as) in [
+            ("ada+books@example.com", "ada+@example.com"),
+            ("ADA+1+2@example.com", "ada+@example.com"),
+            ("ada+@example.com", "ada+@example.com"),
+            ("ada@example.com", "ada@example.com"),
+            ("+ada@example.com", "+@example.com"),
+        ] {
+            assert_eq!(counted(address).as_deref(), Some(counts_as), "{address}");
         }
     }
 

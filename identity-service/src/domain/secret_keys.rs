@@ -59,6 +59,14 @@ impl SecretKeys {
         )
     }
 
+    /// What mail to an address is counted under.
+    pub(crate) fn mail_index(&self, address: &EmailAddress) -> Vec<u8> {
+        mac(
+            &self.first().email_index,
+            &[address.tags_as_one().as_bytes()],
+        )
+    }
+
     /// What an address may be stored under: one for each version, newest first.
     pub(crate) fn email_indexes(&self, address: &EmailAddress) -> Vec<Vec<u8>> {
         let index =

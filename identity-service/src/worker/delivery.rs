@@ -28,7 +28,7 @@ pub(super) async fn deliver(
     mail: &Mail<'_>,
     now: OffsetDateTime,
 ) -> Result<bool, Unsendable> {
-    let index = identity.secrets.email_index(mail.to);
+    let index = identity.secrets.mail_index(mail.to);
     let (kind, allowance) = (mail.letter.kind(), allowance(mail.letter));
     let allowed = {
         let db = identity.pool.get().await?;

@@ -49,6 +49,23 @@ async fn nobody_is_buried_in_mail_by_somebody_who_knows_an_address() {
 }
 
 #[tokio::test]
+async fn whoever_makes_up_tags_for_a_mailbox_fills_it_no_further_and_keeps_no_mail_of_its_own_back()
+{
+    let region = Region::new().await;
+    let replica = region.start().await;
+    let identity = &replica.service;
+    let own = somebody();
+    let tagged = |tag: usize| own.replace('@', &format!("+{tag}@"));
+    for tag in 0..8 {
+        identity.sign_up(&tagged(tag), PASSWORD).await;
+    }
+    identity.outbox_empties().await;
+    let mailed = (0..8).map(|tag| identity.mails(&tagged(tag)).len());
+    assert_eq!(mailed.sum::<usize>(), 5);
+    identity.mailed_sign_up(&own, PASSWORD).await;
+}
+
+#[tokio::test]
 async fn the_owner_is_told_when_a_replaced_refresh_token_comes_back_and_a_thief_writes_nothing() {
     let identity = Service::of_the_test_run();
     let ada = identity.person().await;
