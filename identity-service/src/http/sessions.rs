@@ -315,7 +315,7 @@ impl SessionsApi {
     /// Log out
     ///
     /// Ends the session of the access token. Its refresh token is void at once; the access token itself runs
-    /// out within 15 minutes.
+    /// out within 15 minutes. A page whose access token has run out refreshes first.
     #[oai(path = "/logout", method = "post", operation_id = "logout")]
     async fn logout(
         &self,
@@ -323,8 +323,11 @@ impl SessionsApi {
         identity: Data<&Arc<Identity>>,
         device: Device,
     ) -> Result<LoggedOut, Problem<SessionError>> {
-        logout(&identity, &caller, device, identity.clock.now()).await?;
-        cookies::clear_if_used_by(&caller);
+        let left = logout(&identity, &caller, device, identity.clock.now()).await;
+        if matches!(left, Ok(()) | Err(SessionError::Ended)) {
+            cookies::clear_if_used_by(&caller);
+        }
+        left?;
         Ok(LoggedOut::NoContent)
     }
 }

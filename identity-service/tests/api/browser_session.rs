@@ -408,3 +408,19 @@ async fn a_page_that_shows_a_mailed_token_gets_its_device_cookie_and_no_other_si
         login.tokens();
     }
 }
+
+#[tokio::test]
+async fn a_browser_loses_the_cookies_of_a_session_that_ended_elsewhere_when_it_logs_out() {
+    let identity = Service::of_the_test_run();
+    let ada = identity.person().await;
+    let (here, there) = (identity.browser(&ada).await, identity.browser(&ada).await);
+    let everywhere = sent(there.post(&identity, "/api/auth/logout-all")).await;
+    assert_eq!(everywhere.status, 204);
+    let answer = sent(here.post(&identity, "/api/auth/logout")).await;
+    assert_eq!(answer.problem(), unauthorized("session_ended"));
+    for name in [ACCESS, REFRESH] {
+        let (value, attributes) = cookie(&answer, name);
+        assert_eq!(value, "");
+        assert!(attributes.contains(&"Max-Age=0".to_owned()), "{name}");
+    }
+}
