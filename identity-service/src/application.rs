@@ -5,7 +5,7 @@ use std::{net::SocketAddr, sync::Arc};
 use shared::{
     access_token::Verifier,
     clock::Clock,
-    postgres::{self, Pool},
+    postgres,
     serve::{Limits, Server, Shutdown},
     service::{Ports, StartError, once_postgres_is_there},
     settings::Problems,
@@ -15,9 +15,18 @@ use shared::{
 use tokio::sync::Notify;
 
 use crate::{
-    Identity, hashing::HashingPool, http, journal_client::JournalClient, mail::Mailer,
-    outbox_key::OutboxKey, settings::Settings, signing_keys::SigningKeys, store::MIGRATIONS,
-    throttle::Throttle, worker,
+    Identity,
+    domain::password::HIGHEST_COST,
+    hashing::HashingPool,
+    http,
+    journal_client::JournalClient,
+    mail::Mailer,
+    outbox_key::OutboxKey,
+    settings::Settings,
+    signing_keys::SigningKeys,
+    store::{MIGRATIONS, accounts},
+    throttle::Throttle,
+    worker,
 };
 
 /// An identity service whose ports are bound and which serves nothing yet.
@@ -52,15 +61,19 @@ impl Application {
     pub async fn run(self, metrics: Metrics, shutdown: Shutdown) -> Result<(), StartError> {
         let Self { identity, ports } = self;
         let ops = http::ops(Arc::clone(&identity), ports.prepared(), metrics);
-        let pool = identity.pool.clone();
-        let prepare = once_postgres_is_there(|| prepare(&pool));
+        let prepared = Arc::clone(&identity);
+        let prepare = once_postgres_is_there(|| prepare(&prepared));
         let serve = |api, shutdown| serve(identity, api, shutdown);
         ports.run(ops, prepare, serve, shutdown).await
     }
 }
 
-async fn prepare(pool: &Pool) -> Result<(), StartError> {
-    Ok(postgres::migrate(pool, MIGRATIONS).await?)
+async fn prepare(identity: &Identity) -> Result<(), StartError> {
+    postgres::migrate(&identity.pool, MIGRATIONS).await?;
+    let highest = accounts::highest_cost(&*identity.pool.get().await?).await?;
+    let highest = highest.filter(|cost| *cost <= HIGHEST_COST);
+    identity.hashing.costliest(highest.unwrap_or(0));
+    Ok(())
 }
 
 /// The API, and beside it the work that no request waits for.

@@ -104,7 +104,8 @@ impl From<NotOurs> for ConfirmEmailError {
     }
 }
 
-/// Gives the account its new address; what the device has for having confirmed it, as those from before are void. Of several confirmations of one address at once, one succeeds.
+/// Gives the account its new address; what the device has for having confirmed it, as those from before are void. Of
+/// several confirmations of one address at once, one succeeds.
 pub(crate) async fn confirm_email(
     identity: &Identity,
     confirmation: Confirmation,

@@ -8,6 +8,7 @@ use std::{
     num::NonZero,
     sync::{
         Arc, Mutex, PoisonError,
+        atomic::{AtomicU32, Ordering},
         mpsc::{Receiver, SyncSender, TrySendError, sync_channel},
     },
     thread,
@@ -27,7 +28,11 @@ const LOWEST_PRIORITY: i32 = 19;
 type Job = Box<dyn FnOnce() + Send>;
 
 /// The threads end with the pool.
-pub(crate) struct HashingPool(SyncSender<Job>);
+pub(crate) struct HashingPool {
+    queue: SyncSender<Job>,
+    /// The cost of the costliest hash that was seen.
+    costliest: AtomicU32,
+}
 
 /// The queue is full: more logins arrive than this machine can hash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -63,7 +68,16 @@ impl HashingPool {
                 .name(format!("hashing-{number}"))
                 .spawn(move || work(&receiver))?;
         }
-        Ok(Self(sender))
+        Ok(Self {
+            queue: sender,
+            costliest: AtomicU32::new(0),
+        })
+    }
+
+    /// What every compare is to cost from now on: the costliest of that cost and all that were seen. Where the cost was
+    /// lowered, accounts that nobody has used since would otherwise be told by their slow answers.
+    pub(crate) fn costliest(&self, seen: u32) -> u32 {
+        self.costliest.fetch_max(seen, Ordering::Relaxed).max(seen)
     }
 
     /// Runs `job` on the pool; at once `Overloaded` when the queue is full. A job whose client has gone
@@ -82,7 +96,7 @@ impl HashingPool {
                 let _ = answer.send(job());
             }
         };
-        match self.0.try_send(Box::new(job)) {
+        match self.queue.try_send(Box::new(job)) {
             Ok(()) => Ok(answered.await.expect("the job panicked")),
             Err(TrySendError::Full(_)) => Err(Overloaded),
             Err(TrySendError::Disconnected(_)) => {

@@ -21,7 +21,7 @@ use crate::{
         device_token::{self, Holder},
         email_address::EmailAddress,
         lockout::Bucket,
-        password::{Password, cost_of, missing_work},
+        password::{HIGHEST_COST, Password, cost_of, missing_work},
     },
     failed_login,
     hashing::{OVERLOADED, Overloaded},
@@ -212,14 +212,18 @@ fn bucket(identity: &Identity, email: &str, known: Option<(UserId, Uuid)>) -> Bu
     }
 }
 
-/// The work of one hash at the present cost, whether there is an account or not.
+/// The work of one hash at the cost of the costliest there is, whether there is an account or not.
 pub(crate) async fn compare(
     identity: &Identity,
     password: Password,
     found: Option<Credentials>,
 ) -> Result<Option<(Credentials, Password)>, Overloaded> {
     let secrets = Arc::clone(&identity.secrets);
-    let cost = identity.passwords.cost;
+    let stored = found.as_ref().and_then(|it| cost_of(&it.password.hash));
+    let stored = stored.filter(|cost| *cost <= HIGHEST_COST).unwrap_or(0);
+    let cost = identity
+        .hashing
+        .costliest(stored.max(identity.passwords.cost));
     let compared = identity.hashing.run(move || {
         // A hash under a pepper that is no longer configured is as good as none: nobody can prove it.
         let comparable = found.and_then(|credentials| {

@@ -16,7 +16,7 @@ use crate::{
     refresh::SESSION_ENDED,
     store::{
         accounts::{self, Profile},
-        sessions,
+        second_factors, sessions,
     },
 };
 
@@ -25,6 +25,8 @@ pub(crate) struct Me {
     pub(crate) id: UserId,
     pub(crate) email: String,
     pub(crate) mfa_enabled: bool,
+    /// With a second factor, and under the newest version of the secret.
+    pub(crate) recovery_codes_left: Option<u32>,
     pub(crate) created_at: OffsetDateTime,
 }
 
@@ -44,10 +46,6 @@ impl Failure for MeError {
             Self::Ended => &SESSION_ENDED,
             Self::Unexpected(unexpected) => unexpected.case(),
         }
-    }
-
-    fn challenge(&self) -> Option<&'static str> {
-        Some(r#"Bearer error="invalid_token""#)
     }
 
     fn unexpected(&self) -> Option<&Unexpected> {
@@ -73,10 +71,17 @@ pub(crate) async fn me(
         accounts::profile(&*db, user).await?.ok_or(MeError::Ended)?
     };
     let email = address(identity, &profile, now).await?;
+    let recovery_codes_left = if profile.second_factor {
+        let (db, newest) = (identity.pool.get().await?, identity.secrets.newest());
+        Some(second_factors::recovery_codes_left(&*db, user, newest).await?)
+    } else {
+        None
+    };
     Ok(Me {
         id: user,
         email,
         mfa_enabled: profile.second_factor,
+        recovery_codes_left,
         created_at: profile.created_at,
     })
 }

@@ -19,6 +19,7 @@ pub(crate) async fn replace(
     let codes: Vec<_> = (0..CODES).map(|_| RecoveryCode::generate()).collect();
     let hash = |code| identity.secrets.recovery_hash(user, code);
     let hashes: Vec<_> = codes.iter().map(hash).collect();
-    second_factors::replace_recovery_codes(db, user, &hashes).await?;
+    let version = identity.secrets.newest();
+    second_factors::replace_recovery_codes(db, user, &hashes, version).await?;
     Ok(codes.iter().map(RecoveryCode::shown).collect())
 }

@@ -120,8 +120,8 @@ impl From<Unexpected> for ResetError {
     }
 }
 
-/// Replaces the password and ends every session; what the device has for having done so. A password that is not taken leaves the token as it is; of several
-/// resets with one token, or with two for one account, one succeeds.
+/// Replaces the password and ends every session; what the device has for having done so. A password that is not taken
+/// leaves the token as it is; of several resets with one token, or with two for one account, one succeeds.
 pub(crate) async fn reset_password(
     identity: &Identity,
     reset: Reset,

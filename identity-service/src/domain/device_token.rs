@@ -28,8 +28,8 @@ pub(crate) struct Holder {
     pub(crate) epoch: i64,
 }
 
-/// A token for a device that has just shown that it is its person's: `kst_d_` and base64url of `device (16) || issued at (8, unix
-/// seconds, big endian) || HMAC-SHA-256 (32)`.
+/// A token for a device that has just shown that it is its person's: `kst_d_` and base64url of `device (16) || issued at
+/// (8, unix seconds, big endian) || HMAC-SHA-256 (32)`.
 pub(crate) fn issue(keys: &SecretKeys, holder: Holder, now: OffsetDateTime) -> SecretString {
     let issued_at = now.unix_timestamp().to_be_bytes();
     let said = [random::bytes::<16>().as_slice(), &issued_at].concat();

@@ -31,7 +31,8 @@ impl Password {
         Self(text.expose_secret().nfc().collect::<String>().into())
     }
 
-    /// A password to set, or what is wrong with it, said of the field that it came in (NIST SP 800-63B-4 §3.1.1: length, not composition).
+    /// A password to set, or what is wrong with it, said of the field that it came in (NIST SP 800-63B-4 §3.1.1:
+    /// length, not composition).
     pub(crate) fn chosen(
         field: &str,
         text: &SecretString,
@@ -107,8 +108,8 @@ pub(crate) fn dummy_hash(cost: u32) -> String {
 
 /// What is still to be compared with after `stored`, the hash of an account if there is one, so that every login
 /// takes as long as a compare at `cost`: nothing for a hash of today, all of it where there is no hash, and for one
-/// of an older, lower cost the steps in between (2^4 + 2^4 + 2^5 = 2^6). Accounts that nobody has used since the cost
-/// was raised would otherwise be told by their quick answers.
+/// of a lower cost the steps in between (2^4 + 2^4 + 2^5 = 2^6). Accounts that nobody has used since the cost was raised
+/// would otherwise be told by their quick answers. No stored hash is to be of a higher cost.
 pub(crate) fn missing_work(stored: Option<&str>, cost: u32) -> impl Iterator<Item = String> {
     let spent = stored
         .and_then(cost_of)

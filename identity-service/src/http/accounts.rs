@@ -40,8 +40,8 @@ struct Signup {
     /// script or in ASCII.
     #[oai(validator(max_length = 254))]
     email: String,
-    /// 15 to 1,024 bytes of any kind, hard to guess; there are no rules about its composition. Compared in
-    /// Unicode normal form C.
+    /// 15 (unless the service is set up otherwise) to 1,024 bytes of any kind, hard to guess; there are no rules about
+    /// its composition. Compared in Unicode normal form C.
     password: SecretText,
 }
 
@@ -167,6 +167,10 @@ struct Me {
     email_verified: bool,
     /// Logging in needs a second factor.
     mfa_enabled: bool,
+    /// With a second factor: how many of its ten recovery codes are good for good. Codes that hang on a secret which the
+    /// service is about to replace are not counted: at 0, ask for new ones.
+    #[oai(skip_serializing_if_is_none)]
+    recovery_codes_left: Option<u32>,
     created_at: OffsetDateTime,
 }
 
@@ -176,7 +180,8 @@ impl Example for Me {
             id: Uuid::from_u128(0x019a_b4f0_7c00_7000_8000_0000_0000_0001),
             email: EXAMPLE_EMAIL.to_owned(),
             email_verified: true,
-            mfa_enabled: false,
+            mfa_enabled: true,
+            recovery_codes_left: Some(10),
             created_at: datetime!(2026-11-24 21:04:05.123456 UTC),
         }
     }
@@ -190,6 +195,7 @@ impl From<me::Me> for Me {
             // An account exists only for a confirmed address.
             email_verified: true,
             mfa_enabled: me.mfa_enabled,
+            recovery_codes_left: me.recovery_codes_left,
             created_at: me.created_at,
         }
     }

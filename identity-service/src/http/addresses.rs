@@ -134,9 +134,10 @@ pub(super) struct AddressesApi;
 impl AddressesApi {
     /// Ask for another address
     ///
-    /// Takes the password again, and a code or a recovery code when the account has a second factor. Mails the new address a token that is good for 30 minutes, once; nothing changes until then. The owner of an
-    /// account that has the address already gets a notice instead; the answer is the same. A change of the password,
-    /// logging out everywhere and another change of the address make the token void.
+    /// Takes the password again, and a code or a recovery code when the account has a second factor. Mails the new
+    /// address a token that is good for 30 minutes, once; nothing changes until then. The owner of an account that has
+    /// the address already gets a notice instead; the answer is the same. A change of the password, logging out
+    /// everywhere and another change of the address make the token void.
     #[oai(path = "/email", method = "post", operation_id = "change_email")]
     async fn change(
         &self,

@@ -16,7 +16,7 @@ use crate::{
     mail::Unsendable,
     signing_keys,
     store::{
-        MIGRATIONS, outbox,
+        MIGRATIONS, accounts, outbox,
         signing_keys::{self as stored_keys, StoredKey},
     },
 };
@@ -35,7 +35,7 @@ pub async fn run_doctor(settings: Settings, clock: Clock) -> ExitCode {
 
 fn examine(identity: &Arc<Identity>) -> Doctor {
     let (pool, vault, clock) = (&identity.pool, &identity.vault, &identity.clock);
-    let [redis, keys, mail, waiting] = [(); 4].map(|()| Arc::clone(identity));
+    let [redis, secret, keys, mail, waiting] = [(); 5].map(|()| Arc::clone(identity));
     Doctor::new()
         .check("database", doctor::database(pool.clone(), MIGRATIONS))
         .check(
@@ -48,6 +48,10 @@ fn examine(identity: &Arc<Identity>) -> Doctor {
             "vault clock",
             doctor::clock_of_vault(vault.clone(), clock.clone()),
         )
+        .check("secret", async move {
+            let looked = look_at_secret(&secret).await;
+            looked.unwrap_or_else(|error| unknown(&error))
+        })
         .check("signing keys", async move {
             let now = keys.clock.now();
             let looked = look_at_signing_keys(&keys, now).await;
@@ -84,6 +88,41 @@ async fn look_at_redis(identity: &Identity) -> Finding {
             "start Redis, or correct REDIS_URL and REDIS_CA_FILE",
         ),
     }
+}
+
+/// Who still hangs on an older version of the secret, and who has lost theirs.
+async fn look_at_secret(identity: &Identity) -> Result<Finding, Unexpected> {
+    let hanging = accounts::by_secret_version(&*identity.pool.get().await?).await?;
+    let (mut older, mut lost) = (Vec::new(), Vec::new());
+    for it in hanging {
+        let version = it.version.and_then(|version| u32::try_from(version).ok());
+        let named = version.map_or("an unknown version".to_owned(), |it| {
+            format!("version {it}")
+        });
+        let what = format!(
+            "{} accounts and the recovery codes of {} on {named}",
+            it.accounts, it.recovery_codes
+        );
+        match version {
+            Some(version) if version == identity.secrets.newest() => {}
+            Some(version) if identity.secrets.pepper(version).is_none() => lost.push(what),
+            _ => older.push(what),
+        }
+    }
+    let newest = identity.secrets.newest();
+    if !lost.is_empty() {
+        return Ok(Finding::warning(
+            format!("{} hang, which is not configured", lost.join(", ")),
+            "put that version back into IDENTITY_SECRET_KEYS, or accept that they are lost",
+        ));
+    }
+    if older.is_empty() {
+        return Ok(Finding::ok(format!("all is of version {newest}")));
+    }
+    Ok(Finding::ok(format!(
+        "version {newest}; {} hang",
+        older.join(", ")
+    )))
 }
 
 async fn look_at_signing_keys(

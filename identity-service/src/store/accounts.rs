@@ -94,6 +94,45 @@ pub(crate) async fn exists(
     Ok(credentials(db, email_indexes).await?.is_some())
 }
 
+/// The cost of the costliest hash there is; `None` without accounts.
+pub(crate) async fn highest_cost(db: &impl GenericClient) -> Result<Option<u32>, Unexpected> {
+    let sql = "SELECT max(substr(password_hash, 5, 2)) AS cost FROM accounts";
+    let row = db.query_typed_one(sql, &[]).await?;
+    let cost: Option<String> = row.try_get("cost")?;
+    Ok(cost.and_then(|cost| cost.parse().ok()))
+}
+
+/// What hangs on each version of the secret.
+pub(crate) struct HangsOn {
+    /// `None` for recovery codes from before it was noted.
+    pub(crate) version: Option<i64>,
+    /// Accounts whose passwords and addresses do.
+    pub(crate) accounts: i64,
+    /// Accounts whose recovery codes do.
+    pub(crate) recovery_codes: i64,
+}
+
+/// Who hangs on which version of the secret, newest first.
+pub(crate) async fn by_secret_version(db: &impl GenericClient) -> Result<Vec<HangsOn>, Unexpected> {
+    let sql =
+        "SELECT version, sum(accounts)::bigint AS accounts, sum(codes)::bigint AS codes FROM (
+                   SELECT pepper_version AS version, count(*) AS accounts, 0 AS codes
+                   FROM accounts WHERE email_index IS NOT NULL GROUP BY 1
+                   UNION ALL
+                   SELECT secret_version, 0, count(DISTINCT user_id) FROM recovery_codes GROUP BY 1
+               ) AS hangs GROUP BY version ORDER BY version DESC NULLS LAST";
+    let rows = db.query_typed(sql, &[]).await?;
+    rows.iter()
+        .map(|row| {
+            Ok(HangsOn {
+                version: row.try_get("version")?,
+                accounts: row.try_get("accounts")?,
+                recovery_codes: row.try_get("codes")?,
+            })
+        })
+        .collect()
+}
+
 /// The account's standing, which no other transaction changes until this one ends.
 pub(crate) async fn standing(
     db: &impl GenericClient,
@@ -127,7 +166,8 @@ pub(crate) async fn raise_epoch(db: &impl GenericClient, user: UserId) -> Result
 }
 
 /// Replaces the password and ends, by the epoch, every session; the epoch from now on, and `None` when the account is
-/// disabled or not of that epoch any more. The index of the address comes along, so that it is of the version that the password is of.
+/// disabled or not of that epoch any more. The index of the address comes along, so that it is of the version that the
+/// password is of.
 pub(crate) async fn replace_password(
     db: &impl GenericClient,
     user: UserId,
@@ -155,7 +195,8 @@ pub(crate) async fn replace_password(
 }
 
 /// Gives the account another address, which was locked and found free, and raises the epoch, so that nothing that was
-/// begun with the address before is stored after it; the epoch from now on, and `None` when the account is disabled or not of that epoch any more.
+/// begun with the address before is stored after it; the epoch from now on, and `None` when the account is disabled or
+/// not of that epoch any more.
 pub(crate) async fn replace_address(
     db: &impl GenericClient,
     user: UserId,

@@ -70,4 +70,8 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
         name: "0015_failed_logins.sql",
         sql: include_str!("../../migrations/0015_failed_logins.sql"),
     },
+    Migration {
+        name: "0016_secret_versions.sql",
+        sql: include_str!("../../migrations/0016_secret_versions.sql"),
+    },
 ];

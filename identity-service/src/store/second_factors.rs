@@ -138,17 +138,23 @@ pub(crate) async fn remove(db: &impl GenericClient, user: UserId) -> Result<(), 
     Ok(())
 }
 
-/// Puts these codes in the place of all that there were.
+/// Puts these codes, hashed under that version of the secret, in the place of all that there were.
 pub(crate) async fn replace_recovery_codes(
     db: &impl GenericClient,
     user: UserId,
     hashes: &[Vec<u8>],
+    version: u32,
 ) -> Result<(), Unexpected> {
     let sql = "DELETE FROM recovery_codes WHERE user_id = $1";
     db.execute_typed(sql, &[(&user.uuid(), Type::UUID)]).await?;
     db.execute_typed(
-        "INSERT INTO recovery_codes (user_id, code_hash) SELECT $1, unnest($2::bytea[])",
-        &[(&user.uuid(), Type::UUID), (&hashes, Type::BYTEA_ARRAY)],
+        "INSERT INTO recovery_codes (user_id, code_hash, secret_version)
+         SELECT $1, unnest($2::bytea[]), $3",
+        &[
+            (&user.uuid(), Type::UUID),
+            (&hashes, Type::BYTEA_ARRAY),
+            (&i64::from(version), Type::INT8),
+        ],
     )
     .await?;
     Ok(())
@@ -167,6 +173,25 @@ pub(crate) async fn spend_recovery_code(
         )
         .await?;
     Ok(rows == 1)
+}
+
+/// How many codes a person has left under that version of the secret.
+pub(crate) async fn recovery_codes_left(
+    db: &impl GenericClient,
+    user: UserId,
+    version: u32,
+) -> Result<u32, Unexpected> {
+    let row = db
+        .query_typed_one(
+            "SELECT count(*) AS codes_left FROM recovery_codes WHERE user_id = $1 AND secret_version = $2",
+            &[
+                (&user.uuid(), Type::UUID),
+                (&i64::from(version), Type::INT8),
+            ],
+        )
+        .await?;
+    let left: i64 = row.try_get("codes_left")?;
+    u32::try_from(left).map_err(|_| Unexpected::bug("impossible number of recovery codes"))
 }
 
 /// Removes authenticators that were offered before `end` and never confirmed.

@@ -1,6 +1,6 @@
-//! Forgets what is over: unconfirmed sign-ups after a day, unused resets and changes of address, sessions at their end, failed attempts after
-//! minutes, security events after half a year, counts of mail that no longer limit any, second factors that were not
-//! shown or not confirmed in time.
+//! Forgets what is over: unconfirmed sign-ups after a day, unused resets and changes of address, sessions at their end,
+//! failed attempts after minutes, security events after half a year, counts of mail that no longer limit any, second
+//! factors that were not shown or not confirmed in time.
 
 use std::{sync::Arc, time::Duration};
 

@@ -17,13 +17,14 @@ use stack::{
 
 use crate::{accounts::somebody, replica::Region};
 
-const CHECKS: [&str; 9] = [
+const CHECKS: [&str; 10] = [
     "settings",
     "database",
     "database clock",
     "redis",
     "vault",
     "vault clock",
+    "secret",
     "signing keys",
     "mail",
     "outbox",
@@ -128,6 +129,7 @@ async fn without_the_database_the_rest_is_told_all_the_same() {
         &[
             ("database", "FAIL", "DATABASE_URL"),
             ("database clock", "warn", "see the check before"),
+            ("secret", "FAIL", "cannot be told"),
             ("signing keys", "FAIL", "cannot be told"),
             ("outbox", "FAIL", "cannot be told"),
         ],

@@ -3,10 +3,11 @@
 use serde_json::json;
 
 use crate::{
-    accounts::{PASSWORD, somebody},
+    accounts::{OTHER_PASSWORD, PASSWORD, somebody},
     device::{claims, header},
     replica::Region,
     service::Service,
+    timing::take_the_same_time,
 };
 
 #[tokio::test]
@@ -74,4 +75,41 @@ async fn a_service_that_cannot_sign_yet_uses_up_no_code() {
     let answer = second.service.verify_recovery(&token, code).await;
     assert_eq!(answer.problem(), (503, "unavailable".to_owned()));
     first.service.verify_recovery(&token, code).await.tokens();
+}
+
+async fn cost_of(region: &Region) -> String {
+    let db = region.database().await;
+    let row = db.query_one("SELECT substr(password_hash, 1, 7) FROM accounts", &[]);
+    row.await.expect("one account").get(0)
+}
+
+#[tokio::test]
+async fn the_next_login_hashes_at_a_new_cost_and_changes_nothing_else() {
+    let mut region = Region::new().await;
+    let before = region.start().await;
+    let ada = before.service.person().await;
+    let tokens = before.service.logged_in(&ada).await;
+    drop(before);
+    for cost in ["6", "5"] {
+        region.set("BCRYPT_COST", cost);
+        let after = region.start().await;
+        assert!(!after.service.logs_in(&ada.email, OTHER_PASSWORD).await);
+        assert_ne!(cost_of(&region).await, format!("$2b$0{cost}$"));
+        assert!(after.service.logs_in(&ada.email, &ada.password).await);
+        assert_eq!(cost_of(&region).await, format!("$2b$0{cost}$"));
+        assert!(after.service.logs_in(&ada.email, &ada.password).await);
+        assert_eq!(after.service.me(&tokens.access).await.status, 200);
+    }
+}
+
+#[tokio::test]
+async fn a_lowered_cost_tells_no_account_that_was_not_used_since() {
+    let mut region = Region::new().await;
+    region.set("BCRYPT_COST", "9");
+    let before = region.start().await;
+    let ada = before.service.person().await;
+    drop(before);
+    region.set("BCRYPT_COST", "5");
+    let after = region.start().await;
+    take_the_same_time(region, after, &ada.email, &somebody()).await;
 }

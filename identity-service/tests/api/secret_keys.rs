@@ -1,11 +1,14 @@
 //! The secret behind peppers, indexes and refresh tokens is replaced, and its old version removed.
 
+use serde_json::{Value, json};
 use shared::random;
 
 use crate::{
     accounts::{OTHER_PASSWORD, PASSWORD, invalid_token, somebody, token},
-    device::unauthorized,
+    authenticator::STEP,
+    device::{Tokens, unauthorized},
     replica::Region,
+    service::Service,
     timing::take_the_same_time,
 };
 
@@ -62,6 +65,61 @@ async fn people_move_to_the_newest_secret_by_logging_in_and_the_old_one_can_go()
 }
 
 #[tokio::test]
+async fn recovery_codes_that_a_rotation_would_lose_are_told_to_their_owner_and_to_the_operator() {
+    let mut region = Region::new().await;
+    let before = region.start().await;
+    let ada = region.protected(&before.service).await;
+    assert_eq!(codes_left(&before.service, &ada.tokens).await, json!(10));
+    drop(before);
+
+    let newer = newer();
+    let both = format!("{newer},{}", region.secret());
+    region.set("IDENTITY_SECRET_KEYS", both);
+    let during = region.start().await;
+    let login = during.service.challenge(&ada.person).await;
+    let code = region.code(&ada.authenticator);
+    let tokens = during.service.verify_code(&login, &code).await.tokens();
+    // The password has moved; no code could.
+    assert_eq!(of_pepper(&region, 1).await, 0);
+    assert_eq!(codes_left(&during.service, &tokens).await, json!(0));
+    let hangs = "version 2; 0 accounts and the recovery codes of 1 on version 1 hang";
+    doctor_says(&region, "ok", hangs).await;
+    // They are good until the version is gone.
+    let login = during.service.challenge(&ada.person).await;
+    let old = &ada.recovery_codes[0];
+    during.service.verify_recovery(&login, old).await.tokens();
+    region.clock.advance(STEP);
+    let code = region.code(&ada.authenticator);
+    let proofs = json!({ "password": ada.person.password, "code": code });
+    let codes = during.service.new_recovery_codes(&tokens, &proofs).await;
+    let codes = codes.recovery_codes();
+    assert_eq!(codes_left(&during.service, &tokens).await, json!(10));
+    doctor_says(&region, "ok", "all is of version 2").await;
+    drop(during);
+
+    region.set("IDENTITY_SECRET_KEYS", newer);
+    let after = region.start().await;
+    let login = after.service.challenge(&ada.person).await;
+    after
+        .service
+        .verify_recovery(&login, &codes[0])
+        .await
+        .tokens();
+}
+
+async fn codes_left(identity: &Service, tokens: &Tokens) -> Value {
+    identity.me(&tokens.access).await.json()["recovery_codes_left"].clone()
+}
+
+async fn doctor_says(region: &Region, word: &str, text: &str) {
+    let output = region.run(&["doctor"]).await;
+    let told = String::from_utf8_lossy(&output.stdout).into_owned();
+    let line = told.lines().find(|line| line.contains(" secret "));
+    let line = line.unwrap_or_else(|| panic!("no line about the secret: {told}"));
+    assert!(line.starts_with(word) && line.contains(text), "{told}");
+}
+
+#[tokio::test]
 async fn a_secret_that_is_lost_locks_out_and_breaks_nothing() {
     let mut region = Region::new().await;
     let before = region.start().await;
@@ -85,6 +143,8 @@ async fn a_secret_that_is_lost_locks_out_and_breaks_nothing() {
     drop(during);
 
     region.set("IDENTITY_SECRET_KEYS", newer);
+    let lost = "3 accounts and the recovery codes of 0 on version 1 hang, which is not configured";
+    doctor_says(&region, "warn", lost).await;
     let after = region.start().await;
     for email in [&ada.email, &half] {
         assert!(!after.service.logs_in(email, PASSWORD).await);

@@ -54,7 +54,7 @@ async fn each_doctor_names_what_is_away_and_finds_all_well_when_it_is_back() {
 
     stack.stop_postgres().await.unwrap();
     failing(&stack, Service::Vault, &["database", "master keys"]).await;
-    let lost = ["database", "signing keys", "outbox"];
+    let lost = ["database", "secret", "signing keys", "outbox"];
     failing(&stack, Service::Identity, &lost).await;
     failing(&stack, Service::Journal, &["database"]).await;
     stack.start_postgres().await.unwrap();
