@@ -134,7 +134,8 @@ fn remove_abandoned(home: &Path) {
     }
 }
 
-/// A lock file that names its process but is held by nobody. One without a name was made a moment ago and is about to be locked.
+/// A lock file that names its process but is held by nobody. One without a name was made a moment ago and is about to
+/// be locked.
 fn is_abandoned(folder: &Path) -> bool {
     let Ok(mut file) = File::open(folder.join("lock")) else {
         return false;

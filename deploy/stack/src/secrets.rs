@@ -109,7 +109,8 @@ pub(crate) fn random_hex(bytes: usize) -> Result<String, Failure> {
     Ok(hex::encode(drawn))
 }
 
-/// The URL of the private cluster's superuser: on disk only, never in an environment. `None` with a server of somebody else's.
+/// The URL of the private cluster's superuser: on disk only, never in an environment. `None` with a server of somebody
+/// else's.
 pub(crate) fn administrator_url(stack_dir: &Path) -> Result<Option<String>, Failure> {
     private_file::read(&stack_dir.join("secrets").join(ADMINISTRATOR_URL))
 }
