@@ -14,6 +14,7 @@ use shared::{
 
 use crate::{
     Vault,
+    audit::{self, Audit},
     check_master_keys::{WrongMasterKeys, check_master_keys},
     http, purge,
     replay_tombstones::{ReplayError, replay_tombstones},
@@ -36,6 +37,7 @@ impl Application {
         let vault = Vault {
             keyring: settings.keyring,
             pool: settings.service.pool()?,
+            audit: Audit::new(settings.service.pool()?),
             trusted: settings.trusted,
             people: settings.people.verifier(&clock),
             shred_wait: settings.shred_wait,
@@ -74,12 +76,17 @@ impl Application {
     }
 }
 
-/// The API, and beside it the shreds whose time comes.
+/// The API, and beside it the shreds whose time comes, and the audit, which goes on until both have ended.
 async fn serve(vault: Arc<Vault>, api: Server, shutdown: Shutdown) {
+    let (last, nothing_to_audit) = Shutdown::manual();
+    let mut auditing = Background::new(&vault, &nothing_to_audit);
+    auditing.keep("audit", audit::run);
     let mut work = Background::new(&vault, &shutdown);
     work.keep("shreds", purge::run);
     api.run(http::api(vault), shutdown).await;
     work.finished().await;
+    drop(last);
+    auditing.finished().await;
 }
 
 /// Migrates, checks the master keys against those that the database was written with, and shreds again whom an older

@@ -1,14 +1,20 @@
 //! Start-up: the master keys given must be the ones this vault's database was written with.
 
+use std::time::Duration;
+
 use shared::problem::Unexpected;
 use thiserror::Error;
 use time::OffsetDateTime;
 use tokio_postgres::GenericClient;
 
 use crate::{
+    Vault,
     domain::keyring::{KeyVersion, Keyring},
     store::master_keys::{self, KnownVersion},
 };
+
+/// When to come again while another replica has a newer master key.
+const RETRY: Duration = Duration::from_secs(5);
 
 /// Why the vault must not serve with these keys. Names every version concerned.
 #[derive(Debug, Error)]
@@ -48,6 +54,20 @@ pub(crate) async fn look_at_master_keys(
         .filter(|version| known.iter().all(|known| known.version != *version))
         .collect();
     Ok(list(&new))
+}
+
+/// Fails while another replica has a master key that is not here yet. Where a version is missing, nothing may be called
+/// damaged then: its owner would replace what the other replicas open.
+pub(crate) async fn check_for_a_newer_master_key(vault: &Vault) -> Result<(), Unexpected> {
+    let known = master_keys::known(&*vault.pool.get().await?).await?;
+    let newest = vault.keyring.newest();
+    match known.iter().find(|known| known.version > newest) {
+        Some(newer) => Err(Unexpected::unavailable(
+            format!("master key version {} is not here yet", newer.version),
+            RETRY,
+        )),
+        None => Ok(()),
+    }
 }
 
 fn compare(keyring: &Keyring, known: &[KnownVersion]) -> Result<(), WrongMasterKeys> {

@@ -6,15 +6,16 @@ use shared::{
 };
 use thiserror::Error;
 use time::OffsetDateTime;
-use tokio_postgres::GenericClient;
 use uuid::Uuid;
 
 use crate::{
     Vault,
+    audit::Actor,
+    check_master_keys::check_for_a_newer_master_key,
     domain::{
-        keyring::Keyring,
+        audit_chain::Entry,
         policy::{self, Caller, Denied, Operation, Purpose},
-        slot::Salt,
+        slot::{Salt, SlotDamaged},
         wrapped_key::{Place, PlainKey, WrappedKey},
     },
     refusals::{
@@ -81,7 +82,7 @@ impl Failure for CreateError {
     }
 }
 
-/// Makes a key. The first one for a subject also makes its slot.
+/// Makes a key, and records it before it is given away. The first one for a subject also makes its slot.
 pub(crate) async fn create_data_key(
     vault: &Vault,
     caller: Caller,
@@ -89,35 +90,67 @@ pub(crate) async fn create_data_key(
     now: OffsetDateTime,
 ) -> Result<Created, CreateError> {
     let Wanted { subject, purpose } = wanted;
-    policy::allow(caller, Operation::Create, purpose, subject).inspect_err(|cause| {
-        tracing::warn!(caller = %caller.service, %subject, %purpose, %cause, "create refused");
-    })?;
     let place = Place {
         owner: caller.service,
         subject,
         purpose,
     };
+    let made = make(vault, caller, &place, now).await;
+    let (outcome, dek_id) = match &made {
+        Ok(created) => ("ok", Some(created.wrapped.dek_id())),
+        Err(refused) => (refused.case().code, None),
+    };
+    let actor = Actor {
+        caller: Some(caller.service),
+        now,
+    };
+    let entry = actor.did("create", outcome).about(&place);
+    vault.audit.append(vec![Entry { dek_id, ..entry }]).await?;
+    if let Some(dek_id) = dek_id {
+        tracing::info!(owner = %place.owner, %subject, %purpose, %dek_id, "data key created");
+    }
+    made
+}
+
+async fn make(
+    vault: &Vault,
+    caller: Caller,
+    place: &Place,
+    now: OffsetDateTime,
+) -> Result<Created, CreateError> {
+    let Place {
+        subject, purpose, ..
+    } = *place;
+    policy::allow(caller, Operation::Create, purpose, subject).inspect_err(|cause| {
+        tracing::warn!(caller = %caller.service, %subject, %purpose, %cause, "create refused");
+    })?;
+    let salt = match salt_of(vault, subject, now).await? {
+        Ok(salt) => salt,
+        Err(cause) => {
+            if cause == SlotDamaged::UnknownVersion {
+                check_for_a_newer_master_key(vault).await?;
+            }
+            log_damage(subject, cause);
+            return Err(CreateError::SlotDamaged);
+        }
+    };
     let db = vault.pool.get().await?;
-    let salt = salt_of(&*db, &vault.keyring, subject, now).await?;
     let key = PlainKey::generate();
-    let wrapped = vault
-        .keyring
-        .wrap(&salt, &place, random::uuid_v7(now), &key);
-    if !store::data_keys::insert(&*db, &place, &wrapped, now).await? {
+    let wrapped = vault.keyring.wrap(&salt, place, random::uuid_v7(now), &key);
+    if !store::data_keys::insert(&*db, place, &wrapped, now).await? {
         return Err(CreateError::Shredded);
     }
-    tracing::info!(owner = %place.owner, %subject, %purpose, dek_id = %wrapped.dek_id(), "data key created");
     Ok(Created { wrapped, key })
 }
 
 /// The subject's salt, made now if there is none yet. Of two first requests at once, one slot stays and
 /// both use it.
 async fn salt_of(
-    db: &impl GenericClient,
-    keyring: &Keyring,
+    vault: &Vault,
     subject: Uuid,
     now: OffsetDateTime,
-) -> Result<Salt, CreateError> {
+) -> Result<Result<Salt, SlotDamaged>, CreateError> {
+    let (db, keyring) = (&*vault.pool.get().await?, &vault.keyring);
     let slot = if let Some(slot) = store::subjects::slot(db, subject).await? {
         slot
     } else {
@@ -127,13 +160,9 @@ async fn salt_of(
             .await?
             .ok_or_else(|| Unexpected::bug(format!("the new slot of subject {subject} is gone")))?
     };
-    let sealed = match slot {
-        Slot::Sealed(sealed) => sealed,
-        Slot::Pending => return Err(CreateError::ShredPending),
-        Slot::Shredded => return Err(CreateError::Shredded),
-    };
-    keyring.open_salt(subject, &sealed).map_err(|cause| {
-        log_damage(subject, cause);
-        CreateError::SlotDamaged
-    })
+    match slot {
+        Slot::Sealed(sealed) => Ok(keyring.open_salt(subject, &sealed)),
+        Slot::Pending => Err(CreateError::ShredPending),
+        Slot::Shredded => Err(CreateError::Shredded),
+    }
 }

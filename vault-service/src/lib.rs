@@ -1,12 +1,14 @@
 #![doc = include_str!("../README.md")]
 
 mod application;
+mod audit;
 mod check_master_keys;
 mod create_data_key;
 mod doctor;
 mod domain;
 mod http;
 mod purge;
+mod read_audit;
 mod read_shred;
 mod refusals;
 mod replay_tombstones;
@@ -16,11 +18,13 @@ mod shred_subject;
 mod store;
 mod tombstone_file;
 mod unwrap_data_keys;
+mod verify_audit;
 
 pub use application::Application;
 pub use doctor::run_doctor;
 pub use http::{document, print_document};
 pub use settings::Settings;
+pub use verify_audit::AuditCommand;
 
 use std::sync::Arc;
 
@@ -30,6 +34,7 @@ use shared::{
 
 use time::Duration;
 
+use audit::Audit;
 use domain::keyring::Keyring;
 use tombstone_file::TombstoneFile;
 
@@ -44,5 +49,7 @@ struct Vault {
     /// How long a shred can be taken back, where the caller does not say.
     shred_wait: Duration,
     tombstones: Option<Arc<TombstoneFile>>,
+    /// Nothing is opened, made or destroyed that it has not recorded.
+    audit: Audit,
     clock: Clock,
 }

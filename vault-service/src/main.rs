@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{Parser, Subcommand};
 use shared::{
     clock::Clock,
     hardening::harden,
@@ -10,20 +10,30 @@ use shared::{
     service::{Command, StartError, exit_code},
     settings::process_environment,
 };
-use vault_service::{Application, Settings, print_document, run_doctor};
+use vault_service::{Application, AuditCommand, Settings, print_document, run_doctor};
 
 /// Keystead's key vault: holds the master key; wraps and unwraps one data key per person.
 #[derive(Parser)]
 #[command(version)]
 struct Arguments {
     #[command(subcommand)]
-    command: Option<Command>,
+    command: Option<Subcommands>,
+}
+
+#[derive(Subcommand)]
+enum Subcommands {
+    #[command(flatten)]
+    Service(Command),
+    /// Look at the audit: who opened, made or destroyed which key.
+    #[command(subcommand)]
+    Audit(AuditCommand),
 }
 
 fn main() -> ExitCode {
     harden();
-    let command = Arguments::parse().command.unwrap_or_default();
-    if let Command::Openapi = command {
+    let command = Arguments::parse().command;
+    let command = command.unwrap_or(Subcommands::Service(Command::Serve));
+    if let Subcommands::Service(Command::Openapi) = command {
         return print_document();
     }
     match Settings::read(&process_environment) {
@@ -33,10 +43,11 @@ fn main() -> ExitCode {
 }
 
 #[tokio::main]
-async fn run(command: Command, settings: Settings) -> ExitCode {
+async fn run(command: Subcommands, settings: Settings) -> ExitCode {
     match command {
-        Command::Doctor => run_doctor(settings, Clock::system()).await,
-        command => exit_code(run_service(command, settings).await),
+        Subcommands::Service(Command::Doctor) => run_doctor(settings, Clock::system()).await,
+        Subcommands::Service(command) => exit_code(run_service(command, settings).await),
+        Subcommands::Audit(command) => command.run(settings).await,
     }
 }
 

@@ -9,6 +9,7 @@ use tokio_postgres::Transaction;
 
 use crate::{
     Vault,
+    audit::Actor,
     domain::{
         receipt::Statement,
         shred::{Purged, Shred},
@@ -95,6 +96,10 @@ async fn purge(
     });
     let purged = Purged { at: now, receipt };
     shreds::bury(&transaction, &shred, &purged).await?;
+    let entry = Actor { caller: None, now }
+        .did("purge", "ok")
+        .of(shred.subject);
+    vault.audit.append(vec![entry]).await?;
     if let Some(file) = &vault.tombstones {
         let written = file.append(&[(shred.id, &purged.receipt)]).await;
         written.map_err(not_written)?;

@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use crate::{
     Vault,
+    audit::Actor,
     domain::policy::{Caller, Denied, SubjectOperation, allow_subject},
     refusals::{NOT_ALLOWED, SHREDDED, denied},
     store::shreds,
@@ -59,14 +60,25 @@ impl Failure for RestoreError {
     }
 }
 
-/// Everything of the subject opens again. A subject that is not being shredded is as it was already.
+/// Everything of the subject opens again. It is recorded first, as a shred is. A subject that is not being shredded is as it was already.
 pub(crate) async fn restore_subject(
     vault: &Vault,
     caller: Caller,
     subject: Uuid,
     now: OffsetDateTime,
 ) -> Result<(), RestoreError> {
-    allow_subject(caller.service, SubjectOperation::Restore).inspect_err(|cause| {
+    let allowed = allow_subject(caller.service, SubjectOperation::Restore);
+    let outcome = allowed
+        .as_ref()
+        .err()
+        .map_or("ok", |cause| denied(*cause).code);
+    let actor = Actor {
+        caller: Some(caller.service),
+        now,
+    };
+    let entry = actor.did("restore", outcome).of(subject);
+    vault.audit.append(vec![entry]).await?;
+    allowed.inspect_err(|cause| {
         tracing::warn!(caller = %caller.service, %subject, %cause, "restore refused");
     })?;
     let db = vault.pool.get().await?;

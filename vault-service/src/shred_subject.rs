@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use crate::{
     Vault,
+    audit::Actor,
     domain::{
         policy::{Caller, Denied, SubjectOperation, allow_subject},
         shred::Shred,
@@ -52,7 +53,8 @@ impl Failure for ShredError {
 }
 
 /// Begins the shred of a subject, known or not, or goes on with the one that was begun: a shorter `wait` brings its end
-/// forward, a longer one changes nothing. Without a wait it ends here.
+/// forward, a longer one changes nothing. Without a wait it ends here. It is recorded first: whatever comes of it, it was
+/// asked for.
 pub(crate) async fn shred_subject(
     vault: &Vault,
     caller: Caller,
@@ -60,7 +62,18 @@ pub(crate) async fn shred_subject(
     wait: Option<Duration>,
     now: OffsetDateTime,
 ) -> Result<Shred, ShredError> {
-    allow_subject(caller.service, SubjectOperation::Shred).inspect_err(|cause| {
+    let allowed = allow_subject(caller.service, SubjectOperation::Shred);
+    let outcome = allowed
+        .as_ref()
+        .err()
+        .map_or("ok", |cause| denied(*cause).code);
+    let actor = Actor {
+        caller: Some(caller.service),
+        now,
+    };
+    let entry = actor.did("shred", outcome).of(subject);
+    vault.audit.append(vec![entry]).await?;
+    allowed.inspect_err(|cause| {
         tracing::warn!(caller = %caller.service, %subject, %cause, "shred refused");
     })?;
     let purge_at = now + wait.unwrap_or(vault.shred_wait);

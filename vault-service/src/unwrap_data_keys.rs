@@ -6,11 +6,15 @@ use std::collections::{HashMap, HashSet};
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use shared::problem::Unexpected;
 use thiserror::Error;
+use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::{
     Vault,
+    audit::Actor,
+    check_master_keys::check_for_a_newer_master_key,
     domain::{
+        audit_chain::Entry,
         policy::{self, Caller, Denied, Operation},
         slot::{Salt, SlotDamaged},
         wrapped_key::{Malformed, Place, PlainKey, Refused, WrappedKey},
@@ -48,65 +52,112 @@ pub(crate) enum ItemRefused {
     WrappedKey(#[from] Refused),
 }
 
-/// Opens what may be opened. Fails as a whole only when the vault cannot look at any item.
+/// What became of an item.
+type Answer = Result<PlainKey, ItemRefused>;
+
+impl ItemRefused {
+    /// The stable word for it, as the answer and the audit have it.
+    pub(crate) fn code(self) -> &'static str {
+        match self {
+            Self::Denied(Denied::NotAllowed) | Self::UnknownPurpose => "not_allowed",
+            Self::Denied(Denied::PersonMissing) => "user_token_required",
+            Self::Denied(Denied::AnotherPerson) => "user_token_mismatch",
+            Self::NotAnId | Self::NoSlot => "unknown_subject",
+            Self::ShredPending => "shred_pending",
+            Self::Shredded => "shredded",
+            Self::SlotDamaged(_) => "slot_damaged",
+            Self::WrappedKey(_) => "wrapped_key_refused",
+        }
+    }
+}
+
+/// Opens what may be opened, and records all of it before anything is given away. Fails as a whole only when the vault
+/// cannot look at any item, or cannot record them.
 pub(crate) async fn unwrap_data_keys(
     vault: &Vault,
     caller: Caller,
     items: &[Item<'_>],
-) -> Result<Vec<Result<PlainKey, ItemRefused>>, Unexpected> {
-    let questions: Vec<_> = items.iter().map(|item| parse(caller, item)).collect();
-    let salts = salts_of(vault, questions.iter().flatten()).await?;
-    let answers = questions
+    now: OffsetDateTime,
+) -> Result<Vec<Answer>, Unexpected> {
+    let questions: Vec<_> = items.iter().map(|item| read(caller, item)).collect();
+    let places = questions.iter().flatten();
+    let places = places.filter(|(_, wrapped)| wrapped.is_ok());
+    let salts = salts_of(vault, places.map(|(place, _)| place.subject).collect()).await?;
+    let actor = Actor {
+        caller: Some(caller.service),
+        now,
+    };
+    let (answers, entries): (Vec<_>, Vec<_>) = questions
         .into_iter()
-        .map(|question| {
-            let (place, wrapped) = question.inspect_err(|cause| {
-                tracing::warn!(caller = %caller.service, %cause, "unwrap refused");
-            })?;
-            answer(vault, &salts, &place, &wrapped).inspect_err(|cause| {
-                let Place {
-                    owner,
-                    subject,
-                    purpose,
-                } = place;
-                let dek_id = wrapped.dek_id();
-                tracing::warn!(%owner, %subject, %purpose, %dek_id, %cause, "unwrap refused");
-            })
-        })
-        .collect();
+        .map(|question| open(vault, &salts, actor, question))
+        .unzip();
+    if answers.iter().any(is_for_want_of_a_master_key) {
+        check_for_a_newer_master_key(vault).await?;
+    }
+    vault.audit.append(entries).await?;
     Ok(answers)
+}
+
+/// One item's answer and its record.
+fn open(vault: &Vault, salts: &Salts, actor: Actor, question: Question) -> (Answer, Entry) {
+    let (place, wrapped) = match question {
+        Ok(question) => question,
+        Err(cause) => {
+            tracing::warn!(caller = ?actor.caller, %cause, "unwrap refused");
+            return (Err(cause), actor.did("unwrap", cause.code()));
+        }
+    };
+    let dek_id = wrapped.as_ref().ok().map(WrappedKey::dek_id);
+    let answer = wrapped.and_then(|wrapped| answer(vault, salts, &place, &wrapped));
+    if let Err(cause) = &answer {
+        let Place {
+            owner,
+            subject,
+            purpose,
+        } = place;
+        let dek_id = dek_id.map(tracing::field::display);
+        tracing::warn!(%owner, %subject, %purpose, dek_id, %cause, "unwrap refused");
+    }
+    let outcome = answer.as_ref().err().map_or("ok", |cause| cause.code());
+    let entry = actor.did("unwrap", outcome).about(&place);
+    (answer, Entry { dek_id, ..entry })
+}
+
+fn is_for_want_of_a_master_key(answer: &Answer) -> bool {
+    matches!(
+        answer,
+        Err(ItemRefused::WrappedKey(Refused::UnknownVersion)
+            | ItemRefused::SlotDamaged(SlotDamaged::UnknownVersion))
+    )
 }
 
 type Salts = HashMap<Uuid, Result<Salt, ItemRefused>>;
 
-/// The policy is asked as soon as there is a question, before any look at the wrapped key.
-fn parse(caller: Caller, item: &Item<'_>) -> Result<(Place, WrappedKey), ItemRefused> {
-    let purpose = item
-        .purpose
-        .parse()
-        .map_err(|_| ItemRefused::UnknownPurpose)?;
-    let subject = item
-        .subject
-        .parse::<Uuid>()
-        .map_err(|_| ItemRefused::NotAnId)?;
-    policy::allow(caller, Operation::Unwrap, purpose, subject)?;
-    let bytes = BASE64_URL_SAFE_NO_PAD
-        .decode(item.wrapped_key)
-        .map_err(|_| Refused::Malformed(Malformed::Encoding))?;
-    let wrapped = WrappedKey::parse(&bytes).map_err(Refused::Malformed)?;
+/// Where the key belongs, and the key itself, as far as either could be read and may be opened.
+type Question = Result<(Place, Result<WrappedKey, ItemRefused>), ItemRefused>;
+
+fn read(caller: Caller, item: &Item<'_>) -> Question {
+    let purpose = item.purpose.parse();
+    let subject = item.subject.parse::<Uuid>();
     let place = Place {
         owner: caller.service,
-        subject,
-        purpose,
+        subject: subject.map_err(|_| ItemRefused::NotAnId)?,
+        purpose: purpose.map_err(|_| ItemRefused::UnknownPurpose)?,
     };
-    Ok((place, wrapped))
+    Ok((place, allowed(caller, &place, item.wrapped_key)))
+}
+
+/// The policy is asked before any look at the wrapped key.
+fn allowed(caller: Caller, place: &Place, wrapped: &str) -> Result<WrappedKey, ItemRefused> {
+    policy::allow(caller, Operation::Unwrap, place.purpose, place.subject)?;
+    let bytes = BASE64_URL_SAFE_NO_PAD
+        .decode(wrapped)
+        .map_err(|_| Refused::Malformed(Malformed::Encoding))?;
+    Ok(WrappedKey::parse(&bytes).map_err(Refused::Malformed)?)
 }
 
 /// The salts of every subject that is asked about, opened once each, from one query.
-async fn salts_of(
-    vault: &Vault,
-    questions: impl Iterator<Item = &(Place, WrappedKey)>,
-) -> Result<Salts, Unexpected> {
-    let subjects: HashSet<_> = questions.map(|(place, _)| place.subject).collect();
+async fn salts_of(vault: &Vault, subjects: HashSet<Uuid>) -> Result<Salts, Unexpected> {
     if subjects.is_empty() {
         return Ok(Salts::new());
     }

@@ -92,6 +92,7 @@ fn example(parameter: &Value) -> Option<Value> {
     }
     match schema["format"].as_str() {
         Some("uuid") => return Some(json!("019ab4f0-7c00-7000-8000-0000000000e1")),
+        Some("date-time") => return Some(json!("2026-11-24T21:04:05.123456Z")),
         Some("date") => return Some(json!("2026-11-24")),
         _ if schema["type"] == "integer" => return Some(json!(10)),
         _ => {}

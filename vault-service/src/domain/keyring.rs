@@ -6,8 +6,9 @@
 //!   Kwrap_v = Expand(PRK_v, "vault/v1/wrap", 32)  wraps data keys, together with a person's salt
 //!   Kslot_v = Expand(PRK_v, "vault/v1/slot", 32)  seals salts
 //!   Krcpt_v = Expand(PRK_v, "vault/v1/rcpt", 32)  the seed of the Ed25519 key that signs receipts
+//!   Kaudit_v = Expand(PRK_v, "vault/v1/audit", 32) the key of the audit's MACs
 //! ```
-//! Only the last three are kept, in locked pages; the master keys themselves are wiped once read.
+//! Only the last four are kept, in locked pages; the master keys themselves are wiped once read.
 
 use std::{fmt, io, num::NonZeroU32};
 
@@ -16,8 +17,9 @@ use zeroize::Zeroizing;
 
 use super::locked_memory::LockedMemory;
 
-/// Bytes of derived keys kept per version: `Kwrap || Kslot || Krcpt`.
-const DERIVED: usize = 3 * KEY;
+/// Bytes of derived keys kept per version: `Kwrap || Kslot || Krcpt || Kaudit`.
+const DERIVED: usize = KEYS * KEY;
+const KEYS: usize = 4;
 const KEY: usize = 32;
 
 /// A master key as the setting gives it, wiped when dropped.
@@ -98,44 +100,52 @@ impl Keyring {
 
     /// `Kwrap_v`; `None` for a version that is not here.
     pub(super) fn wrap_key(&self, version: KeyVersion) -> Option<&[u8; KEY]> {
-        let [wrap, _, _] = self.of(version)?;
+        let [wrap, ..] = self.of(version)?;
         Some(wrap)
     }
 
     /// `Kslot_v`; `None` for a version that is not here.
     pub(super) fn slot_key(&self, version: KeyVersion) -> Option<&[u8; KEY]> {
-        let [_, slot, _] = self.of(version)?;
+        let [_, slot, ..] = self.of(version)?;
         Some(slot)
     }
 
     /// `Krcpt_v`; `None` for a version that is not here.
     pub(super) fn receipt_seed(&self, version: KeyVersion) -> Option<&[u8; KEY]> {
-        let [_, _, receipt] = self.of(version)?;
+        let [_, _, receipt, _] = self.of(version)?;
         Some(receipt)
     }
 
-    fn of(&self, version: KeyVersion) -> Option<&[[u8; KEY]; 3]> {
+    /// `Kaudit_v`; `None` for a version that is not here.
+    pub(super) fn audit_key(&self, version: KeyVersion) -> Option<&[u8; KEY]> {
+        let [_, _, _, audit] = self.of(version)?;
+        Some(audit)
+    }
+
+    fn of(&self, version: KeyVersion) -> Option<&[[u8; KEY]; KEYS]> {
         let at = self
             .versions
             .iter()
             .position(|(known, _)| *known == version)?;
         let (keys, _) = self.derived.bytes().as_chunks::<KEY>();
-        let (each, _) = keys.as_chunks::<3>();
+        let (each, _) = keys.as_chunks::<KEYS>();
         each.get(at)
     }
 }
 
-/// Writes `Kwrap || Kslot || Krcpt` to their place and returns the key-check value.
+/// Writes `Kwrap || Kslot || Krcpt || Kaudit` to their place and returns the key-check value.
 fn derive(key: &MasterKey, place: &mut [u8; DERIVED]) -> KeyCheckValue {
     let prk = committed::extract(b"vault/v1/mek", key.as_slice());
     let (wrap, rest) = place.split_at_mut(KEY);
-    let (slot, receipt) = rest.split_at_mut(KEY);
+    let (slot, rest) = rest.split_at_mut(KEY);
+    let (receipt, audit) = rest.split_at_mut(KEY);
     let mut kcv = [0; 8];
     for (label, okm) in [
         (b"vault/v1/kcv".as_slice(), kcv.as_mut_slice()),
         (b"vault/v1/wrap", wrap),
         (b"vault/v1/slot", slot),
         (b"vault/v1/rcpt", receipt),
+        (b"vault/v1/audit", audit),
     ] {
         prk.expand(label, okm)
             .expect("8 or 32 bytes is within what HKDF-SHA-256 can give");
@@ -204,10 +214,11 @@ pub(super) mod tests {
                     ring.wrap_key(version(number)),
                     ring.slot_key(version(number)),
                     ring.receipt_seed(version(number)),
+                    ring.audit_key(version(number)),
                 ]
             })
             .collect();
-        assert_eq!(all.len(), 6);
+        assert_eq!(all.len(), 8);
         assert!(!all.contains(&None));
         assert!(ring.wrap_key(version(3)).is_none());
     }

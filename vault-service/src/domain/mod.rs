@@ -1,5 +1,6 @@
 //! What the vault knows without a database, a socket or a clock: keys, bytes and who may do what.
 
+pub(crate) mod audit_chain;
 pub(crate) mod keyring;
 mod locked_memory;
 pub(crate) mod policy;

@@ -70,6 +70,8 @@ pub(crate) enum SubjectOperation {
     Shred,
     Restore,
     ReadShred,
+    /// What was done with the person's keys, for the person.
+    ReadAudit,
 }
 
 struct SubjectRule {
@@ -83,6 +85,7 @@ const SUBJECT_TABLE: &[SubjectRule] = &[SubjectRule {
         SubjectOperation::Shred,
         SubjectOperation::Restore,
         SubjectOperation::ReadShred,
+        SubjectOperation::ReadAudit,
     ],
 }];
 

@@ -270,7 +270,8 @@ impl DataKeysApi {
         _user_token: Header<Option<String>>,
     ) -> Result<Json<DataKeys>, Problem<Unexpected>> {
         let items: Vec<_> = body.0.items.iter().map(WrappedItem::borrowed).collect();
-        let answers = unwrap_data_keys(&vault, service.caller(), &items).await?;
+        let now = vault.clock.now();
+        let answers = unwrap_data_keys(&vault, service.caller(), &items, now).await?;
         let items = answers.into_iter().map(UnwrappedItem::from).collect();
         Ok(Json(DataKeys { items }))
     }

@@ -1,5 +1,6 @@
 //! The API port and the ops port of the vault.
 
+mod audit;
 mod caller;
 mod data_keys;
 mod shreds;
@@ -17,13 +18,14 @@ use shared::{
 };
 
 use crate::Vault;
+use audit::AuditApi;
 use caller::SCHEMES;
 use data_keys::DataKeysApi;
 use shreds::ShredsApi;
 
 const TITLE: &str = "Keystead vault";
 const DESCRIPTION: &str = "Holds the master keys; makes, wraps and opens data keys for the other \
-    services; shreds people. Every call needs a client certificate of the platform's private CA and a service \
+    services; shreds people; records who did what. Every call needs a client certificate of the platform's private CA and a service \
     token that names the same service; what cannot be undone, one that is good for this one request.";
 
 /// The OpenAPI document. Needs no settings and no sockets.
@@ -63,7 +65,7 @@ async fn readiness(vault: Arc<Vault>, prepared: bool) -> Readiness {
         .state("key_memory", key_memory)
 }
 
-fn service() -> OpenApiService<(DataKeysApi, ShredsApi), ()> {
-    OpenApiService::new((DataKeysApi, ShredsApi), TITLE, env!("CARGO_PKG_VERSION"))
-        .description(DESCRIPTION)
+fn service() -> OpenApiService<(DataKeysApi, ShredsApi, AuditApi), ()> {
+    let operations = (DataKeysApi, ShredsApi, AuditApi);
+    OpenApiService::new(operations, TITLE, env!("CARGO_PKG_VERSION")).description(DESCRIPTION)
 }

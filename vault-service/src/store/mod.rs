@@ -1,5 +1,7 @@
-//! The only SQL of the vault: sealed salts and their end, key-check values, and which master key wraps which data key.
+//! The only SQL of the vault: sealed salts and their end, key-check values, which master key wraps which data key, and
+//! the audit.
 
+pub(crate) mod audit;
 pub(crate) mod data_keys;
 pub(crate) mod master_keys;
 pub(crate) mod shreds;
@@ -16,5 +18,9 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
     Migration {
         name: "0002_shreds.sql",
         sql: include_str!("../../migrations/0002_shreds.sql"),
+    },
+    Migration {
+        name: "0003_audit.sql",
+        sql: include_str!("../../migrations/0003_audit.sql"),
     },
 ];

@@ -7,6 +7,7 @@
     reason = "helpers of tests fail by panicking, as the tests do"
 )]
 
+mod audit;
 mod authority;
 mod bodies;
 mod bound_tokens;

@@ -17,7 +17,7 @@ use tokio::task::JoinHandle;
 use crate::world::{MASTER_KEY, Vault, World, somebody};
 
 const LIMIT: Duration = Duration::from_secs(20);
-const PROGRAM: &str = env!("CARGO_BIN_EXE_vault-service");
+pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_vault-service");
 
 #[test]
 fn the_api_document_needs_no_settings_and_lists_every_refusal() {

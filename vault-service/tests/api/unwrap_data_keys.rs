@@ -5,7 +5,7 @@ use tokio_postgres::types::Type;
 
 use crate::{
     client::{decoded, item},
-    world::{somebody, vault},
+    world::{MASTER_KEY, World, somebody, vault},
 };
 
 #[tokio::test]
@@ -200,4 +200,45 @@ async fn an_item_of_the_wrong_shape_fails_the_request_and_is_named() {
     let answer = identity.unwrap(&items).await;
     assert_eq!(answer.problem(), (400, "invalid_request"));
     assert_eq!(answer.pointers(), ["#/items/0/wrapped_key", "#/items/1"]);
+}
+
+#[tokio::test]
+async fn a_replica_without_the_newest_master_key_calls_nothing_damaged() {
+    let world = World::new().await;
+    let newer = "8f1d3c5b7a9e0c2d4f6b8a1c3e5d7f9b0a2c4e6d8f1b3a5c7e9d0f2b4a6c8e1d";
+    let behind = world.start().await;
+    let world = world.with(
+        "MASTER_ENCRYPTION_KEY",
+        &format!("2:{newer},1:{MASTER_KEY}"),
+    );
+    let ahead = world.start().await;
+    let (here, there) = (
+        world.caller(&ahead, "identity"),
+        world.caller(&behind, "identity"),
+    );
+    let (ada, bob) = (somebody(), somebody());
+    let (old, key) = there.created(bob, "account").await;
+    let (wrapped, _) = here.created(ada, "account").await;
+    let mine = item(ada, "account", &wrapped);
+    // An owner that was told that it is damaged would replace it.
+    for answer in [
+        there
+            .unwrap(&[mine.clone(), item(bob, "account", &old)])
+            .await,
+        there.create(ada, "outbox").await,
+    ] {
+        assert_eq!(
+            (answer.status, answer.body["code"].as_str()),
+            (503, Some("unavailable"))
+        );
+        assert!(!answer.body.to_string().contains("plaintext_key"));
+    }
+    let opened = there.unwrap_one(bob, "account", &old).await;
+    assert_eq!(opened, ("ok".to_owned(), Some(key)));
+    assert_eq!(here.unwrap(&[mine]).await.statuses(), ["ok"]);
+    // A version that nobody has ever seen is no reason to wait, for a replica that has all there are.
+    let mut made_up = wrapped;
+    made_up[7] = 9;
+    let refused = here.unwrap(&[item(ada, "account", &made_up)]).await;
+    assert_eq!(refused.statuses(), ["wrapped_key_refused"]);
 }

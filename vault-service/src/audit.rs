@@ -1,0 +1,224 @@
+//! Records who opened, made or destroyed what, before the answer says that it is done.
+//!
+//! One loop writes for all requests: what has come meanwhile goes to Postgres together, in one statement and one commit.
+//! A request whose record is not there in time answers 503 and gives nothing away. Whenever it is unknown whether records
+//! were written, the loop begins another chain, which notes where the one before was.
+
+use std::{sync::Arc, time::Duration};
+
+use shared::{
+    postgres::Pool,
+    problem::Unexpected,
+    random,
+    serve::{RequestScope, Shutdown},
+};
+use time::OffsetDateTime;
+use tokio::{
+    sync::{Mutex, mpsc, oneshot},
+    time::timeout,
+};
+use tokio_postgres::{GenericClient, Transaction};
+use uuid::Uuid;
+
+use crate::{
+    Vault,
+    domain::{
+        audit_chain::{Chain, Entry, Head},
+        keyring::{KeyVersion, Keyring},
+        policy::Service,
+        wrapped_key::Place,
+    },
+    store::audit as store,
+};
+
+/// How long a request waits for its records.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// When to come again.
+const RETRY: Duration = Duration::from_secs(2);
+/// Requests that wait at most; a further one is refused at once.
+const WAITING: usize = 1_024;
+/// Requests whose records are written together at most.
+const TOGETHER: usize = 128;
+
+/// What requests hand to the loop, and the loop's own connection: requests must not keep it from one.
+pub(crate) struct Audit {
+    pool: Pool,
+    queue: mpsc::Sender<Waiting>,
+    /// Locked by the loop for as long as it runs.
+    waiting: Mutex<mpsc::Receiver<Waiting>>,
+}
+
+struct Waiting {
+    entries: Vec<Entry>,
+    /// Dropped when they were not written.
+    written: oneshot::Sender<()>,
+}
+
+impl Audit {
+    pub(crate) fn new(pool: Pool) -> Self {
+        let (queue, waiting) = mpsc::channel(WAITING);
+        Self {
+            pool,
+            queue,
+            waiting: Mutex::new(waiting),
+        }
+    }
+
+    /// Returns when the records are on disk, or fails within two seconds: then what they are about must not be answered.
+    pub(crate) async fn append(&self, entries: Vec<Entry>) -> Result<(), Unexpected> {
+        let (written, told) = oneshot::channel();
+        let waiting = Waiting { entries, written };
+        let queued = self.queue.try_send(waiting).is_ok();
+        if queued && matches!(timeout(PATIENCE, told).await, Ok(Ok(()))) {
+            return Ok(());
+        }
+        metrics::counter!("vault_audit_refusals_total").increment(1);
+        Err(Unexpected::unavailable("the audit takes no records", RETRY))
+    }
+}
+
+/// What is being recorded: by whom and when.
+#[derive(Clone, Copy)]
+pub(crate) struct Actor {
+    /// `None` for the vault itself.
+    pub(crate) caller: Option<Service>,
+    pub(crate) now: OffsetDateTime,
+}
+
+impl Actor {
+    /// A record of something that the actor did or was refused.
+    pub(crate) fn did(self, operation: &str, outcome: &str) -> Entry {
+        let micros = self.now.microsecond();
+        // Postgres keeps no more.
+        let at = self.now.replace_microsecond(micros);
+        Entry {
+            at: at.expect("it was one before"),
+            caller: self.caller.map(|caller| caller.name().to_owned()),
+            operation: operation.to_owned(),
+            purpose: None,
+            subject: None,
+            dek_id: None,
+            outcome: outcome.to_owned(),
+            request_id: RequestScope::current().map(|scope| scope.request_id().to_owned()),
+        }
+    }
+}
+
+impl Entry {
+    /// The same, about everything of that subject.
+    pub(crate) fn of(self, subject: Uuid) -> Self {
+        Self {
+            subject: Some(subject),
+            ..self
+        }
+    }
+
+    /// The same, about the key at that place.
+    pub(crate) fn about(self, place: &Place) -> Self {
+        Self {
+            purpose: Some(place.purpose.name().to_owned()),
+            subject: Some(place.subject),
+            ..self
+        }
+    }
+}
+
+/// Where this replica's chain is.
+#[derive(Clone, Copy)]
+struct Link {
+    version: KeyVersion,
+    head: Head,
+}
+
+/// Writes until the shutdown is requested and nobody waits.
+pub(crate) async fn run(vault: Arc<Vault>, mut shutdown: Shutdown) {
+    let mut queue = vault.audit.waiting.lock().await;
+    let mut link = None;
+    loop {
+        let mut waiting = Vec::new();
+        tokio::select! {
+            biased;
+            _ = queue.recv_many(&mut waiting, TOGETHER) => {}
+            () = shutdown.requested() => return,
+        }
+        // Whoever has given up was told so.
+        waiting.retain(|it| !it.written.is_closed());
+        link = match write(&vault, link, &waiting).await {
+            Ok(link) => {
+                for Waiting { written, .. } in waiting {
+                    let _ = written.send(());
+                }
+                link
+            }
+            Err(error) => {
+                tracing::error!(error = error.chain(), "the audit is not written");
+                None
+            }
+        };
+    }
+}
+
+async fn write(
+    vault: &Vault,
+    link: Option<Link>,
+    waiting: &[Waiting],
+) -> Result<Option<Link>, Unexpected> {
+    let entries: Vec<_> = waiting.iter().flat_map(|it| &it.entries).collect();
+    if entries.is_empty() {
+        return Ok(link);
+    }
+    let mut db = vault.audit.pool.get().await?;
+    let Some(link) = link else {
+        let transaction = db.transaction().await?;
+        let mut link = begin(&transaction, &vault.keyring, vault.clock.now()).await?;
+        link.append(&vault.keyring, &transaction, &entries).await?;
+        transaction.commit().await?;
+        tracing::info!(chain_id = %link.head.chain, "an audit chain begins");
+        return Ok(Some(link));
+    };
+    let mut link = link;
+    link.append(&vault.keyring, &*db, &entries).await?;
+    Ok(Some(link))
+}
+
+/// Opens a chain and writes its first record.
+async fn begin(
+    transaction: &Transaction<'_>,
+    keyring: &Keyring,
+    now: OffsetDateTime,
+) -> Result<Link, Unexpected> {
+    let (version, id) = (keyring.newest(), random::uuid_v7(now));
+    let others = store::moved_heads(transaction).await?;
+    let others: Vec<_> = others.iter().flat_map(Head::bytes).collect();
+    let first = Actor { caller: None, now }.did("begin", "ok");
+    let chain = Chain::begin(keyring, version, id, &others, &first);
+    let head = chain.ok_or_else(no_key)?.head();
+    store::open(transaction, id, version, &others, now).await?;
+    store::append(transaction, id, &[(&first, head.number, head.mac)]).await?;
+    Ok(Link { version, head })
+}
+
+impl Link {
+    async fn append(
+        &mut self,
+        keyring: &Keyring,
+        db: &impl GenericClient,
+        entries: &[&Entry],
+    ) -> Result<(), Unexpected> {
+        let mut chain = Chain::at(keyring, self.version, self.head).ok_or_else(no_key)?;
+        let records: Vec<_> = entries
+            .iter()
+            .map(|entry| {
+                let Head { number, mac, .. } = chain.push(entry);
+                (*entry, number, mac)
+            })
+            .collect();
+        store::append(db, self.head.chain, &records).await?;
+        self.head = chain.head();
+        Ok(())
+    }
+}
+
+fn no_key() -> Unexpected {
+    Unexpected::bug("the newest master key is not in the ring")
+}

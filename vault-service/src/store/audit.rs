@@ -1,0 +1,216 @@
+//! Tables `audit_chains` and `audit_records`: what is written once and never changed.
+
+use shared::{postgres::time, problem::Unexpected};
+use time::OffsetDateTime;
+use tokio_postgres::{GenericClient, Row, Transaction, types::Type};
+use uuid::Uuid;
+
+use crate::domain::{
+    audit_chain::{Entry, Head, Mac},
+    keyring::KeyVersion,
+};
+
+/// A chain as it began.
+pub(crate) struct StoredChain {
+    pub(crate) id: Uuid,
+    /// The bare number: a row that names no version at all is the verifier's to tell.
+    pub(crate) mek_version: i64,
+    pub(crate) others: Vec<u8>,
+}
+
+/// A record with its place and its MAC, as the table has them.
+pub(crate) struct StoredRecord {
+    pub(crate) number: i64,
+    pub(crate) entry: Entry,
+    pub(crate) mac: Vec<u8>,
+}
+
+impl StoredRecord {
+    /// Where a chain is whose newest record this is, if that is a place at all.
+    fn head(&self, chain: Uuid) -> Option<Head> {
+        Some(Head {
+            chain,
+            number: self.number.try_into().ok()?,
+            mac: self.mac.as_slice().try_into().ok()?,
+        })
+    }
+}
+
+const RECORD: &str =
+    "number, at, caller, operation, purpose, subject, dek_id, outcome, request_id, mac";
+
+/// Where the chains are that have moved since a later one noted them; the others are over.
+pub(crate) async fn moved_heads(transaction: &Transaction<'_>) -> Result<Vec<Head>, Unexpected> {
+    let noted = transaction
+        .query_typed("SELECT others FROM audit_chains", &[])
+        .await?;
+    let mut known = Vec::new();
+    for row in &noted {
+        let others: Vec<u8> = row.try_get("others")?;
+        known.extend(Head::read_all(&others));
+    }
+    let heads = heads(transaction).await?;
+    Ok(heads
+        .into_iter()
+        .filter(|head| !known.contains(head))
+        .collect())
+}
+
+/// The newest record of every chain.
+pub(crate) async fn heads(db: &impl GenericClient) -> Result<Vec<Head>, Unexpected> {
+    let rows = db
+        .query_typed(
+            &format!(
+                "SELECT newest.chain_id, {RECORD} FROM audit_chains
+                 CROSS JOIN LATERAL (SELECT * FROM audit_records
+                                     WHERE audit_records.chain_id = audit_chains.chain_id
+                                     ORDER BY number DESC LIMIT 1) AS newest
+                 ORDER BY opened_at, chain_id"
+            ),
+            &[],
+        )
+        .await?;
+    let mut heads = Vec::new();
+    for row in &rows {
+        heads.extend(read(row)?.head(row.try_get("chain_id")?));
+    }
+    Ok(heads)
+}
+
+/// Opens a chain. Its first record comes with [`append`].
+pub(crate) async fn open(
+    db: &impl GenericClient,
+    chain: Uuid,
+    version: KeyVersion,
+    others: &[u8],
+    now: OffsetDateTime,
+) -> Result<(), Unexpected> {
+    db.execute_typed(
+        "INSERT INTO audit_chains (chain_id, mek_version, opened_at, others) VALUES ($1, $2, $3, $4)",
+        &[
+            (&chain, Type::UUID),
+            (&i64::from(version.number()), Type::INT8),
+            (&now, Type::TIMESTAMPTZ),
+            (&others, Type::BYTEA),
+        ],
+    )
+    .await?;
+    Ok(())
+}
+
+/// Appends records to one chain, all or none, in one round trip.
+pub(crate) async fn append(
+    db: &impl GenericClient,
+    chain: Uuid,
+    records: &[(&Entry, u64, Mac)],
+) -> Result<(), Unexpected> {
+    let numbers: Vec<_> = records
+        .iter()
+        .map(|(_, number, _)| i64::try_from(*number).unwrap_or(i64::MAX))
+        .collect();
+    let macs: Vec<_> = records.iter().map(|(_, _, mac)| mac.as_slice()).collect();
+    db.execute_typed(
+        "INSERT INTO audit_records (chain_id, number, at, caller, operation, purpose, subject, dek_id,
+                                    outcome, request_id, mac)
+         SELECT $1, * FROM unnest($2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+        &[
+            (&chain, Type::UUID),
+            (&numbers, Type::INT8_ARRAY),
+            (&column(records, |it| it.at), Type::TIMESTAMPTZ_ARRAY),
+            (&column(records, |it| it.caller.as_deref()), Type::TEXT_ARRAY),
+            (&column(records, |it| it.operation.as_str()), Type::TEXT_ARRAY),
+            (&column(records, |it| it.purpose.as_deref()), Type::TEXT_ARRAY),
+            (&column(records, |it| it.subject), Type::UUID_ARRAY),
+            (&column(records, |it| it.dek_id), Type::UUID_ARRAY),
+            (&column(records, |it| it.outcome.as_str()), Type::TEXT_ARRAY),
+            (&column(records, |it| it.request_id.as_deref()), Type::TEXT_ARRAY),
+            (&macs, Type::BYTEA_ARRAY),
+        ],
+    )
+    .await?;
+    Ok(())
+}
+
+/// One column of what is appended.
+fn column<'a, T>(records: &[(&'a Entry, u64, Mac)], of: impl Fn(&'a Entry) -> T) -> Vec<T> {
+    records.iter().map(|(entry, ..)| of(entry)).collect()
+}
+
+/// Every chain, oldest first.
+pub(crate) async fn chains(db: &impl GenericClient) -> Result<Vec<StoredChain>, Unexpected> {
+    let sql = "SELECT chain_id, mek_version, others FROM audit_chains ORDER BY opened_at, chain_id";
+    let rows = db.query_typed(sql, &[]).await?;
+    rows.iter()
+        .map(|row| {
+            Ok(StoredChain {
+                id: row.try_get("chain_id")?,
+                mek_version: row.try_get("mek_version")?,
+                others: row.try_get("others")?,
+            })
+        })
+        .collect()
+}
+
+/// The records of a chain behind that number, in order, at most `limit` of them.
+pub(crate) async fn records_after(
+    db: &impl GenericClient,
+    chain: Uuid,
+    number: i64,
+    limit: i64,
+) -> Result<Vec<StoredRecord>, Unexpected> {
+    let rows = db
+        .query_typed(
+            &format!(
+                "SELECT {RECORD} FROM audit_records
+                 WHERE chain_id = $1 AND number > $2 ORDER BY number LIMIT $3"
+            ),
+            &[
+                (&chain, Type::UUID),
+                (&number, Type::INT8),
+                (&limit, Type::INT8),
+            ],
+        )
+        .await?;
+    rows.iter().map(read).collect()
+}
+
+/// What was done with the keys of a subject, newest first, before that moment and no more than `limit`.
+pub(crate) async fn of_subject(
+    db: &impl GenericClient,
+    subject: Uuid,
+    before: OffsetDateTime,
+    limit: i64,
+) -> Result<Vec<Entry>, Unexpected> {
+    let rows = db
+        .query_typed(
+            &format!(
+                "SELECT {RECORD} FROM audit_records
+                 WHERE subject = $1 AND at < $2 ORDER BY at DESC, number DESC LIMIT $3"
+            ),
+            &[
+                (&subject, Type::UUID),
+                (&before, Type::TIMESTAMPTZ),
+                (&limit, Type::INT8),
+            ],
+        )
+        .await?;
+    let records: Result<Vec<_>, _> = rows.iter().map(read).collect();
+    Ok(records?.into_iter().map(|record| record.entry).collect())
+}
+
+fn read(row: &Row) -> Result<StoredRecord, Unexpected> {
+    Ok(StoredRecord {
+        number: row.try_get("number")?,
+        entry: Entry {
+            at: time(row, "at")?,
+            caller: row.try_get("caller")?,
+            operation: row.try_get("operation")?,
+            purpose: row.try_get("purpose")?,
+            subject: row.try_get("subject")?,
+            dek_id: row.try_get("dek_id")?,
+            outcome: row.try_get("outcome")?,
+            request_id: row.try_get("request_id")?,
+        },
+        mac: row.try_get("mac")?,
+    })
+}

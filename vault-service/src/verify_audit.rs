@@ -1,0 +1,270 @@
+//! `vault-service audit …`: whether the audit is whole, and where it is.
+
+use std::{
+    collections::HashMap,
+    fs,
+    io::{self, Write as _},
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use clap::Subcommand;
+use serde::{Deserialize, Serialize};
+use shared::{
+    postgres::{Connection, Pool},
+    problem::Unexpected,
+    settings::Problems,
+};
+use thiserror::Error;
+use uuid::Uuid;
+
+use crate::{
+    Settings,
+    domain::{
+        audit_chain::{Chain, Head, Mac},
+        keyring::{KeyVersion, Keyring},
+    },
+    store::audit::{self as store, StoredChain, StoredRecord},
+};
+
+/// Records that are looked at in one go.
+const AT_ONCE: i64 = 1_000;
+
+/// Look at the audit.
+#[derive(Debug, Subcommand)]
+pub enum AuditCommand {
+    /// Check every record of every chain, and name the first that was changed, removed, moved or added. 0 when all hold,
+    /// 1 when one does not.
+    Verify {
+        /// What `audit head` printed earlier: shows also when the newest records were removed.
+        #[arg(long, value_name = "FILE")]
+        head: Option<PathBuf>,
+    },
+    /// Print where every chain is, one line of JSON for each: to be kept where the vault's database is not.
+    Head,
+}
+
+#[derive(Debug, Error)]
+enum AuditError {
+    #[error(transparent)]
+    Settings(#[from] Problems),
+    #[error("chain {chain}: {what}")]
+    Broken { chain: Uuid, what: String },
+    #[error("{0}: {1}")]
+    Heads(PathBuf, String),
+    #[error("{}", .0.chain())]
+    Unexpected(#[from] Unexpected),
+}
+
+/// A head as it is printed.
+#[derive(Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+struct Printed {
+    chain: Uuid,
+    number: u64,
+    mac: String,
+}
+
+impl AuditCommand {
+    /// Does it. 0 when all is well, 78 for settings, 1 for anything else.
+    pub async fn run(self, settings: Settings) -> ExitCode {
+        match self.outcome(settings).await {
+            Ok(told) => {
+                let written = writeln!(io::stdout(), "{told}");
+                ExitCode::from(u8::from(written.is_err()))
+            }
+            Err(AuditError::Settings(problems)) => problems.report(),
+            Err(error) => {
+                eprintln!("{error}");
+                ExitCode::FAILURE
+            }
+        }
+    }
+
+    async fn outcome(self, settings: Settings) -> Result<String, AuditError> {
+        let pool = settings.service.pool()?;
+        match self {
+            Self::Verify { head } => {
+                let kept = head
+                    .as_deref()
+                    .map(read_heads)
+                    .transpose()?
+                    .unwrap_or_default();
+                Ok(verify(&settings.keyring, &pool, kept).await?.to_string())
+            }
+            Self::Head => print_heads(&pool).await,
+        }
+    }
+}
+
+async fn print_heads(pool: &Pool) -> Result<String, AuditError> {
+    let heads = store::heads(&*pool.get().await?).await?;
+    let lines: Vec<_> = heads
+        .into_iter()
+        .map(|Head { chain, number, mac }| {
+            let mac = hex::encode(mac);
+            serde_json::to_string(&Printed { chain, number, mac }).expect("texts and a number")
+        })
+        .collect();
+    Ok(lines.join("\n"))
+}
+
+fn read_heads(file: &Path) -> Result<Vec<Head>, AuditError> {
+    let read = || {
+        let text = fs::read_to_string(file).map_err(|error| error.to_string())?;
+        text.lines().map(head).collect::<Result<_, String>>()
+    };
+    read().map_err(|why| AuditError::Heads(file.to_owned(), why))
+}
+
+fn head(line: &str) -> Result<Head, String> {
+    let wrong = || format!("is no line of `audit head`: {line}");
+    let Printed { chain, number, mac } = serde_json::from_str(line).map_err(|_| wrong())?;
+    let mac = hex::decode(mac)
+        .ok()
+        .and_then(|mac| Mac::try_from(mac).ok());
+    let mac = mac.ok_or_else(wrong)?;
+    Ok(Head { chain, number, mac })
+}
+
+/// What was looked at.
+#[derive(Default)]
+struct Verified {
+    chains: u64,
+    records: u64,
+    /// Of a master key that is not here.
+    unchecked: Vec<Uuid>,
+}
+
+impl std::fmt::Display for Verified {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self {
+            chains, records, ..
+        } = self;
+        write!(out, "{records} records in {chains} chains hold")?;
+        for chain in &self.unchecked {
+            write!(out, "\nnot checked, its master key is not here: {chain}")?;
+        }
+        Ok(())
+    }
+}
+
+/// Checks everything; `kept` is what is known from elsewhere of where chains were.
+async fn verify(keyring: &Keyring, pool: &Pool, kept: Vec<Head>) -> Result<Verified, AuditError> {
+    let db = pool.get_for_long().await?;
+    let chains = store::chains(&*db).await?;
+    let mut noted: HashMap<Uuid, Vec<Head>> = HashMap::new();
+    let others = chains
+        .iter()
+        .flat_map(|chain| Head::read_all(&chain.others));
+    for head in others.chain(kept) {
+        noted.entry(head.chain).or_default().push(head);
+    }
+    let mut verified = Verified::default();
+    for chain in &chains {
+        let noted = noted.remove(&chain.id).unwrap_or_default();
+        match verify_chain(keyring, &db, chain, &noted).await? {
+            Some(records) => {
+                verified.chains += 1;
+                verified.records += records;
+            }
+            None => verified.unchecked.push(chain.id),
+        }
+    }
+    match noted.into_keys().next() {
+        Some(chain) => Err(broken(chain, "it is gone".to_owned())),
+        None => Ok(verified),
+    }
+}
+
+/// How many records the chain has, all of them good; `None` when its master key is not here.
+async fn verify_chain(
+    keyring: &Keyring,
+    db: &Connection,
+    stored: &StoredChain,
+    noted: &[Head],
+) -> Result<Option<u64>, AuditError> {
+    let mut look = Look::default();
+    loop {
+        let page = store::records_after(&**db, stored.id, look.last, AT_ONCE).await?;
+        if page.is_empty() {
+            break;
+        }
+        for record in &page {
+            if !look.at(keyring, stored, record, noted)? {
+                return Ok(None);
+            }
+        }
+    }
+    let Some(newest) = u64::try_from(look.last).ok() else {
+        return Err(broken(stored.id, "it has no records".to_owned()));
+    };
+    match noted.iter().find(|head| head.number > newest) {
+        Some(head) => Err(broken(
+            stored.id,
+            format!(
+                "ends with record {newest}, and record {} was there",
+                head.number
+            ),
+        )),
+        None => Ok(Some(newest + 1)),
+    }
+}
+
+/// How far a chain has been looked at.
+struct Look<'a> {
+    chain: Option<Chain<'a>>,
+    last: i64,
+}
+
+impl Default for Look<'_> {
+    fn default() -> Self {
+        Self {
+            chain: None,
+            last: -1,
+        }
+    }
+}
+
+impl<'a> Look<'a> {
+    /// Whether the next record is one of the chain; `false` when its master key is not here.
+    fn at(
+        &mut self,
+        keyring: &'a Keyring,
+        stored: &StoredChain,
+        record: &StoredRecord,
+        noted: &[Head],
+    ) -> Result<bool, AuditError> {
+        let expected = self.last + 1;
+        if record.number != expected {
+            let what = format!("record {expected} is missing");
+            return Err(broken(stored.id, what));
+        }
+        self.last = expected;
+        let head = if let Some(chain) = &mut self.chain {
+            chain.push(&record.entry)
+        } else {
+            let version = u32::try_from(stored.mek_version).ok();
+            let version = version.and_then(KeyVersion::new);
+            let begun = version.and_then(|version| {
+                Chain::begin(keyring, version, stored.id, &stored.others, &record.entry)
+            });
+            let Some(begun) = begun else { return Ok(false) };
+            self.chain.insert(begun).head()
+        };
+        if record.mac != head.mac {
+            let what = format!("record {expected} is not the one that was written");
+            return Err(broken(stored.id, what));
+        }
+        let other = |it: &&Head| it.number == head.number && it.mac != head.mac;
+        if noted.iter().any(|it| other(&it)) {
+            let what = format!("record {expected} is another than was noted");
+            return Err(broken(stored.id, what));
+        }
+        Ok(true)
+    }
+}
+
+fn broken(chain: Uuid, what: String) -> AuditError {
+    AuditError::Broken { chain, what }
+}
