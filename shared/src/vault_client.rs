@@ -5,7 +5,8 @@ use std::{fmt, sync::Arc, time::Duration};
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use moka::future::Cache;
 use reqwest::{
-    Certificate, Client, Identity, Method, RequestBuilder, Response, StatusCode, Url, header::DATE,
+    Certificate, Client, Identity, Method, RequestBuilder, Response, StatusCode, Url,
+    header::{DATE, RETRY_AFTER},
 };
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
@@ -432,12 +433,17 @@ fn away(cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> VaultErro
 
 async fn refusal(response: Response) -> VaultError {
     let status = response.status();
+    let retry = response.headers().get(RETRY_AFTER);
+    let retry = retry.and_then(|after| after.to_str().ok()?.parse().ok());
+    let retry = retry.map_or(RETRY, Duration::from_secs);
     let code = response
         .json()
         .await
         .map_or_else(|_| status.to_string(), |told: Told| told.code);
     if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS {
-        return away(format!("status {status}, code {code}"));
+        let cause = format!("status {status}, code {code}");
+        let away = Unexpected::unavailable("asking the vault", retry).caused_by(cause);
+        return VaultError::Unavailable(away);
     }
     VaultError::Refused(code)
 }

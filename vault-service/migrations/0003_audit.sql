@@ -24,4 +24,5 @@ CREATE TABLE audit_records (
     mac bytea NOT NULL CHECK (octet_length(mac) = 32),
     PRIMARY KEY (chain_id, number)
 );
+CREATE INDEX audit_records_by_caller ON audit_records (caller, at);
 CREATE INDEX audit_records_by_subject ON audit_records (subject, at DESC) WHERE subject IS NOT NULL;

@@ -16,7 +16,9 @@ use crate::{
     Vault,
     audit::{self, Audit},
     check_master_keys::{WrongMasterKeys, check_master_keys},
-    http, purge,
+    http,
+    limits::{self, CallerLimits},
+    purge,
     replay_tombstones::{ReplayError, replay_tombstones},
     settings::{MASTER_KEYS, Settings, TOMBSTONES},
     store::MIGRATIONS,
@@ -41,6 +43,7 @@ impl Application {
             trusted: settings.trusted,
             people: settings.people.verifier(&clock),
             shred_wait: settings.shred_wait,
+            limits: CallerLimits::new(settings.limits),
             tombstones: settings
                 .tombstones
                 .map(|path| Arc::new(TombstoneFile::new(path))),
@@ -94,6 +97,7 @@ async fn serve(vault: Arc<Vault>, api: Server, shutdown: Shutdown) {
 async fn prepare(vault: &Vault) -> Result<(), StartError> {
     postgres::migrate(&vault.pool, MIGRATIONS).await?;
     check_keys(vault).await?;
+    limits::remember(vault).await?;
     let Some(file) = &vault.tombstones else {
         return Ok(());
     };

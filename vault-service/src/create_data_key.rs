@@ -14,10 +14,12 @@ use crate::{
     check_master_keys::check_for_a_newer_master_key,
     domain::{
         audit_chain::Entry,
+        limits::Reached,
         policy::{self, Caller, Denied, Operation, Purpose},
         slot::{Salt, SlotDamaged},
         wrapped_key::{Place, PlainKey, WrappedKey},
     },
+    limits::CALLER_LIMITED,
     refusals::{
         ANOTHER_PERSON, NOT_ALLOWED, PERSON_MISSING, SHRED_PENDING, SHREDDED, SLOT_DAMAGED, denied,
         log_damage,
@@ -42,6 +44,8 @@ pub(crate) struct Created {
 pub(crate) enum CreateError {
     #[error(transparent)]
     Denied(#[from] Denied),
+    #[error(transparent)]
+    Limited(#[from] Reached),
     #[error("No key is made for a subject that is being shredded.")]
     ShredPending,
     #[error("No key is made for a subject that has been shredded.")]
@@ -60,6 +64,7 @@ impl Failure for CreateError {
         SHRED_PENDING,
         SHREDDED,
         SLOT_DAMAGED,
+        CALLER_LIMITED,
         INTERNAL,
         UNAVAILABLE,
     ];
@@ -67,10 +72,18 @@ impl Failure for CreateError {
     fn case(&self) -> &'static Case {
         match self {
             Self::Denied(cause) => denied(*cause),
+            Self::Limited(reached) => reached.case(),
             Self::ShredPending => &SHRED_PENDING,
             Self::Shredded => &SHREDDED,
             Self::SlotDamaged => &SLOT_DAMAGED,
             Self::Unexpected(unexpected) => unexpected.case(),
+        }
+    }
+
+    fn retry_after(&self) -> Option<std::time::Duration> {
+        match self {
+            Self::Limited(reached) => Failure::retry_after(reached),
+            _ => self.unexpected().and_then(Unexpected::retry_after),
         }
     }
 
@@ -96,6 +109,10 @@ pub(crate) async fn create_data_key(
         purpose,
     };
     let made = make(vault, caller, &place, now).await;
+    // Told by a metric: records of it would be the flood that the limit is against.
+    if let Err(CreateError::Limited(_)) = made {
+        return made;
+    }
     let (outcome, dek_id) = match &made {
         Ok(created) => ("ok", Some(created.wrapped.dek_id())),
         Err(refused) => (refused.case().code, None),
@@ -124,6 +141,7 @@ async fn make(
     policy::allow(caller, Operation::Create, purpose, subject).inspect_err(|cause| {
         tracing::warn!(caller = %caller.service, %subject, %purpose, %cause, "create refused");
     })?;
+    vault.limits.admit(caller.service, &[subject], now)?;
     let salt = match salt_of(vault, subject, now).await? {
         Ok(salt) => salt,
         Err(cause) => {

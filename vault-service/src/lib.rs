@@ -7,6 +7,7 @@ mod create_data_key;
 mod doctor;
 mod domain;
 mod http;
+mod limits;
 mod purge;
 mod read_audit;
 mod read_shred;
@@ -36,6 +37,7 @@ use time::Duration;
 
 use audit::Audit;
 use domain::keyring::Keyring;
+use limits::CallerLimits;
 use tombstone_file::TombstoneFile;
 
 /// What one running vault holds.
@@ -51,5 +53,6 @@ struct Vault {
     tombstones: Option<Arc<TombstoneFile>>,
     /// Nothing is opened, made or destroyed that it has not recorded.
     audit: Audit,
+    limits: CallerLimits,
     clock: Clock,
 }

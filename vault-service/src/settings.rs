@@ -15,7 +15,7 @@ use shared::{
 use time::Duration;
 
 use crate::{
-    domain::{keyring::Keyring, shred::LONGEST_WAIT},
+    domain::{keyring::Keyring, limits::Limits, shred::LONGEST_WAIT},
     store::MIGRATIONS,
 };
 
@@ -32,6 +32,7 @@ pub struct Settings {
     pub(crate) trusted: TrustedServices,
     pub(crate) people: VerifierSettings,
     pub(crate) shred_wait: Duration,
+    pub(crate) limits: Limits,
     pub(crate) tombstones: Option<PathBuf>,
 }
 
@@ -48,6 +49,7 @@ impl Settings {
         let trusted = env.file("SERVICE_JWKS_FILE", TrustedServices::from_jwks);
         let people = VerifierSettings::read(&mut env);
         let shred_wait = env.or("SHRED_WAIT", "7d", shred_wait);
+        let limits = read_limits(&mut env);
         let tombstones = env.optional(TOMBSTONES, parsed("a path"));
         env.finish(|| {
             Some(Self {
@@ -57,6 +59,7 @@ impl Settings {
                 trusted: trusted?,
                 people: people?,
                 shred_wait: shred_wait?,
+                limits: limits?,
                 tombstones: tombstones?,
             })
         })
@@ -80,6 +83,24 @@ fn shred_wait(text: &str) -> Result<Duration, String> {
         return Err("is longer than 90 days".to_owned());
     }
     Ok(wait)
+}
+
+fn read_limits(env: &mut Reader<'_>) -> Option<Limits> {
+    let per_second = env.or("LIMIT_PER_SECOND", "500", limit);
+    let per_day = env.or("LIMIT_PER_DAY", "1000000", limit);
+    let people_per_hour = env.or("LIMIT_PEOPLE_PER_HOUR", "10000", limit);
+    Some(Limits {
+        per_second: per_second?,
+        per_day: per_day?,
+        people_per_hour: people_per_hour?,
+    })
+}
+
+/// A whole batch has to fit.
+fn limit(text: &str) -> Result<u32, String> {
+    let number = text.parse().ok();
+    let fits = number.filter(|number| (100..=1_000_000_000).contains(number));
+    fits.ok_or_else(|| "is not a number from 100 to 1000000000".to_owned())
 }
 
 /// Every client needs a certificate of the CA in `TLS_CLIENT_CA_FILE`; there is no setting without.
@@ -144,6 +165,21 @@ mod tests {
             assert!(told.contains(&line), "{name} is not told of in: {told}");
         }
         assert!(!told.contains("hunter2") && !told.contains(path), "{told}");
+    }
+
+    #[test]
+    fn a_limit_lets_a_whole_batch_through() {
+        for name in ["LIMIT_PER_SECOND", "LIMIT_PER_DAY", "LIMIT_PEOPLE_PER_HOUR"] {
+            for (value, good) in [
+                ("100", true),
+                ("1000000000", true),
+                ("99", false),
+                ("5/s", false),
+            ] {
+                let told = problems_of(|asked| (asked == name).then_some(value));
+                assert_eq!(!told.contains(name), good, "{name}={value}: {told}");
+            }
+        }
     }
 
     #[test]

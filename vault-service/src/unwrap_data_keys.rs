@@ -4,7 +4,7 @@
 use std::collections::{HashMap, HashSet};
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
-use shared::problem::Unexpected;
+use shared::problem::{Case, Failure, INTERNAL, UNAVAILABLE, Unexpected};
 use thiserror::Error;
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -15,10 +15,12 @@ use crate::{
     check_master_keys::check_for_a_newer_master_key,
     domain::{
         audit_chain::Entry,
+        limits::Reached,
         policy::{self, Caller, Denied, Operation},
         slot::{Salt, SlotDamaged},
         wrapped_key::{Malformed, Place, PlainKey, Refused, WrappedKey},
     },
+    limits::CALLER_LIMITED,
     refusals::log_damage,
     store::{self, subjects::Slot},
 };
@@ -52,6 +54,40 @@ pub(crate) enum ItemRefused {
     WrappedKey(#[from] Refused),
 }
 
+/// Why nothing was opened at all.
+#[derive(Debug, Error)]
+pub(crate) enum UnwrapError {
+    #[error(transparent)]
+    Limited(#[from] Reached),
+    #[error(transparent)]
+    Unexpected(#[from] Unexpected),
+}
+
+impl Failure for UnwrapError {
+    const CASES: &'static [Case] = &[CALLER_LIMITED, INTERNAL, UNAVAILABLE];
+
+    fn case(&self) -> &'static Case {
+        match self {
+            Self::Limited(reached) => reached.case(),
+            Self::Unexpected(unexpected) => unexpected.case(),
+        }
+    }
+
+    fn retry_after(&self) -> Option<std::time::Duration> {
+        match self {
+            Self::Limited(reached) => Failure::retry_after(reached),
+            Self::Unexpected(unexpected) => unexpected.retry_after(),
+        }
+    }
+
+    fn unexpected(&self) -> Option<&Unexpected> {
+        match self {
+            Self::Limited(_) => None,
+            Self::Unexpected(unexpected) => Some(unexpected),
+        }
+    }
+}
+
 /// What became of an item.
 type Answer = Result<PlainKey, ItemRefused>;
 
@@ -72,14 +108,19 @@ impl ItemRefused {
 }
 
 /// Opens what may be opened, and records all of it before anything is given away. Fails as a whole only when the vault
-/// cannot look at any item, or cannot record them.
+/// cannot look at any item, cannot record them, or is asked for too much.
 pub(crate) async fn unwrap_data_keys(
     vault: &Vault,
     caller: Caller,
     items: &[Item<'_>],
     now: OffsetDateTime,
-) -> Result<Vec<Answer>, Unexpected> {
+) -> Result<Vec<Answer>, UnwrapError> {
     let questions: Vec<_> = items.iter().map(|item| read(caller, item)).collect();
+    let asked_for = questions.iter().flatten();
+    let asked_for =
+        asked_for.filter(|(_, wrapped)| !matches!(wrapped, Err(ItemRefused::Denied(_))));
+    let asked_for: Vec<_> = asked_for.map(|(place, _)| place.subject).collect();
+    vault.limits.admit(caller.service, &asked_for, now)?;
     let places = questions.iter().flatten();
     let places = places.filter(|(_, wrapped)| wrapped.is_ok());
     let salts = salts_of(vault, places.map(|(place, _)| place.subject).collect()).await?;

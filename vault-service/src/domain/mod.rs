@@ -2,6 +2,7 @@
 
 pub(crate) mod audit_chain;
 pub(crate) mod keyring;
+pub(crate) mod limits;
 mod locked_memory;
 pub(crate) mod policy;
 pub(crate) mod receipt;

@@ -148,6 +148,8 @@ pub(crate) fn allow_subject(caller: Service, operation: SubjectOperation) -> Res
 pub(crate) struct UnknownName;
 
 impl Service {
+    pub(crate) const ALL: [Self; 2] = [Self::Identity, Self::Journal];
+
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Identity => "identity",
@@ -160,7 +162,7 @@ impl FromStr for Service {
     type Err = UnknownName;
 
     fn from_str(name: &str) -> Result<Self, UnknownName> {
-        [Self::Identity, Self::Journal]
+        Self::ALL
             .into_iter()
             .find(|service| service.name() == name)
             .ok_or(UnknownName)
@@ -274,7 +276,7 @@ mod tests {
         for purpose in Purpose::ALL {
             assert_eq!(purpose.name().parse(), Ok(purpose));
         }
-        for service in [Service::Identity, Service::Journal] {
+        for service in Service::ALL {
             assert_eq!(service.name().parse(), Ok(service));
         }
         for name in ["", "Account", "account ", "signing_key", "vault"] {

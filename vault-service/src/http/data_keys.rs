@@ -5,10 +5,7 @@ use std::sync::Arc;
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use poem::web::Data;
 use poem_openapi::{Enum, Object, OpenApi, param::Header, types::Example};
-use shared::{
-    problem::{Problem, Unexpected},
-    serve::Json,
-};
+use shared::{problem::Problem, serve::Json};
 use uuid::Uuid;
 
 use super::caller::Authenticated;
@@ -19,7 +16,7 @@ use crate::{
         policy::{self, Denied},
         wrapped_key::PlainKey,
     },
-    unwrap_data_keys::{Item, ItemRefused, unwrap_data_keys},
+    unwrap_data_keys::{Item, ItemRefused, UnwrapError, unwrap_data_keys},
 };
 
 pub(super) const EXAMPLE_SUBJECT: Uuid = Uuid::from_u128(0x0198_c0de_0000_7000_8000_0000_0000_0001);
@@ -258,7 +255,8 @@ impl DataKeysApi {
     /// Open data keys
     ///
     /// Opens up to 100 wrapped keys of the calling service. Each item has its own `status`; one that is
-    /// refused never fails the rest, and the order is kept.
+    /// refused never fails the rest, and the order is kept. Every item counts against the limits of the calling service:
+    /// keys a second and a day, and different subjects an hour.
     #[oai(path = "/unwrap", method = "post", operation_id = "unwrap_data_keys")]
     async fn unwrap(
         &self,
@@ -268,7 +266,7 @@ impl DataKeysApi {
         /// The person's access token: required from the journal, whose `sub` must be the subject.
         #[oai(name = "X-User-Token")]
         _user_token: Header<Option<String>>,
-    ) -> Result<Json<DataKeys>, Problem<Unexpected>> {
+    ) -> Result<Json<DataKeys>, Problem<UnwrapError>> {
         let items: Vec<_> = body.0.items.iter().map(WrappedItem::borrowed).collect();
         let now = vault.clock.now();
         let answers = unwrap_data_keys(&vault, service.caller(), &items, now).await?;

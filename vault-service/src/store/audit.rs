@@ -8,6 +8,7 @@ use uuid::Uuid;
 use crate::domain::{
     audit_chain::{Entry, Head, Mac},
     keyring::KeyVersion,
+    policy::Service,
 };
 
 /// A chain as it began.
@@ -196,6 +197,59 @@ pub(crate) async fn of_subject(
         .await?;
     let records: Result<Vec<_>, _> = rows.iter().map(read).collect();
     Ok(records?.into_iter().map(|record| record.entry).collect())
+}
+
+/// Outcomes of what was never looked at, which counts against no limit.
+const NOT_COUNTED: [&str; 4] = [
+    "not_allowed",
+    "user_token_required",
+    "user_token_mismatch",
+    "caller_limited",
+];
+
+/// How many keys a service was given or refused since that moment.
+pub(crate) async fn keys_since(
+    db: &impl GenericClient,
+    caller: Service,
+    since: OffsetDateTime,
+) -> Result<u32, Unexpected> {
+    let row = db
+        .query_typed_one(
+            "SELECT count(*) AS keys FROM audit_records
+             WHERE caller = $1 AND at > $2 AND operation IN ('create', 'unwrap') AND outcome <> ALL($3)",
+            &[
+                (&caller.name(), Type::TEXT),
+                (&since, Type::TIMESTAMPTZ),
+                (&NOT_COUNTED.as_slice(), Type::TEXT_ARRAY),
+            ],
+        )
+        .await?;
+    let keys: i64 = row.try_get("keys")?;
+    Ok(u32::try_from(keys).unwrap_or(u32::MAX))
+}
+
+/// Whose keys a service asked for since that moment, and when first, in that order.
+pub(crate) async fn people_since(
+    db: &impl GenericClient,
+    caller: Service,
+    since: OffsetDateTime,
+) -> Result<Vec<(Uuid, OffsetDateTime)>, Unexpected> {
+    let rows = db
+        .query_typed(
+            "SELECT subject, min(at) AS at FROM audit_records
+             WHERE caller = $1 AND at > $2 AND operation IN ('create', 'unwrap') AND outcome <> ALL($3)
+               AND subject IS NOT NULL
+             GROUP BY subject ORDER BY at",
+            &[
+                (&caller.name(), Type::TEXT),
+                (&since, Type::TIMESTAMPTZ),
+                (&NOT_COUNTED.as_slice(), Type::TEXT_ARRAY),
+            ],
+        )
+        .await?;
+    rows.iter()
+        .map(|row| Ok((row.try_get("subject")?, time(row, "at")?)))
+        .collect()
 }
 
 fn read(row: &Row) -> Result<StoredRecord, Unexpected> {

@@ -29,6 +29,8 @@ pub(crate) struct Client {
 pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) body: Value,
+    /// Seconds; 0 without the header.
+    pub(crate) retry_after: u64,
 }
 
 impl Client {
@@ -203,9 +205,17 @@ impl Shredder {
 
 impl Answer {
     pub(crate) async fn of(request: RequestBuilder) -> reqwest::Result<Self> {
-        let Sent { status, text, .. } = contract::sent(Service::Vault, request).await?;
-        let body = serde_json::from_str(&text).unwrap_or(Value::Null);
-        Ok(Self { status, body })
+        let Sent {
+            status,
+            text,
+            headers,
+        } = contract::sent(Service::Vault, request).await?;
+        let after = headers.get("retry-after").and_then(|it| it.to_str().ok());
+        Ok(Self {
+            status,
+            body: serde_json::from_str(&text).unwrap_or(Value::Null),
+            retry_after: after.map_or(0, |it| it.parse().expect("seconds")),
+        })
     }
 
     /// Status and code of a problem.

@@ -16,6 +16,7 @@ mod client;
 mod create_data_key;
 mod keys;
 mod known_answer;
+mod limits;
 mod ops;
 mod program;
 mod shreds;

@@ -5,16 +5,23 @@ use std::{
     net::SocketAddr,
     path::PathBuf,
     process::{Child, Command},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use rustix::process::{Pid, Signal, kill_process};
-use serde_json::Value;
+use serde_json::{Value, json};
 use stack::{suite_log, until};
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 
-use crate::world::{MASTER_KEY, Vault, World, somebody};
+use crate::{
+    client::item,
+    world::{MASTER_KEY, Vault, World, somebody},
+};
 
 const LIMIT: Duration = Duration::from_secs(20);
 pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_vault-service");
@@ -99,6 +106,58 @@ async fn the_program_logs_causes_with_ids_only_and_stops_with_0() {
     for secret in secrets {
         assert!(!log.contains(&secret), "the log holds {secret}");
     }
+}
+
+#[tokio::test]
+async fn whatever_a_vault_gave_away_before_it_was_killed_is_on_record() {
+    let world = World::new().await;
+    let (mut program, log) = start(&world);
+    let vault = listening(&log).await;
+    let identity = world.caller(&vault, "identity");
+    let ada = somebody();
+    let (wrapped, _) = identity.created(ada, "account").await;
+    let given = Arc::new(AtomicUsize::new(0));
+    let mut asking = JoinSet::new();
+    for _ in 0..8 {
+        let (identity, given) = (identity.clone(), Arc::clone(&given));
+        let body = json!({ "items": [item(ada, "account", &wrapped)] });
+        asking.spawn(async move {
+            while let Ok(answer) = identity.try_post("/v1/data-keys/unwrap", &body).await {
+                given.fetch_add(usize::from(answer.status == 200), Ordering::SeqCst);
+            }
+        });
+    }
+    until("some answers", LIMIT, async || {
+        match given.load(Ordering::SeqCst) {
+            few @ 0..200 => Err(few),
+            _ => Ok(()),
+        }
+    })
+    .await
+    .expect("it answers");
+    program.0.kill().expect("it runs");
+    asking.join_all().await;
+    let sql = "SELECT count(*) FROM audit_records WHERE operation = 'unwrap' AND outcome = 'ok'";
+    let recorded: i64 = world
+        .db()
+        .await
+        .query_one(sql, &[])
+        .await
+        .expect("a count")
+        .get(0);
+    let given = i64::try_from(given.load(Ordering::SeqCst)).expect("a small number");
+    assert!(
+        recorded >= given,
+        "{given} keys were given away, {recorded} are on record"
+    );
+    // And the history that was cut off in the middle is whole.
+    let verified = Command::new(PROGRAM)
+        .args(["audit", "verify"])
+        .env_clear()
+        .envs(&world.environment)
+        .output()
+        .expect("it runs");
+    assert!(verified.status.success(), "{verified:?}");
 }
 
 /// Killed when dropped, so that a test that fails leaves nothing behind.

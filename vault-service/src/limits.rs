@@ -1,0 +1,91 @@
+//! How much each service has asked this replica for. What it did before a restart counts: the audit knows.
+
+use std::{
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+use shared::problem::{Case, Failure, Unexpected};
+use time::{Duration as Span, OffsetDateTime};
+use uuid::Uuid;
+
+use crate::{
+    Vault,
+    domain::{
+        limits::{Limits, Reached, Usage},
+        policy::Service,
+    },
+    store::audit,
+};
+
+pub(crate) const CALLER_LIMITED: Case =
+    Case::new(429, "caller_limited", "This service asks for too many keys");
+
+impl Failure for Reached {
+    const CASES: &'static [Case] = &[CALLER_LIMITED];
+
+    fn case(&self) -> &'static Case {
+        &CALLER_LIMITED
+    }
+
+    fn retry_after(&self) -> Option<Duration> {
+        Some(self.retry_after)
+    }
+}
+
+/// The counts of every service.
+pub(crate) struct CallerLimits {
+    limits: Limits,
+    usage: Vec<(Service, Mutex<Usage>)>,
+}
+
+impl CallerLimits {
+    pub(crate) fn new(limits: Limits) -> Self {
+        let usage = Service::ALL.map(|service| (service, Mutex::default()));
+        Self {
+            limits,
+            usage: usage.into(),
+        }
+    }
+
+    /// Counts one key for each of these subjects, which the policy has allowed, or none and says when to come again.
+    pub(crate) fn admit(
+        &self,
+        caller: Service,
+        subjects: &[Uuid],
+        now: OffsetDateTime,
+    ) -> Result<(), Reached> {
+        let (taken, people) = self.with(caller, |usage| {
+            (usage.take(&self.limits, subjects, now), usage.people())
+        });
+        #[expect(clippy::cast_precision_loss, reason = "a gauge")]
+        metrics::gauge!("vault_people_in_an_hour", "caller" => caller.name()).set(people as f64);
+        taken.inspect_err(|Reached { limit, .. }| {
+            let (caller, limit) = (caller.name(), limit.name());
+            metrics::counter!("vault_caller_limited_total", "caller" => caller, "limit" => limit)
+                .increment(1);
+            tracing::warn!(caller, limit, people, "a service asks for too many keys");
+        })
+    }
+
+    fn with<T>(&self, caller: Service, of: impl FnOnce(&mut Usage) -> T) -> T {
+        let usage = self.usage.iter().find(|(service, _)| *service == caller);
+        let (_, usage) = usage.expect("there is one for each service");
+        of(&mut usage.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// Counts what the audit says of the time before this start.
+pub(crate) async fn remember(vault: &Vault) -> Result<(), Unexpected> {
+    let now = vault.clock.now();
+    let db = vault.pool.get().await?;
+    for service in Service::ALL {
+        let keys = audit::keys_since(&*db, service, now - Span::DAY).await?;
+        let people = audit::people_since(&*db, service, now - Span::HOUR).await?;
+        let limits = &vault.limits.limits;
+        vault
+            .limits
+            .with(service, |usage| usage.remember(limits, keys, &people, now));
+    }
+    Ok(())
+}
