@@ -16,7 +16,7 @@ use crate::{
 /// Why a request must not pass whose token is good by itself.
 #[derive(Debug, Error)]
 pub(crate) enum ForwardAuthError {
-    #[error("A browser session does not pass here: send a bearer token.")]
+    #[error("A browser session does not pass here: log in for a session without cookies.")]
     BrowserSession,
     #[error("Log in again.")]
     Ended,

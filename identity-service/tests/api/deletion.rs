@@ -10,6 +10,7 @@ use tokio::task::JoinSet;
 use crate::{
     accounts::{OTHER_PASSWORD, PASSWORD, invalid_token, somebody, token},
     device::{Person, Tokens, claims, unauthorized},
+    devices::kinds,
     replica::Region,
     service::{Answer, PATIENCE, Service, sent},
 };
@@ -317,6 +318,11 @@ async fn an_operator_undoes_a_deletion_while_there_is_time() {
     let after = identity.logged_in(&ada).await;
     assert_eq!(after.user_id(), user);
     assert_eq!(identity.me(&after.access).await.json()["email"], ada.email);
+    let trail = kinds(&identity.events(&after, "").await);
+    assert!(
+        trail.iter().any(|kind| kind == "account_deleted"),
+        "{trail:?}"
+    );
     let again = region.run(&["users", "restore", &user]).await;
     assert_eq!(again.status.code(), Some(1));
     // And once more, from the beginning.

@@ -22,6 +22,7 @@ enum Kind {
     Verification,
     Reset,
     AddressChange,
+    Csrf,
     Service,
 }
 
@@ -110,6 +111,7 @@ async fn no_place_takes_another_kind_of_token_nor_uses_it_up() {
         ..
     } = region.protected(identity).await;
     let challenge = identity.challenge(&person).await;
+    let csrf = identity.browser(&ada).await.csrf;
     let kinds = [
         (Kind::Access, &tokens.access),
         (Kind::Refresh, &tokens.refresh),
@@ -118,6 +120,7 @@ async fn no_place_takes_another_kind_of_token_nor_uses_it_up() {
         (Kind::Verification, &verification),
         (Kind::Reset, &reset),
         (Kind::AddressChange, &address),
+        (Kind::Csrf, &csrf),
         (Kind::Service, &service),
     ];
     for place in Place::ALL {
