@@ -10,7 +10,10 @@ use lettre::{
     },
 };
 use secrecy::ExposeSecret;
-use shared::settings::{Reader, http_url, parsed, secret_text, text};
+use shared::{
+    pem,
+    settings::{Reader, http_url, parsed, secret_text, text},
+};
 
 use super::{
     locale::Locale,
@@ -117,6 +120,8 @@ fn read_trust(env: &mut Reader<'_>, host: &str) -> Option<TlsParametersBuilder> 
         return Some(builder);
     }
     let authority = env.file("SMTP_CA_FILE", |pem| {
+        // lettre takes a file without a single certificate, and trusts nobody then.
+        pem::authority(pem)?;
         Certificate::from_pem(pem.as_bytes()).map_err(|_| "is not a PEM certificate".to_owned())
     })?;
     let builder = builder.certificate_store(CertificateStore::None);
@@ -154,10 +159,14 @@ fn is_this_machine(host: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use reqwest::Url;
+    use shared::settings::Problems;
+    use stack::Addresses;
 
-    /// What is wrong with these settings, if anything.
-    fn problems(variables: &[(&str, &str)]) -> Option<String> {
+    use super::*;
+    use crate::mail::{Unsendable, smtp::Smtp};
+
+    fn read(variables: &[(&str, &str)]) -> Result<MailSettings, Problems> {
         let lookup = |name: &str| {
             let found = variables.iter().find(|(known, _)| *known == name);
             let default = (name == "MAIL_FROM").then_some("App <app@example.com>");
@@ -168,7 +177,12 @@ mod tests {
         };
         let mut env = Reader::new(&lookup);
         let settings = MailSettings::read(&mut env, Some("https://app.test"));
-        env.finish(|| settings).err().map(|it| it.to_string())
+        env.finish(|| settings)
+    }
+
+    /// What is wrong with these settings, if anything.
+    fn problems(variables: &[(&str, &str)]) -> Option<String> {
+        read(variables).err().map(|it| it.to_string())
     }
 
     #[test]
@@ -216,5 +230,64 @@ mod tests {
             let told = problems(&[host, (name, value)]).expect("refused");
             assert!(told.contains(name), "{told}");
         }
+    }
+
+    const DISTRUST: &str = "invalid peer certificate: UnknownIssuer";
+
+    /// A file of the test run's.
+    fn file(name: &str) -> String {
+        let folder = Addresses::of_the_test_run().stack_dir;
+        folder.join("tls").join(name).display().to_string()
+    }
+
+    #[test]
+    fn an_authority_that_is_none_is_refused() {
+        let host = ("SMTP_HOST", "mail.example.com");
+        assert!(problems(&[host, ("SMTP_CA_FILE", &file("ca.pem"))]).is_none());
+        // PEM, but no certificate: it would trust nobody, and no mail would ever go.
+        let told = problems(&[host, ("SMTP_CA_FILE", &file("identity.key"))]).expect("refused");
+        assert!(
+            told.contains("SMTP_CA_FILE is not a PEM certificate"),
+            "{told}"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_server_of_another_authority_is_told_nothing() {
+        // The vault: no mail server, but one that speaks TLS, and whose authority is known.
+        let vault: Url = Addresses::of_the_test_run()
+            .api
+            .vault
+            .parse()
+            .expect("a URL");
+        let port = vault.port().expect("a port").to_string();
+        let told = async |authority: &str| {
+            let variables = [
+                ("SMTP_HOST", "127.0.0.1"),
+                ("SMTP_PORT", &port),
+                ("SMTP_CA_FILE", authority),
+            ];
+            let Some(MailSettings {
+                route: RouteSettings::Smtp(server),
+                ..
+            }) = read(&variables).ok()
+            else {
+                panic!("{variables:?} are good settings");
+            };
+            match Smtp::new(server)
+                .examine()
+                .await
+                .expect_err("no mail server")
+            {
+                Unsendable::Unexpected(error) => error.chain(),
+                Unsendable::Refused(reason) => reason,
+            }
+        };
+        for other in ["", &file("identity.pem")] {
+            let told = told(other).await;
+            assert!(told.contains(DISTRUST), "{told}");
+        }
+        let told = told(&file("ca.pem")).await;
+        assert!(!told.contains(DISTRUST), "{told}");
     }
 }
