@@ -64,3 +64,28 @@ fn unfinished(folder: &Path, id: Uuid) -> io::Result<PathBuf> {
         .create(folder)?;
     Ok(folder.join(format!("{id}.part")))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use stack::Addresses;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn nobody_else_on_the_machine_reads_a_mail_or_lists_the_folder() {
+        let name = format!("mail-{}", hex::encode(random::bytes::<8>()));
+        let folder = Addresses::of_the_test_run().stack_dir.join(name);
+        let id = Uuid::from_bytes(random::bytes());
+        let written = write(&folder, id, b"Subject: a token".to_vec()).await;
+        written.expect("a folder for tests");
+        let mode = |path: &Path| {
+            let found = fs::metadata(path).expect("it was made");
+            found.permissions().mode() & 0o777
+        };
+        let mail = folder.join(format!("{id}.eml"));
+        assert_eq!((mode(&folder), mode(&mail)), (0o700, 0o600));
+        fs::remove_dir_all(&folder).expect("it is ours");
+    }
+}
