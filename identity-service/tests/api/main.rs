@@ -48,6 +48,7 @@ mod throttle_outages;
 mod timing;
 mod token_types;
 mod totp;
+mod trail;
 mod users;
 mod validation;
 mod vault_away;
