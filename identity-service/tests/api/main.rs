@@ -16,6 +16,7 @@ mod deletion;
 mod device;
 mod devices;
 mod doctor;
+mod elsewhere;
 mod every_path;
 mod expiry;
 mod failed_logins;
