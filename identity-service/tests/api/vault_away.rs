@@ -1,19 +1,37 @@
 //! What goes on without the vault, and what waits for it.
 
+use std::{
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
+
 use reqwest::Url;
 use stack::Addresses;
 use tokio::{
-    io::copy_bidirectional,
+    io::{AsyncReadExt as _, copy_bidirectional},
     net::{TcpListener, TcpStream},
     sync::watch,
 };
 
-use crate::{authenticator::STEP, device::claims, replica::Region};
+use crate::{
+    accounts::PASSWORD, authenticator::STEP, device::claims, replica::Region, service::PATIENCE,
+};
+
+/// What becomes of what is said on the line.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    Whole,
+    Cut,
+    /// It is taken, and never answered.
+    Hanging,
+}
 
 /// The line to the vault, which the test cuts and mends.
 pub(crate) struct Line {
     pub(crate) url: String,
-    whole: watch::Sender<bool>,
+    state: watch::Sender<State>,
+    /// Questions, or parts of them, that were taken and not answered.
+    unanswered: watch::Receiver<usize>,
 }
 
 impl Line {
@@ -22,36 +40,62 @@ impl Line {
         let vault = vault.socket_addrs(|| None).expect("an address")[0];
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let port = listener.local_addr().expect("it is bound").port();
-        let (whole, watched) = watch::channel(true);
+        let (state, watched) = watch::channel(State::Whole);
+        let (counting, unanswered) = watch::channel(0);
         tokio::spawn(async move {
-            while let Ok((mut near, _)) = listener.accept().await {
-                let mut watched = watched.clone();
-                tokio::spawn(async move {
-                    if !*watched.borrow_and_update() {
-                        return;
-                    }
-                    let Ok(mut far) = TcpStream::connect(vault).await else {
-                        return;
-                    };
-                    tokio::select! {
-                        _ = copy_bidirectional(&mut near, &mut far) => {}
-                        _ = watched.changed() => {}
-                    }
-                });
+            while let Ok((near, _)) = listener.accept().await {
+                tokio::spawn(connected(near, vault, watched.clone(), counting.clone()));
             }
         });
         Self {
             url: format!("https://127.0.0.1:{port}/"),
-            whole,
+            state,
+            unanswered,
         }
     }
 
     pub(crate) fn cut(&self) {
-        self.whole.send_replace(false);
+        self.state.send_replace(State::Cut);
     }
 
     pub(crate) fn mend(&self) {
-        self.whole.send_replace(true);
+        self.state.send_replace(State::Whole);
+    }
+
+    fn hang(&self) {
+        self.state.send_replace(State::Hanging);
+    }
+
+    /// Waits until something was asked that is not answered.
+    async fn is_asked(&self) {
+        let mut unanswered = self.unanswered.clone();
+        let asked = tokio::time::timeout(PATIENCE, unanswered.wait_for(|it| *it > 0)).await;
+        asked.expect("in time").expect("the line is there");
+    }
+}
+
+/// One connection, for as long as the line stays as it is.
+async fn connected(
+    mut near: TcpStream,
+    vault: SocketAddr,
+    mut state: watch::Receiver<State>,
+    counting: watch::Sender<usize>,
+) {
+    if *state.borrow_and_update() == State::Whole {
+        let Ok(mut far) = TcpStream::connect(vault).await else {
+            return;
+        };
+        tokio::select! {
+            _ = copy_bidirectional(&mut near, &mut far) => return,
+            _ = state.changed() => {}
+        }
+    }
+    if *state.borrow_and_update() != State::Hanging {
+        return;
+    }
+    let mut taken = [0; 4096];
+    while let Ok(1..) = near.read(&mut taken).await {
+        counting.send_modify(|it| *it += 1);
     }
 }
 
@@ -91,4 +135,46 @@ async fn without_the_vault_codes_wait_and_everything_else_about_logging_in_goes_
 
     line.mend();
     assert_eq!(identity.verify_code(&token, &code).await.status, 200);
+}
+
+/// Well below the three seconds after which a question to the vault is given up, and above what the answer waits.
+const SOON: Duration = Duration::from_secs(2);
+
+#[tokio::test]
+async fn a_vault_that_hangs_holds_no_login_up() {
+    let line = Line::to_the_vault().await;
+    let region = Region::with(&[("VAULT_URL", &line.url)]).await;
+    let (known, fresh) = (region.start().await, region.start().await);
+    let ada = known.service.person().await;
+    // This one has signing keys, and nobody's data key in memory.
+    line.hang();
+    let begun = Instant::now();
+    let tokens = fresh.service.logged_in(&ada).await;
+    assert!(begun.elapsed() < SOON, "{:?}", begun.elapsed());
+    let begun = Instant::now();
+    assert_eq!(fresh.service.logout(&tokens.access).await.status, 204);
+    assert!(begun.elapsed() < SOON, "{:?}", begun.elapsed());
+    line.is_asked().await;
+}
+
+#[tokio::test]
+async fn a_vault_that_hangs_holds_no_failed_login_up() {
+    let line = Line::to_the_vault().await;
+    let region = Region::with(&[("VAULT_URL", &line.url)]).await;
+    let replica = region.start().await;
+    let identity = &replica.service;
+    let ada = identity.person().await;
+    line.hang();
+    // Another key, of which nothing is in memory: the worker is the first to ask for it.
+    let another = "UPDATE service_keys SET wrapped_key = wrapped_key || '\\x00'::bytea";
+    let changed = identity.database().await.execute(another, &[]).await;
+    assert_eq!(changed.ok(), Some(1));
+    line.is_asked().await;
+    // More than one, since the first may share the end of the worker's own waiting.
+    let begun = Instant::now();
+    for _ in 0..3 {
+        assert_eq!(identity.mistyped(&ada).await.status, 401);
+    }
+    assert!(begun.elapsed() < 2 * SOON, "{:?}", begun.elapsed());
+    assert!(identity.logs_in(&ada.email, PASSWORD).await);
 }
