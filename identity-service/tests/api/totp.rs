@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 use crate::{
     accounts::OTHER_PASSWORD,
     authenticator::{Authenticator, STEP},
-    device::{Tokens, unauthorized},
+    device::{Tokens, befall, unauthorized},
     replica::Region,
     service::Service,
 };
@@ -158,6 +158,21 @@ async fn setting_up_takes_the_password_and_a_session_that_goes_on() {
     ] {
         assert_eq!(answer.problem(), unauthorized("session_ended"));
     }
+}
+
+#[tokio::test]
+async fn an_account_of_a_newer_epoch_sets_nothing_up_from_a_session_before_it() {
+    let region = Region::new().await;
+    let running = region.start().await;
+    let identity = &running.service;
+    let (ada, tokens) = identity.newcomer().await;
+    let app = identity.enrolled(&ada, &tokens).await;
+    let fate =
+        "UPDATE accounts SET session_epoch = session_epoch + 1 WHERE user_id = $1::text::uuid";
+    befall(identity, &tokens, fate).await;
+    let answer = identity.confirm(&tokens, &region.code(&app)).await;
+    assert_eq!(answer.problem(), unauthorized("session_ended"));
+    identity.logged_in(&ada).await;
 }
 
 #[tokio::test]
