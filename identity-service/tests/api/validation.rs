@@ -190,6 +190,21 @@ async fn a_proxy_is_told_of_a_wrong_type_of_token() {
 }
 
 #[tokio::test]
+async fn a_browser_session_passes_no_proxy_by_its_cookie_alone_nor_by_anything_else() {
+    let identity = Service::of_the_test_run();
+    let browser = identity.browser(&identity.person().await).await;
+    let asked = || browser.request(&identity, Method::GET, "/api/auth/verify");
+    for request in [asked(), asked().header("X-CSRF-Token", &browser.csrf)] {
+        let answer = sent(request).await;
+        assert_eq!(answer.problem(), unauthorized("wrong_token_type"));
+        assert_eq!(answer.header("x-user-id"), None);
+    }
+    // The same cookie reads what is the person's own.
+    let me = browser.request(&identity, Method::GET, "/api/auth/me");
+    assert_eq!(sent(me).await.status, 200);
+}
+
+#[tokio::test]
 async fn only_trusted_services_may_ask() {
     let identity = Service::of_the_test_run();
     let tokens = logged_in(&identity).await;
