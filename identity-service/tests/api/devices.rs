@@ -293,3 +293,42 @@ async fn an_idle_session_is_not_listed() {
     let listed = identity.sessions(&laptop).await;
     assert_eq!(listed.len(), 1, "{listed:?}");
 }
+
+#[tokio::test]
+async fn a_list_of_sessions_has_two_hundred_of_them_at_most_the_one_last_used_first() {
+    let region = Region::new().await;
+    let replica = region.start().await;
+    let identity = &replica.service;
+    let (_, tokens) = identity.newcomer().await;
+    let many = "INSERT INTO sessions (session_id, user_id, advanced_at, created_at, expires_at, auth_time, amr, epoch)
+                SELECT gen_random_uuid(), user_id, advanced_at - number * interval '1 minute', created_at, expires_at,
+                       auth_time, amr, epoch
+                  FROM sessions, generate_series(1, 300) AS number";
+    let made = identity.database().await.execute(many, &[]).await;
+    assert_eq!(made.ok(), Some(300));
+    let listed = identity.sessions(&tokens).await;
+    assert_eq!(listed.len(), 200);
+    assert_eq!(listed[0]["id"], session_of(&tokens));
+    let used: Vec<_> = listed.iter().map(|it| text(&it["last_used_at"])).collect();
+    assert!(used.is_sorted_by(|newer, older| newer > older), "{used:?}");
+}
+
+#[tokio::test]
+async fn a_session_that_is_over_is_not_listed_though_nobody_has_ended_it() {
+    let region = Region::new().await;
+    let replica = region.start().await;
+    let identity = &replica.service;
+    for over in ["expires_at = advanced_at", "epoch = epoch - 1"] {
+        let ada = identity.person().await;
+        let phone = identity.logged_in_on(&ada, PHONE).await;
+        let laptop = identity.logged_in_on(&ada, LAPTOP).await;
+        assert_eq!(identity.sessions(&laptop).await.len(), 2);
+        let sql = format!("UPDATE sessions SET {over} WHERE session_id = $1::text::uuid");
+        let db = identity.database().await;
+        let changed = db.execute(&sql, &[&session_of(&phone)]).await;
+        assert_eq!(changed.ok(), Some(1));
+        let listed = identity.sessions(&laptop).await;
+        assert_eq!(listed.len(), 1, "{over}");
+        assert_eq!(listed[0]["id"], session_of(&laptop));
+    }
+}
