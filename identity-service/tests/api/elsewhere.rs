@@ -161,3 +161,20 @@ async fn a_deletion_is_not_undone_when_the_vault_has_destroyed_the_key() {
     too_late(&region, &user).await;
     assert!(!identity.logs_in(&ada.email, PASSWORD).await);
 }
+
+#[tokio::test]
+async fn a_deletion_is_not_undone_after_its_time_although_the_vault_would() {
+    let region = Region::new().await;
+    let replica = region.start().await;
+    let identity = &replica.service;
+    let (ada, tokens) = identity.leaver().await;
+    let db = identity.database().await;
+    let over = "UPDATE erasures SET purge_at = requested_at";
+    assert_eq!(db.execute(over, &[]).await.ok(), Some(1));
+    too_late(&region, &tokens.user_id()).await;
+    assert!(!identity.logs_in(&ada.email, PASSWORD).await);
+    // And no step was taken back that nobody would take again.
+    let steps =
+        "SELECT 1 FROM erasures WHERE shred_id IS NOT NULL AND others_closed_at IS NOT NULL";
+    assert!(db.query_opt(steps, &[]).await.is_ok_and(|it| it.is_some()));
+}
