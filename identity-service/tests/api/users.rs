@@ -9,8 +9,9 @@ use uuid::Uuid;
 
 use crate::{
     accounts::{OTHER_PASSWORD, PASSWORD, somebody, token},
-    device::{Person, unauthorized},
+    device::{Person, befall, unauthorized},
     devices::kinds,
+    gate::FATES,
     lockout::locked,
     replica::{Region, Replica},
     service::Service,
@@ -474,4 +475,37 @@ async fn an_operator_deletes_an_account_once_and_can_undo_it() {
     let seen = kinds(&identity.events(&tokens, "").await);
     let deletions = seen.iter().filter(|kind| *kind == "account_deleted");
     assert_eq!(deletions.count(), 1);
+}
+
+#[tokio::test]
+async fn what_is_opened_again_leads_to_no_session_from_before_however_it_was_closed() {
+    let region = Region::new().await;
+    let running = region.start().await;
+    let identity = &running.service;
+    let (ada, tokens) = identity.newcomer().await;
+    // By hand, as somebody in a hurry does it, who ends nothing.
+    befall(identity, &tokens, FATES[0]).await;
+    let opened = region.run(&["users", "enable", &tokens.user_id()]).await;
+    audit(&opened, &ada.email);
+    let ended = unauthorized("session_ended");
+    assert_eq!(identity.refresh(&tokens.refresh).await.problem(), ended);
+    assert_eq!(identity.me(&tokens.access).await.problem(), ended);
+    identity.logged_in(&ada).await;
+}
+
+#[tokio::test]
+async fn an_account_that_is_being_deleted_is_not_opened_but_restored() {
+    let region = Region::new().await;
+    let running = region.start().await;
+    let identity = &running.service;
+    let (ada, id) = member(identity).await;
+    region.run(&["users", "delete", &id]).await;
+    let opened = region.run(&["users", "enable", &id]).await;
+    audit(&opened, &ada.email);
+    let told = String::from_utf8_lossy(&opened.stderr).into_owned();
+    assert!(
+        told.contains("is being deleted (see `users restore`)"),
+        "{told}"
+    );
+    assert!(!identity.logs_in(&ada.email, PASSWORD).await);
 }
