@@ -10,7 +10,8 @@ use time::Duration;
 
 use crate::{
     accounts::{OTHER_PASSWORD, PASSWORD, somebody},
-    device::unauthorized,
+    device::{befall, unauthorized},
+    gate::FATES,
     replica::Region,
     service::{PATIENCE, Service, sent},
 };
@@ -189,4 +190,24 @@ async fn when_ones_own_mail_comes_does_not_tell_whether_somebody_elses_are_sent(
     begun_are(BURST).await;
     assert_eq!(identity.forgot(&eve).await.status, 202);
     begun_are(BURST + 1).await;
+}
+
+#[tokio::test]
+async fn the_owner_of_a_disabled_account_is_mailed_nothing() {
+    let region = Region::new().await;
+    let running = region.start().await;
+    let identity = &running.service;
+    let (ada, tokens) = identity.newcomer().await;
+    let (_, eve) = identity.newcomer().await;
+    befall(identity, &tokens, FATES[0]).await;
+    let notice = "INSERT INTO outbox (message_id, user_id, notice, created_at, due_at)
+                  SELECT gen_random_uuid(), user_id, 'mfa_enabled', created_at, created_at
+                    FROM accounts WHERE user_id = $1::text::uuid";
+    befall(identity, &tokens, notice).await;
+    let wanted = identity.want_address(&eve, PASSWORD, &ada.email).await;
+    assert_eq!(wanted.status, 202, "{}", wanted.text);
+    assert_eq!(identity.forgot(&ada.email).await.status, 202);
+    identity.outbox_empties().await;
+    // The one that confirmed the account.
+    assert_eq!(identity.mails(&ada.email).len(), 1);
 }
