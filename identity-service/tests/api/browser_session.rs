@@ -424,23 +424,3 @@ async fn a_browser_loses_the_cookies_of_a_session_that_ended_elsewhere_when_it_l
         assert!(attributes.contains(&"Max-Age=0".to_owned()), "{name}");
     }
 }
-
-#[tokio::test]
-async fn a_proxy_lets_nobody_pass_for_the_token_of_a_browser_session() {
-    let identity = Service::of_the_test_run();
-    let browser = identity.browser(&identity.person().await).await;
-    let path = "/api/auth/verify";
-    // It is asked with a GET whatever the request is, so the CSRF token that that would need is never looked at.
-    for request in [
-        browser.request(&identity, Method::GET, path),
-        browser
-            .request(&identity, Method::GET, path)
-            .header("X-CSRF-Token", &browser.csrf),
-        identity
-            .request(Method::GET, path)
-            .bearer_auth(&browser.access),
-    ] {
-        let answer = sent(request).await;
-        assert!(matches!(answer.status, 401 | 403), "{}", answer.text);
-    }
-}

@@ -5,7 +5,6 @@ use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
 use crate::{
-    accounts::OTHER_PASSWORD,
     device::{Person, Tokens, claims, unauthorized},
     replica::Region,
     service::{Answer, Service, sent},
@@ -214,27 +213,6 @@ async fn the_trail_tells_logins_theft_and_ends_with_their_devices() {
         let answer = identity.as_person(Method::GET, &path, &phone).await;
         assert_eq!(answer.status, 400, "{wrong}");
     }
-}
-
-#[tokio::test]
-async fn the_trail_tells_of_what_ended_every_session_at_once() {
-    let identity = Service::of_the_test_run();
-    let ada = identity.person().await;
-    let tokens = identity.logged_in(&ada).await;
-    let everywhere = identity.as_person(Method::POST, "logout-all", &tokens);
-    assert_eq!(everywhere.await.status, 204);
-    let reset = identity.mailed_reset(&ada.email).await;
-    assert_eq!(identity.reset(&reset, OTHER_PASSWORD).await.status, 200);
-    let tokens = identity.login(&ada.email, OTHER_PASSWORD).await.tokens();
-    let trail = identity.events(&tokens, "").await;
-    let expected = [
-        "logged_in",
-        "password_reset",
-        "logged_out_everywhere",
-        "logged_in",
-    ];
-    assert_eq!(kinds(&trail), expected);
-    assert!(trail.iter().all(|event| event["network"] == "127.0.0.1"));
 }
 
 #[tokio::test]
