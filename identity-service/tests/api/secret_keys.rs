@@ -65,6 +65,25 @@ async fn people_move_to_the_newest_secret_by_logging_in_and_the_old_one_can_go()
 }
 
 #[tokio::test]
+async fn whoever_resets_a_password_moves_to_the_newest_secret_with_it() {
+    let mut region = Region::new().await;
+    let before = region.start().await;
+    let ada = before.service.person().await;
+    drop(before);
+    let newer = newer();
+    let both = format!("{newer},{}", region.secret());
+    region.set("IDENTITY_SECRET_KEYS", both);
+    let during = region.start().await;
+    let token = during.service.mailed_reset(&ada.email).await;
+    let reset = during.service.reset(&token, OTHER_PASSWORD).await;
+    assert_eq!(reset.status, 200, "{}", reset.text);
+    drop(during);
+    region.set("IDENTITY_SECRET_KEYS", newer);
+    let after = region.start().await;
+    assert!(after.service.logs_in(&ada.email, OTHER_PASSWORD).await);
+}
+
+#[tokio::test]
 async fn recovery_codes_that_a_rotation_would_lose_are_told_to_their_owner_and_to_the_operator() {
     let mut region = Region::new().await;
     let before = region.start().await;
