@@ -178,3 +178,57 @@ async fn a_deletion_is_not_undone_after_its_time_although_the_vault_would() {
         "SELECT 1 FROM erasures WHERE shred_id IS NOT NULL AND others_closed_at IS NOT NULL";
     assert!(db.query_opt(steps, &[]).await.is_ok_and(|it| it.is_some()));
 }
+
+#[tokio::test]
+async fn a_deletion_that_another_replica_is_at_is_left_to_it_and_holds_up_no_other() {
+    let journal = Journal::start().await;
+    let region = Region::with(&[("JOURNAL_URL", &journal.url)]).await;
+    let first = region.start().await;
+    let (_, ada) = first.service.leaver().await;
+    first
+        .service
+        .erasure_until(&ada.user_id(), "due_at = purge_at")
+        .await;
+    drop(first);
+    // A step is due, and somebody is at it.
+    let mut db = region.database().await;
+    let due = "UPDATE erasures SET others_closed_at = NULL, due_at = requested_at";
+    assert_eq!(db.execute(due, &[]).await.ok(), Some(1));
+    let acting = db.transaction().await.expect("a transaction");
+    let locked = acting.execute("SELECT FROM erasures FOR UPDATE", &[]).await;
+    assert_eq!(locked.ok(), Some(1));
+    let second = region.start().await;
+    let (_, bob) = second.service.leaver().await;
+    let close = |user: String| format!("PUT /internal/people/{user}/closure");
+    let (hers, his) = (close(ada.user_id()), close(bob.user_id()));
+    assert_eq!(journal.asked(), [hers.clone(), his.clone()]);
+    acting.rollback().await.expect("rolled back");
+    journal.asked_for(&[hers.clone(), his, hers]).await;
+}
+
+#[tokio::test]
+async fn a_deletion_that_has_begun_goes_before_another_look_at_one_that_is_done() {
+    let journal = Journal::start().await;
+    let region = Region::with(&[("ERASURE_WAIT", "3s"), ("JOURNAL_URL", &journal.url)]).await;
+    let replica = region.start().await;
+    let identity = &replica.service;
+    let (_, ada) = identity.leaver().await;
+    let (ada, done) = (ada.user_id(), "done_at IS NOT NULL");
+    region.clock.advance(Duration::seconds(4));
+    identity.erasure_until(&ada, done).await;
+    let (_, bob) = identity.leaver().await;
+    let bob = bob.user_id();
+    identity.erasure_until(&bob, "due_at = purge_at").await;
+    let before = journal.asked().len();
+    let both = "UPDATE erasures SET others_closed_at = NULL,
+                       due_at = requested_at - CASE WHEN done_at IS NULL THEN 1 ELSE 2 END * interval '1 minute'";
+    let due = identity.database().await.execute(both, &[]).await;
+    assert_eq!(due.ok(), Some(2));
+    identity.erasure_until(&ada, "due_at > done_at").await;
+    let asked = journal.asked().split_off(before);
+    let expected = [
+        format!("PUT /internal/people/{bob}/closure"),
+        format!("DELETE /internal/people/{ada}"),
+    ];
+    assert_eq!(asked, expected);
+}
