@@ -509,3 +509,22 @@ async fn an_account_that_is_being_deleted_is_not_opened_but_restored() {
     );
     assert!(!identity.logs_in(&ada.email, PASSWORD).await);
 }
+
+#[tokio::test]
+async fn an_account_that_was_disabled_before_its_deletion_is_disabled_after_it_was_undone() {
+    let region = Region::new().await;
+    let running = region.start().await;
+    let identity = &running.service;
+    let (ada, id) = member(identity).await;
+    for command in ["disable", "delete"] {
+        audit(&region.run(&["users", command, &id]).await, &ada.email);
+    }
+    region.catch_up();
+    identity
+        .erasure_until(&id, "others_closed_at IS NOT NULL")
+        .await;
+    for (command, opens) in [("restore", false), ("enable", true)] {
+        audit(&region.run(&["users", command, &id]).await, &ada.email);
+        assert_eq!(identity.logs_in(&ada.email, PASSWORD).await, opens);
+    }
+}
