@@ -232,3 +232,33 @@ async fn a_deletion_that_has_begun_goes_before_another_look_at_one_that_is_done(
     ];
     assert_eq!(asked, expected);
 }
+
+#[tokio::test]
+async fn what_the_journal_may_have_opened_for_an_undoing_that_failed_is_closed_again() {
+    let journal = Journal::start().await;
+    let region = Region::with(&[("JOURNAL_URL", &journal.url)]).await;
+    let replica = region.start().await;
+    let identity = &replica.service;
+    let ((_, ada), (_, bob)) = (identity.leaver().await, identity.leaver().await);
+    let (ada, bob) = (ada.user_id(), bob.user_id());
+    journal.gone.store(true, Ordering::SeqCst);
+    too_late(&region, &ada).await;
+    // Nothing is done about the deletion of somebody else.
+    identity
+        .erasure_until(
+            &bob,
+            "shred_id IS NOT NULL AND others_closed_at IS NOT NULL",
+        )
+        .await;
+    // As if the minute were over: the vault of the test run takes no token of a later time.
+    let sql =
+        "UPDATE erasures SET due_at = due_at - interval '62 s' WHERE user_id = $1::text::uuid";
+    let moved = identity.database().await.execute(sql, &[&ada]).await;
+    assert_eq!(moved.ok(), Some(1));
+    region.catch_up();
+    let close = |user: &str| format!("PUT /internal/people/{user}/closure");
+    let reopen = format!("DELETE /internal/people/{ada}/closure");
+    journal
+        .asked_for(&[close(&ada), close(&bob), reopen, close(&ada)])
+        .await;
+}
