@@ -189,7 +189,7 @@ async fn a_deletion_that_another_replica_is_at_is_left_to_it_and_holds_up_no_oth
         .service
         .erasure_until(&ada.user_id(), "due_at = purge_at")
         .await;
-    drop(first);
+    region.stopped(first).await;
     // A step is due, and somebody is at it.
     let mut db = region.database().await;
     let due = "UPDATE erasures SET others_closed_at = NULL, due_at = requested_at";

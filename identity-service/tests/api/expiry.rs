@@ -136,7 +136,9 @@ const KEPT: [(&str, &str, &str); 7] = [
 #[tokio::test]
 async fn what_nobody_needs_any_more_is_deleted_and_what_is_a_few_minutes_younger_stays() {
     let mut region = Region::new().await;
-    region.start().await.service.person().await;
+    let first = region.start().await;
+    first.service.person().await;
+    region.stopped(first).await;
     let db = region.database().await;
     for (table, columns, kept) in KEPT {
         let name = table.split(' ').next().unwrap_or_default();

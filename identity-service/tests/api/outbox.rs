@@ -7,12 +7,28 @@ use time::Duration;
 
 use crate::{
     accounts::{PASSWORD, somebody},
-    replica::Region,
-    service::Service,
+    replica::{Region, Replica},
+    service::{PATIENCE, Service},
 };
 
 /// More than the worker could skip in time if each of them made it pause.
 const JUNK: i64 = 40;
+
+impl Region {
+    /// Stops its only service, and waits until that does nothing in the database any more.
+    pub(crate) async fn stopped(&self, replica: Replica) {
+        drop(replica);
+        let db = self.database().await;
+        let gone = async || {
+            let sql = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
+                          AND backend_type = 'client backend' AND pid <> pg_backend_pid()";
+            let others: i64 = db.query_one(sql, &[]).await.expect("a count").get(0);
+            (others == 0).then_some(()).ok_or(others)
+        };
+        let gone = until("the end of a service", PATIENCE, gone).await;
+        gone.expect("it leaves the database");
+    }
+}
 
 /// Keeps what comes into the outbox from being due.
 pub(crate) async fn hold(identity: &Service) {
@@ -116,4 +132,61 @@ async fn a_sign_up_that_was_tampered_with_is_not_mailed_and_the_other_one_of_its
     identity.outbox_worked_off().await;
     assert_eq!(identity.mails(&email).len(), 4);
     assert_eq!(identity.count("outbox").await, 0);
+}
+
+#[tokio::test]
+async fn a_message_that_another_replica_is_at_is_left_to_it_and_holds_up_no_other() {
+    let region = Region::new().await;
+    let first = region.start().await;
+    first.service.person().await;
+    region.stopped(first).await;
+    let mut db = region.database().await;
+    let waiting = "INSERT INTO outbox (message_id, user_id, notice, created_at, due_at)
+                   SELECT gen_random_uuid(), user_id, 'mfa_enabled', created_at, created_at FROM accounts";
+    assert_eq!(db.execute(waiting, &[]).await.ok(), Some(1));
+    let acting = db.transaction().await.expect("a transaction");
+    let locked = acting.execute("SELECT FROM outbox FOR UPDATE", &[]).await;
+    assert_eq!(locked.ok(), Some(1));
+    let second = region.start().await;
+    second.service.person().await;
+    acting.rollback().await.expect("rolled back");
+    second.service.outbox_empties().await;
+}
+
+#[tokio::test]
+async fn every_further_try_waits_twice_as_long_and_none_longer_than_about_four_hours() {
+    let region = Region::new().await;
+    let replica = region.start().await;
+    replica.service.person().await;
+    let db = region.database().await;
+    let now = region.clock.now();
+    // They do not open, so each try fails.
+    let broken =
+        "INSERT INTO outbox (message_id, sealed, service_key_id, created_at, due_at, attempts)
+                  SELECT gen_random_uuid(), '\\x00', key_id, $1, $1, attempts
+                    FROM service_keys, unnest(ARRAY[0, 1, 6, 7, 8, 1000]) AS attempts";
+    assert_eq!(db.execute(broken, &[&now]).await.ok(), Some(6));
+    let waits = async || {
+        let sql = "SELECT attempts, extract(epoch FROM due_at - $1)::bigint FROM outbox ORDER BY attempts";
+        let rows = db.query(sql, &[&now]).await.expect("the table");
+        let waits = rows.iter().map(|row| (row.get(0), row.get(1)));
+        waits.collect::<Vec<(i64, i64)>>()
+    };
+    let tried = async || {
+        let waits = waits().await;
+        let all = waits.iter().all(|(_, wait)| *wait > 0);
+        all.then_some(()).ok_or_else(|| format!("{waits:?}"))
+    };
+    let tried = until("a try of each", PATIENCE, tried).await;
+    tried.expect("the worker tries them");
+    let longest = 15_360;
+    let expected = [
+        (1, 120),
+        (2, 240),
+        (7, 7_680),
+        (8, longest),
+        (9, longest),
+        (1_001, longest),
+    ];
+    assert_eq!(waits().await, expected);
 }
