@@ -97,15 +97,16 @@ async fn serve(vault: Arc<Vault>, api: Server, shutdown: Shutdown) {
 async fn prepare(vault: &Vault) -> Result<(), StartError> {
     postgres::migrate(&vault.pool, MIGRATIONS).await?;
     check_keys(vault).await?;
-    limits::remember(vault).await?;
-    let Some(file) = &vault.tombstones else {
-        return Ok(());
-    };
-    match replay_tombstones(vault, file).await {
-        Ok(()) => Ok(()),
-        Err(ReplayError::Unexpected(error)) => Err(error.into()),
-        Err(ReplayError::Unreadable(why)) => Err(Problems::one(TOMBSTONES, why).into()),
+    if let Some(file) = &vault.tombstones {
+        match replay_tombstones(vault, file).await {
+            Ok(()) => {}
+            Err(ReplayError::Unexpected(error)) => return Err(error.into()),
+            Err(ReplayError::Unreadable(why)) => {
+                return Err(Problems::one(TOMBSTONES, why).into());
+            }
+        }
     }
+    Ok(limits::remember(vault).await?)
 }
 
 async fn check_keys(vault: &Vault) -> Result<(), StartError> {

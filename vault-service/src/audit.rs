@@ -26,7 +26,7 @@ use crate::{
         audit_chain::{Chain, Entry, Head},
         keyring::{KeyVersion, Keyring},
         policy::Service,
-        wrapped_key::Place,
+        wrapped_key,
     },
     store::audit as store,
 };
@@ -114,7 +114,7 @@ impl Entry {
     }
 
     /// The same, about the key at that place.
-    pub(crate) fn about(self, place: &Place) -> Self {
+    pub(crate) fn about(self, place: &wrapped_key::Place) -> Self {
         Self {
             purpose: Some(place.purpose.name().to_owned()),
             subject: Some(place.subject),
@@ -133,7 +133,7 @@ struct Link {
 /// Writes until the shutdown is requested and nobody waits.
 pub(crate) async fn run(vault: Arc<Vault>, mut shutdown: Shutdown) {
     let mut queue = vault.audit.waiting.lock().await;
-    let mut link = None;
+    let mut place = Place::default();
     loop {
         let mut waiting = Vec::new();
         tokio::select! {
@@ -143,52 +143,69 @@ pub(crate) async fn run(vault: Arc<Vault>, mut shutdown: Shutdown) {
         }
         // Whoever has given up was told so.
         waiting.retain(|it| !it.written.is_closed());
-        link = match write(&vault, link, &waiting).await {
-            Ok(link) => {
+        match write(&vault, &mut place, &waiting).await {
+            Ok(()) => {
                 for Waiting { written, .. } in waiting {
                     let _ = written.send(());
                 }
-                link
             }
             Err(error) => {
                 tracing::error!(error = error.chain(), "the audit is not written");
-                None
+                place.lost();
             }
-        };
+        }
     }
 }
 
-async fn write(
-    vault: &Vault,
+/// Where this replica is in the audit.
+#[derive(Default)]
+struct Place {
     link: Option<Link>,
-    waiting: &[Waiting],
-) -> Result<Option<Link>, Unexpected> {
+    /// Where its chain was that it did not go on with. What it knows itself counts, whatever the database says: somebody
+    /// may have cut that chain off, and made it break by that.
+    left: Option<Head>,
+}
+
+impl Place {
+    /// It is unknown whether the last records are there: the chain is not gone on with.
+    fn lost(&mut self) {
+        self.left = self.link.take().map(|link| link.head).or(self.left);
+    }
+}
+
+async fn write(vault: &Vault, place: &mut Place, waiting: &[Waiting]) -> Result<(), Unexpected> {
     let entries: Vec<_> = waiting.iter().flat_map(|it| &it.entries).collect();
     if entries.is_empty() {
-        return Ok(link);
+        return Ok(());
     }
     let mut db = vault.audit.pool.get().await?;
-    let Some(link) = link else {
-        let transaction = db.transaction().await?;
-        let mut link = begin(&transaction, &vault.keyring, vault.clock.now()).await?;
-        link.append(&vault.keyring, &transaction, &entries).await?;
-        transaction.commit().await?;
-        tracing::info!(chain_id = %link.head.chain, "an audit chain begins");
-        return Ok(Some(link));
+    if let Some(link) = &mut place.link {
+        return link.append(&vault.keyring, &*db, &entries).await;
+    }
+    let transaction = db.transaction().await?;
+    let now = vault.clock.now();
+    let mut link = begin(&transaction, &vault.keyring, place.left, now).await?;
+    link.append(&vault.keyring, &transaction, &entries).await?;
+    transaction.commit().await?;
+    tracing::info!(chain_id = %link.head.chain, "an audit chain begins");
+    *place = Place {
+        link: Some(link),
+        left: None,
     };
-    let mut link = link;
-    link.append(&vault.keyring, &*db, &entries).await?;
-    Ok(Some(link))
+    Ok(())
 }
 
 /// Opens a chain and writes its first record.
 async fn begin(
     transaction: &Transaction<'_>,
     keyring: &Keyring,
+    left: Option<Head>,
     now: OffsetDateTime,
 ) -> Result<Link, Unexpected> {
     let (version, id) = (keyring.newest(), random::uuid_v7(now));
-    let others = store::moved_heads(transaction).await?;
+    let mut others = store::moved_heads(transaction).await?;
+    let noted = |head: &Head| others.contains(head);
+    others.extend(left.filter(|head| !noted(head)));
     let others: Vec<_> = others.iter().flat_map(Head::bytes).collect();
     let first = Actor { caller: None, now }.did("begin", "ok");
     let chain = Chain::begin(keyring, version, id, &others, &first);

@@ -11,7 +11,7 @@ use uuid::Uuid;
 use crate::{
     Vault,
     audit::Actor,
-    check_master_keys::check_for_a_newer_master_key,
+    check_master_keys::check_for_newer_master_keys,
     domain::{
         audit_chain::Entry,
         limits::Reached,
@@ -138,15 +138,17 @@ async fn make(
     let Place {
         subject, purpose, ..
     } = *place;
-    policy::allow(caller, Operation::Create, purpose, subject).inspect_err(|cause| {
+    let allowed = policy::allow(caller, Operation::Create, purpose, subject);
+    let people = allowed.map_or(&[][..], |()| std::slice::from_ref(&subject));
+    vault.limits.admit(caller.service, 1, people, now)?;
+    allowed.inspect_err(|cause| {
         tracing::warn!(caller = %caller.service, %subject, %purpose, %cause, "create refused");
     })?;
-    vault.limits.admit(caller.service, &[subject], now)?;
     let salt = match salt_of(vault, subject, now).await? {
         Ok(salt) => salt,
         Err(cause) => {
-            if cause == SlotDamaged::UnknownVersion {
-                check_for_a_newer_master_key(vault).await?;
+            if let SlotDamaged::UnknownVersion(version) = cause {
+                check_for_newer_master_keys(vault, &[version]).await?;
             }
             log_damage(subject, cause);
             return Err(CreateError::SlotDamaged);

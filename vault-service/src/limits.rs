@@ -1,4 +1,5 @@
-//! How much each service has asked this replica for. What it did before a restart counts: the audit knows.
+//! How much each service has asked this replica for. After a restart it begins with what the audit says that all
+//! replicas were asked for.
 
 use std::{
     sync::{Mutex, PoisonError},
@@ -48,15 +49,18 @@ impl CallerLimits {
         }
     }
 
-    /// Counts one key for each of these subjects, which the policy has allowed, or none and says when to come again.
+    /// Counts so many requests for a key, whatever comes of them, and the people whose keys the policy lets the service
+    /// have; or nothing, and says when to come again.
     pub(crate) fn admit(
         &self,
         caller: Service,
-        subjects: &[Uuid],
+        keys: u32,
+        people: &[Uuid],
         now: OffsetDateTime,
     ) -> Result<(), Reached> {
         let (taken, people) = self.with(caller, |usage| {
-            (usage.take(&self.limits, subjects, now), usage.people())
+            let taken = usage.take(&self.limits, keys, people, now);
+            (taken, usage.people())
         });
         #[expect(clippy::cast_precision_loss, reason = "a gauge")]
         metrics::gauge!("vault_people_in_an_hour", "caller" => caller.name()).set(people as f64);
@@ -75,17 +79,15 @@ impl CallerLimits {
     }
 }
 
-/// Counts what the audit says of the time before this start.
+/// Begins every count with what the audit says of the time before this start.
 pub(crate) async fn remember(vault: &Vault) -> Result<(), Unexpected> {
     let now = vault.clock.now();
-    let db = vault.pool.get().await?;
+    let db = vault.pool.get_for_long().await?;
     for service in Service::ALL {
-        let keys = audit::keys_since(&*db, service, now - Span::DAY).await?;
+        let hours = audit::keys_by_hour_since(&*db, service, now - Span::DAY).await?;
         let people = audit::people_since(&*db, service, now - Span::HOUR).await?;
-        let limits = &vault.limits.limits;
-        vault
-            .limits
-            .with(service, |usage| usage.remember(limits, keys, &people, now));
+        let before = Usage::remembered(&vault.limits.limits, &hours, &people);
+        vault.limits.with(service, |usage| *usage = before);
     }
     Ok(())
 }

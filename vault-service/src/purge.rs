@@ -96,14 +96,13 @@ async fn purge(
     });
     let purged = Purged { at: now, receipt };
     shreds::bury(&transaction, &shred, &purged).await?;
-    let entry = Actor { caller: None, now }
-        .did("purge", "ok")
-        .of(shred.subject);
-    vault.audit.append(vec![entry]).await?;
     if let Some(file) = &vault.tombstones {
         let written = file.append(&[(shred.id, &purged.receipt)]).await;
         written.map_err(not_written)?;
     }
+    let actor = Actor { caller: None, now };
+    let entry = actor.did("purge", "ok").of(shred.subject);
+    vault.audit.append(vec![entry]).await?;
     transaction.commit().await?;
     tracing::info!(
         subject = %shred.subject,

@@ -49,7 +49,7 @@ pub(crate) async fn read_audit(
     vault: &Vault,
     caller: Caller,
     subject: Uuid,
-    before: OffsetDateTime,
+    before: Option<OffsetDateTime>,
 ) -> Result<Vec<Entry>, ReadAuditError> {
     allow_subject(caller.service, SubjectOperation::ReadAudit)?;
     let db = vault.pool.get().await?;

@@ -11,7 +11,11 @@ use uuid::Uuid;
 use crate::{
     Vault,
     audit::Actor,
-    domain::policy::{Caller, Denied, SubjectOperation, allow_subject},
+    domain::{
+        limits::Reached,
+        policy::{Caller, Denied, SubjectOperation, allow_subject},
+    },
+    limits::CALLER_LIMITED,
     refusals::{NOT_ALLOWED, SHREDDED, denied},
     store::shreds,
 };
@@ -26,6 +30,8 @@ pub(crate) enum RestoreError {
     Denied(#[from] Denied),
     #[error(transparent)]
     NotSpent(#[from] NotSpent),
+    #[error(transparent)]
+    Limited(#[from] Reached),
     #[error("The time in which the shred could be taken back is over.")]
     Shredded,
     #[error(transparent)]
@@ -38,6 +44,7 @@ impl Failure for RestoreError {
         OTHER_REQUEST,
         SPENT,
         SHREDDED,
+        CALLER_LIMITED,
         INTERNAL,
         UNAVAILABLE,
     ];
@@ -46,48 +53,62 @@ impl Failure for RestoreError {
         match self {
             Self::Denied(cause) => denied(*cause),
             Self::NotSpent(why) => why.case(),
+            Self::Limited(reached) => reached.case(),
             Self::Shredded => &SHREDDED,
             Self::Unexpected(unexpected) => unexpected.case(),
         }
     }
 
+    fn retry_after(&self) -> Option<std::time::Duration> {
+        match self {
+            Self::Limited(reached) => Failure::retry_after(reached),
+            _ => self.unexpected().and_then(Unexpected::retry_after),
+        }
+    }
+
     fn unexpected(&self) -> Option<&Unexpected> {
         match self {
-            Self::Denied(_) | Self::Shredded => None,
+            Self::Denied(_) | Self::Limited(_) | Self::Shredded => None,
             Self::NotSpent(why) => why.unexpected(),
             Self::Unexpected(unexpected) => Some(unexpected),
         }
     }
 }
 
-/// Everything of the subject opens again. It is recorded first, as a shred is. A subject that is not being shredded is as it was already.
+/// Everything of the subject opens again. A subject that is not being shredded is as it was already. That it was asked for
+/// is recorded before anything is done.
 pub(crate) async fn restore_subject(
     vault: &Vault,
     caller: Caller,
     subject: Uuid,
     now: OffsetDateTime,
 ) -> Result<(), RestoreError> {
-    let allowed = allow_subject(caller.service, SubjectOperation::Restore);
-    let outcome = allowed
-        .as_ref()
-        .err()
-        .map_or("ok", |cause| denied(*cause).code);
+    vault.limits.admit(caller.service, 1, &[], now)?;
     let actor = Actor {
         caller: Some(caller.service),
         now,
     };
-    let entry = actor.did("restore", outcome).of(subject);
-    vault.audit.append(vec![entry]).await?;
+    let record = async |outcome| {
+        let entry = actor.did("restore", outcome).of(subject);
+        vault.audit.append(vec![entry]).await
+    };
+    let allowed = allow_subject(caller.service, SubjectOperation::Restore);
+    record(allowed.map_or_else(|cause| denied(cause).code, |()| "asked")).await?;
     allowed.inspect_err(|cause| {
         tracing::warn!(caller = %caller.service, %subject, %cause, "restore refused");
     })?;
-    let db = vault.pool.get().await?;
-    if shreds::cancel(&*db, subject, now + MARGIN).await? {
+    let (taken_back, left) = {
+        let db = vault.pool.get().await?;
+        let taken_back = shreds::cancel(&*db, subject, now + MARGIN).await?;
+        (taken_back, shreds::by_subject(&*db, subject).await?)
+    };
+    if taken_back {
         tracing::info!(%subject, "shred taken back");
-        return Ok(());
     }
-    match shreds::by_subject(&*db, subject).await? {
-        Some(_) => Err(RestoreError::Shredded),
-        None => Ok(()),
+    if left.is_some() {
+        record(SHREDDED.code).await?;
+        return Err(RestoreError::Shredded);
     }
+    record("ok").await?;
+    Ok(())
 }

@@ -14,9 +14,11 @@ use crate::{
     Vault,
     audit::Actor,
     domain::{
+        limits::Reached,
         policy::{Caller, Denied, SubjectOperation, allow_subject},
         shred::Shred,
     },
+    limits::CALLER_LIMITED,
     purge::purge_at_once,
     refusals::{NOT_ALLOWED, denied},
     store::shreds,
@@ -29,23 +31,40 @@ pub(crate) enum ShredError {
     #[error(transparent)]
     NotSpent(#[from] NotSpent),
     #[error(transparent)]
+    Limited(#[from] Reached),
+    #[error(transparent)]
     Unexpected(#[from] Unexpected),
 }
 
 impl Failure for ShredError {
-    const CASES: &'static [Case] = &[NOT_ALLOWED, OTHER_REQUEST, SPENT, INTERNAL, UNAVAILABLE];
+    const CASES: &'static [Case] = &[
+        NOT_ALLOWED,
+        OTHER_REQUEST,
+        SPENT,
+        CALLER_LIMITED,
+        INTERNAL,
+        UNAVAILABLE,
+    ];
 
     fn case(&self) -> &'static Case {
         match self {
             Self::Denied(cause) => denied(*cause),
             Self::NotSpent(why) => why.case(),
+            Self::Limited(reached) => reached.case(),
             Self::Unexpected(unexpected) => unexpected.case(),
+        }
+    }
+
+    fn retry_after(&self) -> Option<std::time::Duration> {
+        match self {
+            Self::Limited(reached) => Failure::retry_after(reached),
+            _ => self.unexpected().and_then(Unexpected::retry_after),
         }
     }
 
     fn unexpected(&self) -> Option<&Unexpected> {
         match self {
-            Self::Denied(_) => None,
+            Self::Denied(_) | Self::Limited(_) => None,
             Self::NotSpent(why) => why.unexpected(),
             Self::Unexpected(unexpected) => Some(unexpected),
         }
@@ -53,8 +72,8 @@ impl Failure for ShredError {
 }
 
 /// Begins the shred of a subject, known or not, or goes on with the one that was begun: a shorter `wait` brings its end
-/// forward, a longer one changes nothing. Without a wait it ends here. It is recorded first: whatever comes of it, it was
-/// asked for.
+/// forward, a longer one changes nothing. Without a wait it ends here. That it was asked for is recorded before anything
+/// is done.
 pub(crate) async fn shred_subject(
     vault: &Vault,
     caller: Caller,
@@ -62,17 +81,17 @@ pub(crate) async fn shred_subject(
     wait: Option<Duration>,
     now: OffsetDateTime,
 ) -> Result<Shred, ShredError> {
-    let allowed = allow_subject(caller.service, SubjectOperation::Shred);
-    let outcome = allowed
-        .as_ref()
-        .err()
-        .map_or("ok", |cause| denied(*cause).code);
+    vault.limits.admit(caller.service, 1, &[], now)?;
     let actor = Actor {
         caller: Some(caller.service),
         now,
     };
-    let entry = actor.did("shred", outcome).of(subject);
-    vault.audit.append(vec![entry]).await?;
+    let record = async |outcome| {
+        let entry = actor.did("shred", outcome).of(subject);
+        vault.audit.append(vec![entry]).await
+    };
+    let allowed = allow_subject(caller.service, SubjectOperation::Shred);
+    record(allowed.map_or_else(|cause| denied(cause).code, |()| "asked")).await?;
     allowed.inspect_err(|cause| {
         tracing::warn!(caller = %caller.service, %subject, %cause, "shred refused");
     })?;
@@ -82,6 +101,7 @@ pub(crate) async fn shred_subject(
         let db = vault.pool.get().await?;
         shreds::begin(&*db, subject, shred_id, now, purge_at).await?
     };
+    record("ok").await?;
     tracing::info!(%subject, shred_id = %begun.id, purge_at = %begun.purge_at, "shred requested");
     if begun.purged.is_some() || begun.purge_at > now {
         return Ok(begun);

@@ -12,9 +12,10 @@ use uuid::Uuid;
 use crate::{
     Vault,
     audit::Actor,
-    check_master_keys::check_for_a_newer_master_key,
+    check_master_keys::check_for_newer_master_keys,
     domain::{
         audit_chain::Entry,
+        keyring::KeyVersion,
         limits::Reached,
         policy::{self, Caller, Denied, Operation},
         slot::{Salt, SlotDamaged},
@@ -116,11 +117,11 @@ pub(crate) async fn unwrap_data_keys(
     now: OffsetDateTime,
 ) -> Result<Vec<Answer>, UnwrapError> {
     let questions: Vec<_> = items.iter().map(|item| read(caller, item)).collect();
-    let asked_for = questions.iter().flatten();
-    let asked_for =
-        asked_for.filter(|(_, wrapped)| !matches!(wrapped, Err(ItemRefused::Denied(_))));
-    let asked_for: Vec<_> = asked_for.map(|(place, _)| place.subject).collect();
-    vault.limits.admit(caller.service, &asked_for, now)?;
+    let people = questions.iter().flatten();
+    let people = people.filter(|(_, wrapped)| !matches!(wrapped, Err(ItemRefused::Denied(_))));
+    let people: Vec<_> = people.map(|(place, _)| place.subject).collect();
+    let number = u32::try_from(items.len()).unwrap_or(u32::MAX);
+    vault.limits.admit(caller.service, number, &people, now)?;
     let places = questions.iter().flatten();
     let places = places.filter(|(_, wrapped)| wrapped.is_ok());
     let salts = salts_of(vault, places.map(|(place, _)| place.subject).collect()).await?;
@@ -132,10 +133,9 @@ pub(crate) async fn unwrap_data_keys(
         .into_iter()
         .map(|question| open(vault, &salts, actor, question))
         .unzip();
-    if answers.iter().any(is_for_want_of_a_master_key) {
-        check_for_a_newer_master_key(vault).await?;
-    }
+    let wanted: Vec<_> = answers.iter().filter_map(wanted_master_key).collect();
     vault.audit.append(entries).await?;
+    check_for_newer_master_keys(vault, &wanted).await?;
     Ok(answers)
 }
 
@@ -164,12 +164,15 @@ fn open(vault: &Vault, salts: &Salts, actor: Actor, question: Question) -> (Answ
     (answer, Entry { dek_id, ..entry })
 }
 
-fn is_for_want_of_a_master_key(answer: &Answer) -> bool {
-    matches!(
-        answer,
-        Err(ItemRefused::WrappedKey(Refused::UnknownVersion)
-            | ItemRefused::SlotDamaged(SlotDamaged::UnknownVersion))
-    )
+/// The master key that was not here for it.
+fn wanted_master_key(answer: &Answer) -> Option<KeyVersion> {
+    match answer {
+        Err(
+            ItemRefused::WrappedKey(Refused::UnknownVersion(version))
+            | ItemRefused::SlotDamaged(SlotDamaged::UnknownVersion(version)),
+        ) => Some(*version),
+        _ => None,
+    }
 }
 
 type Salts = HashMap<Uuid, Result<Salt, ItemRefused>>;

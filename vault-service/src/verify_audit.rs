@@ -39,6 +39,10 @@ pub enum AuditCommand {
         /// What `audit head` printed earlier: shows also when the newest records were removed.
         #[arg(long, value_name = "FILE")]
         head: Option<PathBuf>,
+        /// A version of the master key that was destroyed: its chains are held against what was noted of them, and are no
+        /// failure (may be repeated).
+        #[arg(long, value_name = "VERSION")]
+        without: Vec<i64>,
     },
     /// Print where every chain is, one line of JSON for each: to be kept where the vault's database is not.
     Head,
@@ -50,6 +54,10 @@ enum AuditError {
     Settings(#[from] Problems),
     #[error("chain {chain}: {what}")]
     Broken { chain: Uuid, what: String },
+    #[error(
+        "chain {chain}: cannot be checked, master key version {version} is not here (see --without)"
+    )]
+    NoKey { chain: Uuid, version: i64 },
     #[error("{0}: {1}")]
     Heads(PathBuf, String),
     #[error("{}", .0.chain())]
@@ -84,13 +92,11 @@ impl AuditCommand {
     async fn outcome(self, settings: Settings) -> Result<String, AuditError> {
         let pool = settings.service.pool()?;
         match self {
-            Self::Verify { head } => {
-                let kept = head
-                    .as_deref()
-                    .map(read_heads)
-                    .transpose()?
-                    .unwrap_or_default();
-                Ok(verify(&settings.keyring, &pool, kept).await?.to_string())
+            Self::Verify { head, without } => {
+                let kept = head.as_deref().map(read_heads).transpose()?;
+                let kept = kept.unwrap_or_default();
+                let verified = verify(&settings.keyring, &pool, kept, &without).await?;
+                Ok(verified.to_string())
             }
             Self::Head => print_heads(&pool).await,
         }
@@ -132,7 +138,7 @@ fn head(line: &str) -> Result<Head, String> {
 struct Verified {
     chains: u64,
     records: u64,
-    /// Of a master key that is not here.
+    /// Of a master key that is gone.
     unchecked: Vec<Uuid>,
 }
 
@@ -143,14 +149,19 @@ impl std::fmt::Display for Verified {
         } = self;
         write!(out, "{records} records in {chains} chains hold")?;
         for chain in &self.unchecked {
-            write!(out, "\nnot checked, its master key is not here: {chain}")?;
+            write!(out, "\nheld only against what was noted of it: {chain}")?;
         }
         Ok(())
     }
 }
 
-/// Checks everything; `kept` is what is known from elsewhere of where chains were.
-async fn verify(keyring: &Keyring, pool: &Pool, kept: Vec<Head>) -> Result<Verified, AuditError> {
+/// Checks everything; `kept` is what is known from elsewhere of where chains were, `without` which keys are gone.
+async fn verify(
+    keyring: &Keyring,
+    pool: &Pool,
+    kept: Vec<Head>,
+    without: &[i64],
+) -> Result<Verified, AuditError> {
     let db = pool.get_for_long().await?;
     let chains = store::chains(&*db).await?;
     let mut noted: HashMap<Uuid, Vec<Head>> = HashMap::new();
@@ -163,12 +174,13 @@ async fn verify(keyring: &Keyring, pool: &Pool, kept: Vec<Head>) -> Result<Verif
     let mut verified = Verified::default();
     for chain in &chains {
         let noted = noted.remove(&chain.id).unwrap_or_default();
-        match verify_chain(keyring, &db, chain, &noted).await? {
-            Some(records) => {
-                verified.chains += 1;
-                verified.records += records;
-            }
-            None => verified.unchecked.push(chain.id),
+        let gone = without.contains(&chain.mek_version);
+        let records = verify_chain(keyring, &db, chain, &noted, gone).await?;
+        if gone {
+            verified.unchecked.push(chain.id);
+        } else {
+            verified.chains += 1;
+            verified.records += records;
         }
     }
     match noted.into_keys().next() {
@@ -177,13 +189,14 @@ async fn verify(keyring: &Keyring, pool: &Pool, kept: Vec<Head>) -> Result<Verif
     }
 }
 
-/// How many records the chain has, all of them good; `None` when its master key is not here.
+/// How many records the chain has, all of them good.
 async fn verify_chain(
     keyring: &Keyring,
     db: &Connection,
     stored: &StoredChain,
     noted: &[Head],
-) -> Result<Option<u64>, AuditError> {
+    gone: bool,
+) -> Result<u64, AuditError> {
     let mut look = Look::default();
     loop {
         let page = store::records_after(&**db, stored.id, look.last, AT_ONCE).await?;
@@ -191,9 +204,13 @@ async fn verify_chain(
             break;
         }
         for record in &page {
-            if !look.at(keyring, stored, record, noted)? {
-                return Ok(None);
-            }
+            let expected = look.next(stored, record)?;
+            let head = if gone {
+                store::head(stored.id, expected, &record.mac)
+            } else {
+                look.recomputed(keyring, stored, record)?
+            };
+            check(stored, record, head, noted)?;
         }
     }
     let Some(newest) = u64::try_from(look.last).ok() else {
@@ -207,8 +224,25 @@ async fn verify_chain(
                 head.number
             ),
         )),
-        None => Ok(Some(newest + 1)),
+        None => Ok(newest + 1),
     }
+}
+
+/// The record as it is stored, as it has to be, and as it was noted.
+fn check(
+    stored: &StoredChain,
+    record: &StoredRecord,
+    head: Option<Head>,
+    noted: &[Head],
+) -> Result<(), AuditError> {
+    let wrong = |what: &str| broken(stored.id, format!("record {} is {what}", record.number));
+    let head = head.filter(|head| record.mac == head.mac);
+    let head = head.ok_or_else(|| wrong("not the one that was written"))?;
+    let another = |it: &Head| it.number == head.number && it.mac != head.mac;
+    if noted.iter().any(another) {
+        return Err(wrong("another than was noted"));
+    }
+    Ok(())
 }
 
 /// How far a chain has been looked at.
@@ -227,41 +261,36 @@ impl Default for Look<'_> {
 }
 
 impl<'a> Look<'a> {
-    /// Whether the next record is one of the chain; `false` when its master key is not here.
-    fn at(
-        &mut self,
-        keyring: &'a Keyring,
-        stored: &StoredChain,
-        record: &StoredRecord,
-        noted: &[Head],
-    ) -> Result<bool, AuditError> {
+    /// The number of the next record, which this has to be.
+    fn next(&mut self, stored: &StoredChain, record: &StoredRecord) -> Result<i64, AuditError> {
         let expected = self.last + 1;
         if record.number != expected {
             let what = format!("record {expected} is missing");
             return Err(broken(stored.id, what));
         }
         self.last = expected;
-        let head = if let Some(chain) = &mut self.chain {
-            chain.push(&record.entry)
-        } else {
-            let version = u32::try_from(stored.mek_version).ok();
-            let version = version.and_then(KeyVersion::new);
-            let begun = version.and_then(|version| {
-                Chain::begin(keyring, version, stored.id, &stored.others, &record.entry)
-            });
-            let Some(begun) = begun else { return Ok(false) };
-            self.chain.insert(begun).head()
-        };
-        if record.mac != head.mac {
-            let what = format!("record {expected} is not the one that was written");
-            return Err(broken(stored.id, what));
+        Ok(expected)
+    }
+
+    /// Where the chain is with this record, by the key.
+    fn recomputed(
+        &mut self,
+        keyring: &'a Keyring,
+        stored: &StoredChain,
+        record: &StoredRecord,
+    ) -> Result<Option<Head>, AuditError> {
+        if let Some(chain) = &mut self.chain {
+            return Ok(Some(chain.push(&record.entry)));
         }
-        let other = |it: &&Head| it.number == head.number && it.mac != head.mac;
-        if noted.iter().any(|it| other(&it)) {
-            let what = format!("record {expected} is another than was noted");
-            return Err(broken(stored.id, what));
-        }
-        Ok(true)
+        let version = u32::try_from(stored.mek_version).ok();
+        let begun = version.and_then(KeyVersion::new).and_then(|version| {
+            Chain::begin(keyring, version, stored.id, &stored.others, &record.entry)
+        });
+        let begun = begun.ok_or(AuditError::NoKey {
+            chain: stored.id,
+            version: stored.mek_version,
+        })?;
+        Ok(Some(self.chain.insert(begun).head()))
     }
 }
 

@@ -67,8 +67,10 @@ impl Left {
         let mut cx = Context::from_waker(Waker::noop());
         let mut worth = WORTH_READING;
         while !waits_for_leave && !rest.is_end_stream() {
-            let Poll::Ready(Some(Ok(frame))) = Pin::new(&mut rest).poll_frame(&mut cx) else {
-                break;
+            let frame = match Pin::new(&mut rest).poll_frame(&mut cx) {
+                Poll::Ready(Some(Ok(frame))) => frame,
+                Poll::Ready(None) => return false,
+                Poll::Ready(Some(Err(_))) | Poll::Pending => break,
             };
             match worth.checked_sub(frame.data_ref().map_or(0, Bytes::len)) {
                 Some(less) => worth = less,
@@ -87,10 +89,15 @@ impl Body for Unread {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
-        match &mut self.body {
-            Some(body) => Pin::new(body).poll_frame(cx),
-            None => Poll::Ready(None),
+        let Some(body) = &mut self.body else {
+            return Poll::Ready(None);
+        };
+        let frame = Pin::new(body).poll_frame(cx);
+        // A chunked body never says by itself that this was its end.
+        if let Poll::Ready(None) = frame {
+            self.body = None;
         }
+        frame
     }
 
     fn is_end_stream(&self) -> bool {

@@ -69,6 +69,20 @@ async fn an_answer_that_ends_its_connection_says_so_and_one_that_does_not_keeps_
 }
 
 #[tokio::test]
+async fn a_chunked_body_that_was_read_keeps_its_connection() {
+    let host = Host::plain(Limits::default()).await;
+    let mut raw = host.connect().await;
+    for _ in 0..3 {
+        let head = header("/notes", "Transfer-Encoding: chunked");
+        let body = r#"{"text":"a note"}"#;
+        raw.send(&format!("{head}{:x}\r\n{body}\r\n0\r\n\r\n", body.len()))
+            .await;
+        let answer = raw.answer().await;
+        assert_eq!(answer.field("connection"), None, "{answer:?}");
+    }
+}
+
+#[tokio::test]
 async fn so_does_one_that_speaks_tls() {
     let files = Files::make("linger");
     let host = Host::tls(Limits::default(), &files, ClientCertificates::Ignored).await;

@@ -38,7 +38,7 @@ pub(crate) struct Entry {
 }
 
 /// The newest record of a chain.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Head {
     pub(crate) chain: Uuid,
     pub(crate) number: u64,

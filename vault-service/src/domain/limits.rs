@@ -56,14 +56,14 @@ pub(crate) struct Usage {
 }
 
 impl Usage {
-    /// Counts one key for each of these subjects, or nothing at all.
+    /// Counts so many requests for a key, and the people whose keys may be given, or nothing at all.
     pub(crate) fn take(
         &mut self,
         limits: &Limits,
-        subjects: &[Uuid],
+        keys: u32,
+        people: &[Uuid],
         now: OffsetDateTime,
     ) -> Result<(), Reached> {
-        let keys = u32::try_from(subjects.len()).unwrap_or(u32::MAX);
         let second = self
             .second
             .after(keys, limits.per_second, Duration::SECOND, now)
@@ -73,24 +73,28 @@ impl Usage {
             .after(keys, limits.per_day, Duration::DAY, now)
             .map_err(|wait| reached(Limit::PerDay, wait))?;
         self.people
-            .take(subjects, limits.people_per_hour, now)
+            .take(people, limits.people_per_hour, now)
             .map_err(|wait| reached(Limit::PeoplePerHour, wait))?;
         (self.second, self.day) = (second, day);
         Ok(())
     }
 
-    /// Counts what was asked for before this process began, oldest first; it may be more than is allowed now.
-    pub(crate) fn remember(
-        &mut self,
+    /// Begins with what was asked for before: how much in each hour, and whose keys first when, oldest first. It may be
+    /// more than one replica allows, and holds nobody up for longer than the window of a limit.
+    pub(crate) fn remembered(
         limits: &Limits,
-        keys: u32,
+        hours: &[(OffsetDateTime, u32)],
         people: &[(Uuid, OffsetDateTime)],
-        now: OffsetDateTime,
-    ) {
-        self.day = self.day.plus(keys, limits.per_day, Duration::DAY, now);
-        for (subject, at) in people {
-            self.people.add(*subject, *at);
+    ) -> Self {
+        let mut usage = Self::default();
+        for (hour, keys) in hours {
+            let day = usage.day.plus(*keys, limits.per_day, Duration::DAY, *hour);
+            usage.day = day.at_most(*hour + Duration::DAY);
         }
+        for (subject, at) in people {
+            usage.people.add(*subject, *at);
+        }
+        usage
     }
 
     /// How many different subjects there were within the hour.
@@ -126,6 +130,10 @@ impl Debt {
             over if over.is_positive() => Err(over),
             _ => Ok(Self(Some(empty))),
         }
+    }
+
+    fn at_most(self, end: OffsetDateTime) -> Self {
+        Self(self.0.map(|empty| empty.min(end)))
     }
 
     fn plus(self, keys: u32, limit: u32, window: Duration, now: OffsetDateTime) -> Self {
@@ -199,6 +207,11 @@ mod tests {
         Uuid::from_u128(number)
     }
 
+    fn take(usage: &mut Usage, subjects: &[Uuid], now: OffsetDateTime) -> Result<(), Reached> {
+        let keys = u32::try_from(subjects.len()).expect("few");
+        usage.take(&LIMITS, keys, subjects, now)
+    }
+
     fn limit(taken: Result<(), Reached>) -> Option<(Limit, Pause)> {
         taken.err().map(|it| (it.limit, it.retry_after))
     }
@@ -207,15 +220,15 @@ mod tests {
     fn a_batch_counts_its_keys_and_a_refused_one_counts_nothing() {
         let mut usage = Usage::default();
         let ada = [somebody(1); 10];
-        assert_eq!(usage.take(&LIMITS, &ada[..9], NOW), Ok(()));
+        assert_eq!(take(&mut usage, &ada[..9], NOW), Ok(()));
         for _ in 0..100 {
-            let refused = limit(usage.take(&LIMITS, &ada[..2], NOW));
+            let refused = limit(take(&mut usage, &ada[..2], NOW));
             assert_eq!(refused, Some((Limit::PerSecond, Pause::from_millis(100))));
         }
-        assert_eq!(usage.take(&LIMITS, &ada[..1], NOW), Ok(()));
+        assert_eq!(take(&mut usage, &ada[..1], NOW), Ok(()));
         let later = NOW + Duration::milliseconds(100);
-        assert_eq!(usage.take(&LIMITS, &ada[..1], later), Ok(()));
-        assert!(usage.take(&LIMITS, &ada[..1], later).is_err());
+        assert_eq!(take(&mut usage, &ada[..1], later), Ok(()));
+        assert!(take(&mut usage, &ada[..1], later).is_err());
     }
 
     #[test]
@@ -224,13 +237,13 @@ mod tests {
         let ada = [somebody(1); 10];
         for second in 0..10 {
             let now = NOW + Duration::seconds(second);
-            assert_eq!(usage.take(&LIMITS, &ada, now), Ok(()));
+            assert_eq!(take(&mut usage, &ada, now), Ok(()));
         }
         let now = NOW + Duration::seconds(10);
-        let refused = limit(usage.take(&LIMITS, &ada, now));
+        let refused = limit(take(&mut usage, &ada, now));
         assert!(matches!(refused, Some((Limit::PerDay, wait)) if wait > Pause::from_mins(100)));
         let now = NOW + Duration::DAY;
-        assert_eq!(usage.take(&LIMITS, &ada, now), Ok(()));
+        assert_eq!(take(&mut usage, &ada, now), Ok(()));
     }
 
     #[test]
@@ -238,45 +251,70 @@ mod tests {
         let mut usage = Usage::default();
         for number in 0..5 {
             let now = NOW + Duration::minutes(i64::try_from(number).expect("small"));
-            assert_eq!(usage.take(&LIMITS, &[somebody(number)], now), Ok(()));
+            assert_eq!(take(&mut usage, &[somebody(number)], now), Ok(()));
         }
         let now = NOW + Duration::minutes(10);
         let two = [somebody(8), somebody(9)];
         assert_eq!(
-            limit(usage.take(&LIMITS, &two[..1], now)),
+            limit(take(&mut usage, &two[..1], now)),
             Some((Limit::PeoplePerHour, Pause::from_mins(50)))
         );
         assert_eq!(
-            limit(usage.take(&LIMITS, &two, now)),
+            limit(take(&mut usage, &two, now)),
             Some((Limit::PeoplePerHour, Pause::from_mins(51)))
         );
-        assert_eq!(
-            usage.take(&LIMITS, &[somebody(0), somebody(4)], now),
-            Ok(())
-        );
+        assert_eq!(take(&mut usage, &[somebody(0), somebody(4)], now), Ok(()));
         assert_eq!(usage.people(), 5);
         // The first is forgotten an hour after they were first asked for.
         let now = NOW + Duration::HOUR;
-        assert_eq!(usage.take(&LIMITS, &two[..1], now), Ok(()));
-        assert!(usage.take(&LIMITS, &two[1..], now).is_err());
+        assert_eq!(take(&mut usage, &two[..1], now), Ok(()));
+        assert!(take(&mut usage, &two[1..], now).is_err());
         // Six in one batch never fit.
         let six: Vec<_> = (20..26).map(somebody).collect();
         let now = NOW + Duration::HOUR * 3;
-        assert!(usage.take(&LIMITS, &six, now).is_err());
-        assert_eq!(usage.take(&LIMITS, &six[..5], now), Ok(()));
+        assert!(take(&mut usage, &six, now).is_err());
+        assert_eq!(take(&mut usage, &six[..5], now), Ok(()));
     }
 
     #[test]
     fn what_was_before_a_restart_counts() {
-        let mut usage = Usage::default();
         let people: Vec<_> = (0..5)
             .map(|it| (somebody(it), NOW - Duration::MINUTE))
             .collect();
-        usage.remember(&LIMITS, 95, &people, NOW);
-        assert!(usage.take(&LIMITS, &[somebody(9)], NOW).is_err());
-        assert_eq!(usage.take(&LIMITS, &[somebody(1); 5], NOW), Ok(()));
-        let refused = limit(usage.take(&LIMITS, &[somebody(1)], NOW));
+        let mut usage = Usage::remembered(&LIMITS, &[(NOW, 95)], &people);
+        assert!(take(&mut usage, &[somebody(9)], NOW).is_err());
+        assert_eq!(take(&mut usage, &[somebody(1); 5], NOW), Ok(()));
+        let refused = limit(take(&mut usage, &[somebody(1)], NOW));
         assert!(matches!(refused, Some((Limit::PerDay, _))), "{refused:?}");
+    }
+
+    #[test]
+    fn what_has_leaked_is_forgotten_and_no_debt_is_longer_than_its_window() {
+        let hours: Vec<_> = (1..=24)
+            .map(|ago| (NOW - Duration::HOUR * (25 - ago), 4))
+            .collect();
+        let mut usage = Usage::remembered(&LIMITS, &hours, &[]);
+        assert_eq!(take(&mut usage, &[somebody(1); 10], NOW), Ok(()));
+        // Of several replicas together.
+        let hours: Vec<_> = (1..=24)
+            .map(|ago| (NOW - Duration::HOUR * (25 - ago), 400))
+            .collect();
+        let mut usage = Usage::remembered(&LIMITS, &hours, &[]);
+        assert!(take(&mut usage, &[somebody(1); 10], NOW).is_err());
+        let soon = NOW + Duration::HOUR * 2;
+        assert_eq!(take(&mut usage, &[somebody(1); 10], soon), Ok(()));
+    }
+
+    #[test]
+    fn what_is_refused_counts_and_its_people_do_not() {
+        let mut usage = Usage::default();
+        assert_eq!(usage.take(&LIMITS, 10, &[], NOW), Ok(()));
+        assert_eq!(usage.people(), 0);
+        let refused = limit(usage.take(&LIMITS, 1, &[], NOW));
+        assert!(
+            matches!(refused, Some((Limit::PerSecond, _))),
+            "{refused:?}"
+        );
     }
 
     proptest! {
@@ -288,7 +326,7 @@ mod tests {
             let (mut at, mut taken) = (NOW, Vec::new());
             for (pause, keys) in asks {
                 at += Duration::milliseconds(pause);
-                if usage.take(&LIMITS, &vec![somebody(1); keys], at).is_ok() {
+                if take(&mut usage, &vec![somebody(1); keys], at).is_ok() {
                     taken.push((at, keys));
                 }
             }

@@ -55,8 +55,8 @@ impl Salt {
 pub(crate) enum SlotDamaged {
     #[error("not a slot of a known kind, suite and shape")]
     Malformed,
-    #[error("sealed under a master key version that is not here")]
-    UnknownVersion,
+    #[error("sealed under master key version {0}, which is not here")]
+    UnknownVersion(KeyVersion),
     #[error(transparent)]
     Unopened(#[from] Unopened),
 }
@@ -89,9 +89,10 @@ impl Keyring {
         let [KIND, SUITE, 0, 0, v1, v2, v3, v4, ..] = *header else {
             return Err(SlotDamaged::Malformed);
         };
-        let key = KeyVersion::new(u32::from_be_bytes([v1, v2, v3, v4]))
-            .and_then(|version| self.slot_key(version))
-            .ok_or(SlotDamaged::UnknownVersion)?;
+        let version = KeyVersion::new(u32::from_be_bytes([v1, v2, v3, v4]));
+        let version = version.ok_or(SlotDamaged::Malformed)?;
+        let key = self.slot_key(version);
+        let key = key.ok_or(SlotDamaged::UnknownVersion(version))?;
         let salt = committed::open(
             &committed::extract(&[], key),
             &binding(header, &context(subject)),
@@ -147,7 +148,7 @@ mod tests {
         let newer = ring(&format!("2:{COUNTING}"));
         assert_eq!(
             newer.open_salt(ADA, &slot).err(),
-            Some(SlotDamaged::UnknownVersion)
+            KeyVersion::new(1).map(SlotDamaged::UnknownVersion)
         );
     }
 

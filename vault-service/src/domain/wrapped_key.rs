@@ -71,8 +71,8 @@ pub(crate) struct WrappedKey {
 pub(crate) enum Refused {
     #[error("malformed: {0}")]
     Malformed(Malformed),
-    #[error("no such master key version")]
-    UnknownVersion,
+    #[error("no such master key version: {0}")]
+    UnknownVersion(KeyVersion),
     #[error(transparent)]
     Unopened(#[from] Unopened),
 }
@@ -170,7 +170,7 @@ impl Keyring {
     ) -> Result<PlainKey, Refused> {
         let master = self
             .wrap_key(wrapped.mek_version)
-            .ok_or(Refused::UnknownVersion)?;
+            .ok_or(Refused::UnknownVersion(wrapped.mek_version))?;
         let (header, sealed) = wrapped.parts();
         let key = committed::open(
             &committed::extract(salt.expose(), master),
@@ -317,7 +317,8 @@ mod tests {
         assert_eq!(changed(2, 1), Refused::Malformed(Malformed::Reserved));
         assert_eq!(changed(3, 1), Refused::Malformed(Malformed::Reserved));
         assert_eq!(changed(7, 0), Refused::Malformed(Malformed::Version));
-        assert_eq!(changed(7, 2), Refused::UnknownVersion);
+        let second = KeyVersion::new(2).expect("not 0");
+        assert_eq!(changed(7, 2), Refused::UnknownVersion(second));
         for header_or_commitment in [8, 24, 36, 67] {
             assert_eq!(
                 changed(header_or_commitment, 0xff),

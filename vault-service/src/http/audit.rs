@@ -34,7 +34,7 @@ struct Record {
     /// The key, where one was made or opened.
     #[oai(skip_serializing_if_is_none)]
     dek_id: Option<Uuid>,
-    /// `ok`, or the code of the refusal.
+    /// `ok`, or the code of the refusal; `asked` for a shred or a restore that is about to be tried.
     outcome: String,
     /// Of the request, for the logs.
     #[oai(skip_serializing_if_is_none)]
@@ -116,8 +116,8 @@ pub(super) struct AuditApi;
 impl AuditApi {
     /// Read the audit of a subject
     ///
-    /// For identity alone, on behalf of the person: what was done with their keys, by which service, and what was refused; 100 records
-    /// at most.
+    /// For identity alone, on behalf of the person: what was done with their keys, by which service, and what was refused.
+    /// About 100 records, and never a part of those of one moment: go on with the `at` of the last.
     #[oai(path = "/", method = "get", operation_id = "read_audit")]
     async fn read(
         &self,
@@ -128,14 +128,15 @@ impl AuditApi {
         /// Only what was before this moment, for the next page.
         before: Query<Option<OffsetDateTime>>,
     ) -> Result<Json<Records>, Problem<ReadAuditError>> {
-        let before = before.0.unwrap_or_else(|| vault.clock.now());
         let caller = service.caller();
-        let records = read_audit(&vault, caller, subject.0, before).await?;
+        let records = read_audit(&vault, caller, subject.0, before.0).await?;
         let records = records.into_iter().map(Record::from).collect();
         Ok(Json(Records { records }))
     }
 
     /// Read where the audit is
+    ///
+    /// For every service: whoever keeps the answer can show later that nothing before it is missing.
     #[oai(path = "/head", method = "get", operation_id = "read_audit_head")]
     async fn head(
         &self,

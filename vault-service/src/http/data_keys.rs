@@ -284,3 +284,36 @@ impl WrappedItem {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use poem_openapi::types::ToJSON;
+
+    use super::*;
+    use crate::domain::{
+        slot::SlotDamaged,
+        wrapped_key::{Malformed, Refused},
+    };
+
+    #[test]
+    fn the_audit_and_the_answer_have_one_word_for_each_refusal() {
+        for refused in [
+            ItemRefused::Denied(Denied::NotAllowed),
+            ItemRefused::Denied(Denied::PersonMissing),
+            ItemRefused::Denied(Denied::AnotherPerson),
+            ItemRefused::UnknownPurpose,
+            ItemRefused::NotAnId,
+            ItemRefused::NoSlot,
+            ItemRefused::ShredPending,
+            ItemRefused::Shredded,
+            ItemRefused::SlotDamaged(SlotDamaged::Malformed),
+            ItemRefused::WrappedKey(Refused::Malformed(Malformed::Length)),
+        ] {
+            let answer = UnwrappedItem::from(Err(refused)).status.to_json();
+            assert_eq!(
+                answer.as_ref().and_then(|it| it.as_str()),
+                Some(refused.code())
+            );
+        }
+    }
+}

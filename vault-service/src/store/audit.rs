@@ -1,5 +1,7 @@
 //! Tables `audit_chains` and `audit_records`: what is written once and never changed.
 
+use std::collections::HashSet;
+
 use shared::{postgres::time, problem::Unexpected};
 use time::OffsetDateTime;
 use tokio_postgres::{GenericClient, Row, Transaction, types::Type};
@@ -26,15 +28,13 @@ pub(crate) struct StoredRecord {
     pub(crate) mac: Vec<u8>,
 }
 
-impl StoredRecord {
-    /// Where a chain is whose newest record this is, if that is a place at all.
-    fn head(&self, chain: Uuid) -> Option<Head> {
-        Some(Head {
-            chain,
-            number: self.number.try_into().ok()?,
-            mac: self.mac.as_slice().try_into().ok()?,
-        })
-    }
+/// Where a chain is whose newest record is this, if that is a place at all.
+pub(crate) fn head(chain: Uuid, number: i64, mac: &[u8]) -> Option<Head> {
+    Some(Head {
+        chain,
+        number: number.try_into().ok()?,
+        mac: mac.try_into().ok()?,
+    })
 }
 
 const RECORD: &str =
@@ -45,7 +45,7 @@ pub(crate) async fn moved_heads(transaction: &Transaction<'_>) -> Result<Vec<Hea
     let noted = transaction
         .query_typed("SELECT others FROM audit_chains", &[])
         .await?;
-    let mut known = Vec::new();
+    let mut known = HashSet::new();
     for row in &noted {
         let others: Vec<u8> = row.try_get("others")?;
         known.extend(Head::read_all(&others));
@@ -61,19 +61,18 @@ pub(crate) async fn moved_heads(transaction: &Transaction<'_>) -> Result<Vec<Hea
 pub(crate) async fn heads(db: &impl GenericClient) -> Result<Vec<Head>, Unexpected> {
     let rows = db
         .query_typed(
-            &format!(
-                "SELECT newest.chain_id, {RECORD} FROM audit_chains
-                 CROSS JOIN LATERAL (SELECT * FROM audit_records
-                                     WHERE audit_records.chain_id = audit_chains.chain_id
-                                     ORDER BY number DESC LIMIT 1) AS newest
-                 ORDER BY opened_at, chain_id"
-            ),
+            "SELECT newest.chain_id, number, mac FROM audit_chains
+             CROSS JOIN LATERAL (SELECT chain_id, number, mac FROM audit_records
+                                 WHERE audit_records.chain_id = audit_chains.chain_id
+                                 ORDER BY number DESC LIMIT 1) AS newest
+             ORDER BY opened_at, chain_id",
             &[],
         )
         .await?;
     let mut heads = Vec::new();
     for row in &rows {
-        heads.extend(read(row)?.head(row.try_get("chain_id")?));
+        let (number, mac): (i64, Vec<u8>) = (row.try_get("number")?, row.try_get("mac")?);
+        heads.extend(head(row.try_get("chain_id")?, number, &mac));
     }
     Ok(heads)
 }
@@ -175,23 +174,26 @@ pub(crate) async fn records_after(
     rows.iter().map(read).collect()
 }
 
-/// What was done with the keys of a subject, newest first, before that moment and no more than `limit`.
+/// What was done with the keys of a subject, newest first, before that moment: at least `page` records, if there are so
+/// many, and all others of the same moment as the last, so that a further page loses none.
 pub(crate) async fn of_subject(
     db: &impl GenericClient,
     subject: Uuid,
-    before: OffsetDateTime,
-    limit: i64,
+    before: Option<OffsetDateTime>,
+    page: i64,
 ) -> Result<Vec<Entry>, Unexpected> {
     let rows = db
         .query_typed(
             &format!(
-                "SELECT {RECORD} FROM audit_records
-                 WHERE subject = $1 AND at < $2 ORDER BY at DESC, number DESC LIMIT $3"
+                "WITH wanted AS (SELECT * FROM audit_records WHERE subject = $1 AND ($2 IS NULL OR at < $2))
+                 SELECT {RECORD} FROM wanted
+                 WHERE at >= coalesce((SELECT at FROM wanted ORDER BY at DESC OFFSET $3 LIMIT 1), '-infinity')
+                 ORDER BY at DESC, chain_id, number DESC"
             ),
             &[
                 (&subject, Type::UUID),
                 (&before, Type::TIMESTAMPTZ),
-                (&limit, Type::INT8),
+                (&(page - 1), Type::INT8),
             ],
         )
         .await?;
@@ -199,33 +201,28 @@ pub(crate) async fn of_subject(
     Ok(records?.into_iter().map(|record| record.entry).collect())
 }
 
-/// Outcomes of what was never looked at, which counts against no limit.
-const NOT_COUNTED: [&str; 4] = [
-    "not_allowed",
-    "user_token_required",
-    "user_token_mismatch",
-    "caller_limited",
-];
+/// Outcomes of what the policy refused: nobody's keys were within reach.
+const REFUSED: [&str; 3] = ["not_allowed", "user_token_required", "user_token_mismatch"];
 
-/// How many keys a service was given or refused since that moment.
-pub(crate) async fn keys_since(
+/// How often a service asked for something in each hour since that moment, oldest first.
+pub(crate) async fn keys_by_hour_since(
     db: &impl GenericClient,
     caller: Service,
     since: OffsetDateTime,
-) -> Result<u32, Unexpected> {
-    let row = db
-        .query_typed_one(
-            "SELECT count(*) AS keys FROM audit_records
-             WHERE caller = $1 AND at > $2 AND operation IN ('create', 'unwrap') AND outcome <> ALL($3)",
-            &[
-                (&caller.name(), Type::TEXT),
-                (&since, Type::TIMESTAMPTZ),
-                (&NOT_COUNTED.as_slice(), Type::TEXT_ARRAY),
-            ],
+) -> Result<Vec<(OffsetDateTime, u32)>, Unexpected> {
+    let rows = db
+        .query_typed(
+            "SELECT date_trunc('hour', at) AS hour, count(*) AS keys FROM audit_records
+             WHERE caller = $1 AND at > $2 GROUP BY hour ORDER BY hour",
+            &[(&caller.name(), Type::TEXT), (&since, Type::TIMESTAMPTZ)],
         )
         .await?;
-    let keys: i64 = row.try_get("keys")?;
-    Ok(u32::try_from(keys).unwrap_or(u32::MAX))
+    rows.iter()
+        .map(|row| {
+            let keys: i64 = row.try_get("keys")?;
+            Ok((time(row, "hour")?, u32::try_from(keys).unwrap_or(u32::MAX)))
+        })
+        .collect()
 }
 
 /// Whose keys a service asked for since that moment, and when first, in that order.
@@ -243,7 +240,7 @@ pub(crate) async fn people_since(
             &[
                 (&caller.name(), Type::TEXT),
                 (&since, Type::TIMESTAMPTZ),
-                (&NOT_COUNTED.as_slice(), Type::TEXT_ARRAY),
+                (&REFUSED.as_slice(), Type::TEXT_ARRAY),
             ],
         )
         .await?;

@@ -118,8 +118,10 @@ async fn whatever_is_made_opened_refused_and_destroyed_is_there_with_who_and_why
         [
             ("purge", "ok"),
             ("shred", "ok"),
+            ("shred", "asked"),
             ("unwrap", "shred_pending"),
             ("shred", "ok"),
+            ("shred", "asked"),
             ("create", "user_token_required"),
             ("unwrap", "wrapped_key_refused"),
             ("unwrap", "not_allowed"),
@@ -128,12 +130,12 @@ async fn whatever_is_made_opened_refused_and_destroyed_is_there_with_who_and_why
         ]
     );
     assert_eq!(records[0].get("caller"), None);
-    assert_eq!(records[4]["caller"], "journal");
-    assert_eq!(records[8]["caller"], "identity");
-    assert_eq!(records[8]["purpose"], "account");
-    assert_eq!(records[7]["dek_id"], records[8]["dek_id"]);
-    assert!(records[8]["request_id"].is_string());
-    assert_eq!(world.verified(&[]), "10 records in 1 chains hold\n");
+    assert_eq!(records[6]["caller"], "journal");
+    assert_eq!(records[10]["caller"], "identity");
+    assert_eq!(records[10]["purpose"], "account");
+    assert_eq!(records[9]["dek_id"], records[10]["dek_id"]);
+    assert!(records[10]["request_id"].is_string());
+    assert_eq!(world.verified(&[]), "12 records in 1 chains hold\n");
     // Nobody else reads it, and what is no question is refused.
     let refused = journal.get(&format!("/v1/audit?subject={ada}")).await;
     assert_eq!(refused.problem(), (403, "not_allowed"));
@@ -305,13 +307,68 @@ async fn a_history_that_was_written_with_another_key_is_none() {
     let other = "8f1d3c5b7a9e0c2d4f6b8a1c3e5d7f9b0a2c4e6d8f1b3a5c7e9d0f2b4a6c8e1d";
     let world = world.with("MASTER_ENCRYPTION_KEY", other);
     assert!(world.broken(&[]).contains("record 0 is not the one"));
-    // Where the version is not even known, nothing can be said of it.
+    // Where the version is not even known, nothing can be said of it: and that is told as a failure.
     let world = world.with("MASTER_ENCRYPTION_KEY", &format!("2:{other}"));
     assert!(
         world
-            .verified(&[])
-            .contains("0 records in 0 chains hold\nnot checked")
+            .broken(&[])
+            .contains("master key version 1 is not here")
     );
+    let told = world.verified(&["--without", "1"]);
+    assert!(
+        told.contains("0 records in 0 chains hold\nheld only against"),
+        "{told}"
+    );
+}
+
+#[tokio::test]
+async fn a_chain_that_is_given_another_master_key_does_not_get_away_with_it() {
+    let (world, vault, _) = used().await;
+    let kept = world.folder().join("head");
+    fs::write(&kept, &world.audit(&["head"]).stdout).expect("a file");
+    let kept = kept.display().to_string();
+    drop(vault);
+    world
+        .db()
+        .await
+        .batch_execute(
+            "INSERT INTO master_keys (version, kcv, first_seen_at) VALUES (9, '\\x0102030405060708', now());
+             UPDATE audit_chains SET mek_version = 9;
+             DELETE FROM audit_records WHERE number > 3;
+             UPDATE audit_records SET subject = gen_random_uuid() WHERE number = 3",
+        )
+        .await
+        .expect("they may write");
+    assert!(
+        world
+            .broken(&[])
+            .contains("master key version 9 is not here")
+    );
+    // Even whoever believes that version 9 was destroyed sees what was noted elsewhere.
+    let told = world.broken(&["--without", "9", "--head", &kept]);
+    assert!(
+        told.contains("ends with record 3, and record 4 was there"),
+        "{told}"
+    );
+}
+
+#[tokio::test]
+async fn a_replica_whose_chain_is_cut_off_under_it_notes_where_it_was() {
+    let (world, vault, ada) = used().await;
+    let identity = world.caller(&vault, "identity");
+    world
+        .db()
+        .await
+        .batch_execute("DELETE FROM audit_records; DELETE FROM audit_chains")
+        .await
+        .expect("they may write");
+    // The next record does not fit anywhere; the one after it begins another chain.
+    let again = stack::until("the audit", Duration::from_secs(15), async || {
+        let answer = identity.create(ada, "account").await;
+        (answer.status == 200).then_some(()).ok_or(answer.status)
+    });
+    again.await.expect("it recovers");
+    assert!(world.broken(&[]).contains("it is gone"));
 }
 
 #[tokio::test]
