@@ -91,6 +91,25 @@ async fn the_keys_of_one_person_more_than_an_hour_may_have_stay_closed_also_afte
     }
 }
 
+#[tokio::test]
+async fn what_is_refused_is_not_free() {
+    let (world, vault) = limits(&[("LIMIT_PER_SECOND", "100")]).await;
+    let journal = world.caller(&vault, "journal");
+    let mut asking = JoinSet::new();
+    for _ in 0..300 {
+        let journal = journal.clone();
+        asking.spawn(async move { journal.create(somebody(), "entries").await });
+    }
+    let answers = asking.join_all().await;
+    let refused = answers.iter().filter(|answer| answer.status == 403);
+    assert!(refused.count() < 250);
+    assert!(
+        answers
+            .iter()
+            .all(|answer| answer.status == 403 || limited(answer))
+    );
+}
+
 fn told_people() -> String {
     let told = metrics().render();
     let mut lines = told.lines();
