@@ -38,6 +38,11 @@ pub(crate) async fn all(summary: &mut Summary, progress: Progress) -> Result<(),
     summary.watch("OpenAPI documents are valid", judged).await;
     let judged = explorer::judge(stack.addresses(), progress);
     summary.watch("API explorer in Chromium", judged).await;
+    // Before there are accounts at the cost of production, whose work every later login would have to match.
+    let judged = schemathesis::judge(&mut stack, progress);
+    summary
+        .watch("every operation under schemathesis", judged)
+        .await;
     let judged = cookie_sessions::judge(&mut stack, progress);
     summary.watch("cookie sessions in Chromium", judged).await;
     let judged = authenticator::judge(stack.addresses(), progress);
@@ -46,10 +51,6 @@ pub(crate) async fn all(summary: &mut Summary, progress: Progress) -> Result<(),
     summary.watch("forward auth in nginx", judged).await;
     let judged = smtp::judge(&mut stack, progress);
     summary.watch("mail through an SMTP server", judged).await;
-    let judged = schemathesis::judge(&mut stack, progress);
-    summary
-        .watch("every operation under schemathesis", judged)
-        .await;
     // Last: it restarts everything.
     let judged = footprint::judge(&mut stack);
     summary.watch("memory and time to ready", judged).await;
