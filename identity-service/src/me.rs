@@ -63,20 +63,21 @@ pub(crate) async fn me(
     now: OffsetDateTime,
 ) -> Result<Me, MeError> {
     let user = caller.user_id();
-    let profile = {
+    let (profile, recovery_codes_left) = {
         let db = identity.pool.get().await?;
         if !sessions::is_alive(&*db, caller.session_id(), user, now).await? {
             return Err(MeError::Ended);
         }
-        accounts::profile(&*db, user).await?.ok_or(MeError::Ended)?
+        let profile = accounts::profile(&*db, user).await?.ok_or(MeError::Ended)?;
+        let newest = identity.secrets.newest();
+        let left = if profile.second_factor {
+            Some(second_factors::recovery_codes_left(&*db, user, newest).await?)
+        } else {
+            None
+        };
+        (profile, left)
     };
     let email = address(identity, &profile, now).await?;
-    let recovery_codes_left = if profile.second_factor {
-        let (db, newest) = (identity.pool.get().await?, identity.secrets.newest());
-        Some(second_factors::recovery_codes_left(&*db, user, newest).await?)
-    } else {
-        None
-    };
     Ok(Me {
         id: user,
         email,

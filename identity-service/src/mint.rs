@@ -47,6 +47,16 @@ pub(crate) struct Tokens {
     pub(crate) csrf_token: Option<String>,
 }
 
+impl Tokens {
+    /// How they travel: a session in cookies has a CSRF token for its page.
+    pub(crate) fn carrier(&self) -> Carrier {
+        match self.csrf_token {
+            None => Carrier::Body,
+            Some(_) => Carrier::Cookies,
+        }
+    }
+}
+
 /// What a login gives.
 pub(crate) struct Opened {
     pub(crate) tokens: Tokens,

@@ -26,7 +26,7 @@ use crate::{
         audit_chain::{Chain, Entry, Head},
         keyring::{KeyVersion, Keyring},
         policy::Service,
-        wrapped_key,
+        wrapped_key::Place,
     },
     store::audit as store,
 };
@@ -114,7 +114,7 @@ impl Entry {
     }
 
     /// The same, about the key at that place.
-    pub(crate) fn about(self, place: &wrapped_key::Place) -> Self {
+    pub(crate) fn about(self, place: &Place) -> Self {
         Self {
             purpose: Some(place.purpose.name().to_owned()),
             subject: Some(place.subject),
@@ -133,7 +133,7 @@ struct Link {
 /// Writes until the shutdown is requested and nobody waits.
 pub(crate) async fn run(vault: Arc<Vault>, mut shutdown: Shutdown) {
     let mut queue = vault.audit.waiting.lock().await;
-    let mut place = Place::default();
+    let mut position = Position::default();
     loop {
         let mut waiting = Vec::new();
         tokio::select! {
@@ -143,7 +143,7 @@ pub(crate) async fn run(vault: Arc<Vault>, mut shutdown: Shutdown) {
         }
         // Whoever has given up was told so.
         waiting.retain(|it| !it.written.is_closed());
-        match write(&vault, &mut place, &waiting).await {
+        match write(&vault, &mut position, &waiting).await {
             Ok(()) => {
                 for Waiting { written, .. } in waiting {
                     let _ = written.send(());
@@ -151,7 +151,7 @@ pub(crate) async fn run(vault: Arc<Vault>, mut shutdown: Shutdown) {
             }
             Err(error) => {
                 tracing::error!(error = error.chain(), "the audit is not written");
-                place.lost();
+                position.lost();
             }
         }
     }
@@ -159,36 +159,40 @@ pub(crate) async fn run(vault: Arc<Vault>, mut shutdown: Shutdown) {
 
 /// Where this replica is in the audit.
 #[derive(Default)]
-struct Place {
+struct Position {
     link: Option<Link>,
     /// Where its chain was that it did not go on with. What it knows itself counts, whatever the database says: somebody
     /// may have cut that chain off, and made it break by that.
     left: Option<Head>,
 }
 
-impl Place {
+impl Position {
     /// It is unknown whether the last records are there: the chain is not gone on with.
     fn lost(&mut self) {
         self.left = self.link.take().map(|link| link.head).or(self.left);
     }
 }
 
-async fn write(vault: &Vault, place: &mut Place, waiting: &[Waiting]) -> Result<(), Unexpected> {
+async fn write(
+    vault: &Vault,
+    position: &mut Position,
+    waiting: &[Waiting],
+) -> Result<(), Unexpected> {
     let entries: Vec<_> = waiting.iter().flat_map(|it| &it.entries).collect();
     if entries.is_empty() {
         return Ok(());
     }
     let mut db = vault.audit.pool.get().await?;
-    if let Some(link) = &mut place.link {
+    if let Some(link) = &mut position.link {
         return link.append(&vault.keyring, &*db, &entries).await;
     }
     let transaction = db.transaction().await?;
     let now = vault.clock.now();
-    let mut link = begin(&transaction, &vault.keyring, place.left, now).await?;
+    let mut link = begin(&transaction, &vault.keyring, position.left, now).await?;
     link.append(&vault.keyring, &transaction, &entries).await?;
     transaction.commit().await?;
     tracing::info!(chain_id = %link.head.chain, "an audit chain begins");
-    *place = Place {
+    *position = Position {
         link: Some(link),
         left: None,
     };

@@ -152,10 +152,7 @@ impl Example for NewSession {
 impl NewSession {
     /// The answer to a login, with its tokens in the body or in cookies.
     pub(super) fn carrying(opened: Opened) -> Self {
-        let carrier = match opened.tokens.csrf_token {
-            None => Carrier::Body,
-            Some(_) => Carrier::Cookies,
-        };
+        let carrier = opened.tokens.carrier();
         Self {
             device_token: cookies::hand_over(&opened.device_token, carrier),
             session: Session::carrying(opened.tokens),
@@ -166,7 +163,7 @@ impl NewSession {
 impl Session {
     /// The answer with these tokens, in its body or in its cookies.
     pub(super) fn carrying(tokens: Tokens) -> Self {
-        let in_body = tokens.csrf_token.is_none();
+        let in_body = tokens.carrier() == Carrier::Body;
         if !in_body {
             cookies::set(&tokens);
         }
