@@ -80,12 +80,23 @@ impl Audit {
 /// What is being recorded: by whom and when.
 #[derive(Clone, Copy)]
 pub(crate) struct Actor {
-    /// `None` for the vault itself.
     pub(crate) caller: Option<Service>,
-    pub(crate) now: OffsetDateTime,
+    now: OffsetDateTime,
 }
 
 impl Actor {
+    /// A service that asks for something.
+    pub(crate) fn calling(service: Service, now: OffsetDateTime) -> Self {
+        let caller = Some(service);
+        Self { caller, now }
+    }
+
+    /// The vault itself, whom nobody asked at this moment.
+    pub(crate) fn by_itself(now: OffsetDateTime) -> Self {
+        let caller = None;
+        Self { caller, now }
+    }
+
     /// A record of something that the actor did or was refused.
     pub(crate) fn did(self, operation: &str, outcome: &str) -> Entry {
         let micros = self.now.microsecond();
@@ -211,7 +222,7 @@ async fn begin(
     let noted = |head: &Head| others.contains(head);
     others.extend(left.filter(|head| !noted(head)));
     let others: Vec<_> = others.iter().flat_map(Head::bytes).collect();
-    let first = Actor { caller: None, now }.did("begin", "ok");
+    let first = Actor::by_itself(now).did("begin", "ok");
     let chain = Chain::begin(keyring, version, id, &others, &first);
     let head = chain.ok_or_else(no_key)?.head();
     store::open(transaction, id, version, &others, now).await?;

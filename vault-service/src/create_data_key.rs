@@ -117,10 +117,7 @@ pub(crate) async fn create_data_key(
         Ok(created) => ("ok", Some(created.wrapped.dek_id())),
         Err(refused) => (refused.case().code, None),
     };
-    let actor = Actor {
-        caller: Some(caller.service),
-        now,
-    };
+    let actor = Actor::calling(caller.service, now);
     let entry = actor.did("create", outcome).about(&place);
     vault.audit.append(vec![Entry { dek_id, ..entry }]).await?;
     if let Some(dek_id) = dek_id {

@@ -17,6 +17,7 @@ mod restore_subject;
 mod settings;
 mod shred_subject;
 mod store;
+mod subject_request;
 mod tombstone_file;
 mod unwrap_data_keys;
 mod verify_audit;

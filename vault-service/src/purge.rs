@@ -100,7 +100,7 @@ async fn purge(
         let written = file.append(&[(shred.id, &purged.receipt)]).await;
         written.map_err(not_written)?;
     }
-    let actor = Actor { caller: None, now };
+    let actor = Actor::by_itself(now);
     let entry = actor.did("purge", "ok").of(shred.subject);
     vault.audit.append(vec![entry]).await?;
     transaction.commit().await?;

@@ -10,14 +10,14 @@ use uuid::Uuid;
 
 use crate::{
     Vault,
-    audit::Actor,
     domain::{
         limits::Reached,
-        policy::{Caller, Denied, SubjectOperation, allow_subject},
+        policy::{Caller, Denied, SubjectOperation},
     },
     limits::CALLER_LIMITED,
     refusals::{NOT_ALLOWED, SHREDDED, denied},
     store::shreds,
+    subject_request::Asked,
 };
 
 /// The last of the wait is nobody's: a replica whose clock is this far ahead may have written the tombstone already and
@@ -83,20 +83,8 @@ pub(crate) async fn restore_subject(
     subject: Uuid,
     now: OffsetDateTime,
 ) -> Result<(), RestoreError> {
-    vault.limits.admit(caller.service, 1, &[], now)?;
-    let actor = Actor {
-        caller: Some(caller.service),
-        now,
-    };
-    let record = async |outcome| {
-        let entry = actor.did("restore", outcome).of(subject);
-        vault.audit.append(vec![entry]).await
-    };
-    let allowed = allow_subject(caller.service, SubjectOperation::Restore);
-    record(allowed.map_or_else(|cause| denied(cause).code, |()| "asked")).await?;
-    allowed.inspect_err(|cause| {
-        tracing::warn!(caller = %caller.service, %subject, %cause, "restore refused");
-    })?;
+    let operation = SubjectOperation::Restore;
+    let asked = Asked::new::<RestoreError>(vault, caller, operation, subject, now).await?;
     let (taken_back, left) = {
         let db = vault.pool.get().await?;
         let taken_back = shreds::cancel(&*db, subject, now + MARGIN).await?;
@@ -106,9 +94,9 @@ pub(crate) async fn restore_subject(
         tracing::info!(%subject, "shred taken back");
     }
     if left.is_some() {
-        record(SHREDDED.code).await?;
+        asked.came_to(SHREDDED.code).await?;
         return Err(RestoreError::Shredded);
     }
-    record("ok").await?;
+    asked.came_to("ok").await?;
     Ok(())
 }

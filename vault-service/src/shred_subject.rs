@@ -12,16 +12,16 @@ use uuid::Uuid;
 
 use crate::{
     Vault,
-    audit::Actor,
     domain::{
         limits::Reached,
-        policy::{Caller, Denied, SubjectOperation, allow_subject},
+        policy::{Caller, Denied, SubjectOperation},
         shred::Shred,
     },
     limits::CALLER_LIMITED,
     purge::purge_at_once,
     refusals::{NOT_ALLOWED, denied},
     store::shreds,
+    subject_request::Asked,
 };
 
 #[derive(Debug, Error)]
@@ -81,27 +81,15 @@ pub(crate) async fn shred_subject(
     wait: Option<Duration>,
     now: OffsetDateTime,
 ) -> Result<Shred, ShredError> {
-    vault.limits.admit(caller.service, 1, &[], now)?;
-    let actor = Actor {
-        caller: Some(caller.service),
-        now,
-    };
-    let record = async |outcome| {
-        let entry = actor.did("shred", outcome).of(subject);
-        vault.audit.append(vec![entry]).await
-    };
-    let allowed = allow_subject(caller.service, SubjectOperation::Shred);
-    record(allowed.map_or_else(|cause| denied(cause).code, |()| "asked")).await?;
-    allowed.inspect_err(|cause| {
-        tracing::warn!(caller = %caller.service, %subject, %cause, "shred refused");
-    })?;
+    let operation = SubjectOperation::Shred;
+    let asked = Asked::new::<ShredError>(vault, caller, operation, subject, now).await?;
     let purge_at = now + wait.unwrap_or(vault.shred_wait);
     let shred_id = random::uuid_v7(now);
     let begun = {
         let db = vault.pool.get().await?;
         shreds::begin(&*db, subject, shred_id, now, purge_at).await?
     };
-    record("ok").await?;
+    asked.came_to("ok").await?;
     tracing::info!(%subject, shred_id = %begun.id, purge_at = %begun.purge_at, "shred requested");
     if begun.purged.is_some() || begun.purge_at > now {
         return Ok(begun);

@@ -17,7 +17,7 @@ use crate::{
         audit_chain::Entry,
         keyring::KeyVersion,
         limits::Reached,
-        policy::{self, Caller, Denied, Operation},
+        policy::{self, Caller, Denied, Operation, Service},
         slot::{Salt, SlotDamaged},
         wrapped_key::{Malformed, Place, PlainKey, Refused, WrappedKey},
     },
@@ -125,10 +125,7 @@ pub(crate) async fn unwrap_data_keys(
     let places = questions.iter().flatten();
     let places = places.filter(|(_, wrapped)| wrapped.is_ok());
     let salts = salts_of(vault, places.map(|(place, _)| place.subject).collect()).await?;
-    let actor = Actor {
-        caller: Some(caller.service),
-        now,
-    };
+    let actor = Actor::calling(caller.service, now);
     let (answers, entries): (Vec<_>, Vec<_>) = questions
         .into_iter()
         .map(|question| open(vault, &salts, actor, question))
@@ -144,7 +141,8 @@ fn open(vault: &Vault, salts: &Salts, actor: Actor, question: Question) -> (Answ
     let (place, wrapped) = match question {
         Ok(question) => question,
         Err(cause) => {
-            tracing::warn!(caller = ?actor.caller, %cause, "unwrap refused");
+            let caller = actor.caller.map(Service::name);
+            tracing::warn!(caller, %cause, "unwrap refused");
             return (Err(cause), actor.did("unwrap", cause.code()));
         }
     };

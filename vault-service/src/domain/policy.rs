@@ -74,6 +74,18 @@ pub(crate) enum SubjectOperation {
     ReadAudit,
 }
 
+impl SubjectOperation {
+    /// As the audit and the log have it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Shred => "shred",
+            Self::Restore => "restore",
+            Self::ReadShred => "read_shred",
+            Self::ReadAudit => "read_audit",
+        }
+    }
+}
+
 struct SubjectRule {
     caller: Service,
     operations: &'static [SubjectOperation],
