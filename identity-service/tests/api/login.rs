@@ -1,5 +1,7 @@
 //! Logging in.
 
+use std::time::Instant;
+
 use serde_json::json;
 
 use crate::{
@@ -112,4 +114,27 @@ async fn a_lowered_cost_tells_no_account_that_was_not_used_since() {
     region.set("BCRYPT_COST", "5");
     let after = region.start().await;
     take_the_same_time(region, after, &ada.email, &somebody()).await;
+}
+
+#[tokio::test]
+async fn a_service_that_starts_knows_the_costliest_hash_before_it_meets_it() {
+    let mut region = Region::new().await;
+    region.set("BCRYPT_COST", "11");
+    let before = region.start().await;
+    let ada = before.service.person().await;
+    drop(before);
+    region.set("BCRYPT_COST", "5");
+    let after = region.start().await;
+    let took = async |email: &str| {
+        let begun = Instant::now();
+        assert!(!after.service.logs_in(email, OTHER_PASSWORD).await);
+        begun.elapsed()
+    };
+    // Of nobody, and before anybody: 2^6 times less would be seen through any noise.
+    let mut unknown = took(&somebody()).await;
+    for _ in 0..2 {
+        unknown = unknown.min(took(&somebody()).await);
+    }
+    let known = took(&ada.email).await;
+    assert!(unknown * 4 > known, "{unknown:?}, {known:?}");
 }

@@ -145,6 +145,31 @@ async fn whatever_is_made_opened_refused_and_destroyed_is_there_with_who_and_why
 }
 
 #[tokio::test]
+async fn pages_of_the_audit_lose_no_record_of_any_moment() {
+    let (world, vault, ada) = used().await;
+    let identity = world.caller(&vault, "identity");
+    let (wrapped, _) = identity.created(ada, "account").await;
+    // Each batch is of one moment, and more than a page.
+    for batch in [70, 100, 60] {
+        let items = vec![item(ada, "account", &wrapped); batch];
+        assert_eq!(identity.unwrap(&items).await.status, 200);
+    }
+    let mut path = format!("/v1/audit?subject={ada}");
+    let (mut seen, mut pages) = (0, 0);
+    loop {
+        let answer = identity.get(&path).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        let records = answer.body["records"].as_array().expect("a list");
+        let Some(last) = records.last() else { break };
+        (seen, pages) = (seen + records.len(), pages + 1);
+        let before = last["at"].as_str().expect("a time");
+        path = format!("/v1/audit?subject={ada}&before={before}");
+    }
+    assert_eq!(seen, 5 + 70 + 100 + 60);
+    assert!(pages > 1, "{pages}");
+}
+
+#[tokio::test]
 async fn two_hundred_requests_at_once_leave_two_hundred_records_in_one_whole_chain() {
     let (world, vault) = vault().await;
     let identity = world.caller(&vault, "identity");

@@ -38,8 +38,12 @@ impl SigningKey {
         self.signer(service).token(audience, now)
     }
 
+    pub(crate) fn pem(&self) -> String {
+        self.0.serialize_pem()
+    }
+
     pub(crate) fn signer(&self, service: &str) -> Signer {
-        Signer::from_pem(service, &self.0.serialize_pem()).expect("an Ed25519 key")
+        Signer::from_pem(service, &self.pem()).expect("an Ed25519 key")
     }
 
     /// A good access token of that person.

@@ -3,6 +3,10 @@
 use std::time::Duration;
 
 use serde_json::Value;
+use shared::{
+    clock::Clock,
+    vault_client::{KeyOf, VaultError},
+};
 use tokio::task::JoinSet;
 
 use crate::{
@@ -108,6 +112,25 @@ async fn what_is_refused_is_not_free() {
             .iter()
             .all(|answer| answer.status == 403 || limited(answer))
     );
+}
+
+#[tokio::test]
+async fn whoever_waits_for_a_service_that_is_limited_is_told_how_long() {
+    let (world, vault) = limits(&[("LIMIT_PEOPLE_PER_HOUR", "100")]).await;
+    people(&world.caller(&vault, "identity"), 100).await;
+    let client = world.vault_client(&vault, "identity");
+    let key = KeyOf {
+        subject: somebody(),
+        purpose: "account",
+        generation: 1,
+    };
+    let refused = client.create(key, None, Clock::system().now()).await;
+    let Err(VaultError::Unavailable(refused)) = refused else {
+        panic!("the hundred and first person");
+    };
+    // Not the seconds after which one tries again when the vault is away.
+    let wait = refused.retry_after().expect("a time");
+    assert!(wait > Duration::from_mins(50), "{wait:?}");
 }
 
 fn told_people() -> String {

@@ -18,7 +18,9 @@ use shared::{
     random,
     serve::{Edge, Limits, Server, Shutdown, Trigger},
     service::StartError,
+    settings::Reader,
     telemetry::{self, LogLevel, Metrics},
+    vault_client::{VaultClient, VaultSettings},
 };
 use stack::{
     database::{self, Database},
@@ -29,7 +31,7 @@ use uuid::Uuid;
 use vault_service::{Application, Settings};
 
 use crate::{
-    authority::Authority,
+    authority::{Authority, Certified},
     client::{Client, Shredder},
     keys::{AUDIENCE, ISSUER, SigningKey},
 };
@@ -154,6 +156,31 @@ impl World {
             .service_key(service)
             .service_token(service, "vault", time::Duration::ZERO);
         Client::new(vault.api, &self.authority.pem, Some(&certificate)).with_token(&token)
+    }
+
+    /// The same as the services themselves call.
+    pub(crate) fn vault_client(&self, vault: &Vault, service: &'static str) -> VaultClient {
+        let uri = format!("spiffe://keystead/{service}");
+        let Certified { certificate, key } = self.authority.client(service, &[&uri]);
+        let signer = self.service_key(service).pem();
+        let environment = HashMap::from([
+            ("VAULT_URL", format!("https://{}", vault.api)),
+            (
+                "VAULT_CA_FILE",
+                self.folder.put("ca.pem", &self.authority.pem),
+            ),
+            (
+                "CLIENT_CERT_FILE",
+                self.folder.put("client.pem", &certificate),
+            ),
+            ("CLIENT_KEY_FILE", self.folder.put("client.key", &key)),
+            ("SERVICE_KEY_FILE", self.folder.put("service.pem", &signer)),
+        ]);
+        let lookup = |name: &str| environment.get(name).cloned();
+        let mut env = Reader::new(&lookup);
+        let settings = VaultSettings::read(&mut env, service);
+        let settings = env.finish(|| settings).expect("good settings");
+        VaultClient::new(settings)
     }
 
     /// That service, about to shred.
