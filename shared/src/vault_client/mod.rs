@@ -1,11 +1,13 @@
 //! How a service asks the vault for a person's data key, and keeps it for at most five minutes.
 
+mod keys;
+mod settings;
+
 use std::{fmt, sync::Arc, time::Duration};
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
-use moka::future::Cache;
 use reqwest::{
-    Certificate, Client, Identity, Method, RequestBuilder, Response, StatusCode, Url,
+    Client, Method, RequestBuilder, Response, StatusCode, Url,
     header::{DATE, RETRY_AFTER},
 };
 use secrecy::{ExposeSecret, SecretString};
@@ -19,78 +21,20 @@ use zeroize::{Zeroize, Zeroizing};
 
 use crate::{
     envelope::DataKey,
-    pem,
     problem::{INVALID_REQUEST, Unexpected},
     random,
     serve::{RequestScope, Shutdown},
     service_token::{BodyDigest, Operation, Signer},
-    settings::{Reader, https_root},
 };
 
-/// Absolute: a key that was fetched is forgotten, and wiped, after this time even when it is in use. The cache drops
-/// what is over when it is used; [`VaultClient::wipe`] sees to it when nobody comes.
-const KEEP: Duration = Duration::from_mins(4);
-/// Keys are wiped at most this long after their time.
-const WIPE_EVERY: Duration = Duration::from_secs(30);
-/// Keys held at most; the least recently used goes first.
-const KEYS: u64 = 10_000;
-const CONNECT: Duration = Duration::from_secs(1);
-const PATIENCE: Duration = Duration::from_secs(3);
+pub use settings::VaultSettings;
+
+use keys::Keys;
+
 /// When a client may ask again that was told 503 because of the vault.
 const RETRY: Duration = Duration::from_secs(2);
 /// The audience of tokens for the vault.
 const AUDIENCE: &str = "vault";
-
-/// What a service needs to talk to the vault.
-pub struct VaultSettings {
-    url: Url,
-    http: Client,
-    signer: Signer,
-}
-
-impl VaultSettings {
-    /// Reads `VAULT_URL`, `VAULT_CA_FILE`, `CLIENT_CERT_FILE`, `CLIENT_KEY_FILE` and `SERVICE_KEY_FILE`
-    /// for the service of that name.
-    pub fn read(env: &mut Reader<'_>, service: &str) -> Option<Self> {
-        let url = env.or("VAULT_URL", "https://127.0.0.1:8082/", https_root);
-        let authority = env.file("VAULT_CA_FILE", checked(pem::authority));
-        let certificate = env.file("CLIENT_CERT_FILE", checked(pem::certificates));
-        let key = env.file("CLIENT_KEY_FILE", checked(pem::private_key));
-        let signer = env.file("SERVICE_KEY_FILE", |pem| Signer::from_pem(service, pem));
-        let http = client(&authority?, &certificate?, &key?).map_or_else(
-            |_| {
-                let problem = "is not the key of the certificate in CLIENT_CERT_FILE";
-                env.problem("CLIENT_KEY_FILE", problem)
-            },
-            Some,
-        );
-        Some(Self {
-            url: url?,
-            http: http?,
-            signer: signer?,
-        })
-    }
-}
-
-/// The text of a PEM file that `parse` takes: reqwest wants it as text, and does not look at it before it builds a
-/// client, nor at a file without a single certificate then.
-fn checked<T>(
-    parse: impl FnOnce(&str) -> Result<T, String>,
-) -> impl FnOnce(&str) -> Result<Zeroizing<String>, String> {
-    move |pem| parse(pem).map(|_| Zeroizing::new(pem.to_owned()))
-}
-
-fn client(authority: &str, certificate: &str, key: &str) -> reqwest::Result<Client> {
-    let identity = Zeroizing::new(format!("{certificate}\n{key}"));
-    Client::builder()
-        .tls_certs_only([Certificate::from_pem(authority.as_bytes())?])
-        .identity(Identity::from_pem(identity.as_bytes())?)
-        .https_only(true)
-        .connect_timeout(CONNECT)
-        .timeout(PATIENCE)
-        .no_proxy()
-        .build()
-}
 
 /// A data key as its owner stores it: sealed by the vault, useless without it.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -206,7 +150,7 @@ impl VaultClient {
             http: settings.http,
             url: settings.url,
             signer: Arc::new(settings.signer),
-            keys: keys_for(KEEP),
+            keys: keys::keys(),
         }
     }
 
@@ -292,7 +236,7 @@ impl VaultClient {
 
     /// Wipes keys whose time is over, also while nobody asks for any, until the shutdown is requested.
     pub async fn wipe(&self, shutdown: Shutdown) {
-        wipe(&self.keys, WIPE_EVERY, shutdown).await;
+        keys::wipe(&self.keys, shutdown).await;
     }
 
     /// Forgets every key of a subject that is in memory, and wipes it.
@@ -509,105 +453,5 @@ struct PlaintextKey(String);
 impl Drop for PlaintextKey {
     fn drop(&mut self) {
         self.0.zeroize();
-    }
-}
-
-type Keys = Cache<(KeyOf, WrappedKey), Arc<DataKey>>;
-
-fn keys_for(keep: Duration) -> Keys {
-    Cache::builder()
-        .max_capacity(KEYS)
-        .time_to_live(keep)
-        .support_invalidation_closures()
-        .build()
-}
-
-async fn wipe(keys: &Keys, every: Duration, mut shutdown: Shutdown) {
-    loop {
-        keys.run_pending_tasks().await;
-        tokio::select! {
-            () = shutdown.requested() => return,
-            () = sleep(every) => {}
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use rcgen::{CertificateParams, KeyPair};
-    use tokio::time::timeout;
-
-    /// What is told of the settings with these client files; the key that signs tokens is missing.
-    fn problems(certificate: &str, key: &str) -> String {
-        let folder = std::env::temp_dir();
-        let file = |name: &str, text: &str| {
-            let name = format!("keystead-{}-{name}", Uuid::from_bytes(random::bytes()));
-            let path = folder.join(name).display().to_string();
-            std::fs::write(&path, text).expect("a temporary file");
-            path
-        };
-        let files = [
-            ("VAULT_CA_FILE", file("ca", certificate)),
-            ("CLIENT_CERT_FILE", file("certificate", certificate)),
-            ("CLIENT_KEY_FILE", file("key", key)),
-        ];
-        let lookup = |name: &str| {
-            let found = files.iter().find(|(known, _)| *known == name);
-            found.map(|(_, path)| path.clone())
-        };
-        let mut env = Reader::new(&lookup);
-        let settings = VaultSettings::read(&mut env, "journal");
-        let problems = env.finish(|| settings).err();
-        for (_, path) in &files {
-            std::fs::remove_file(path).expect("it was written");
-        }
-        problems.expect("the key that signs is missing").to_string()
-    }
-
-    #[test]
-    fn a_key_that_does_not_fit_its_certificate_is_found_before_anything_is_asked() {
-        let pair = || KeyPair::generate().expect("a key");
-        let (key, other) = (pair(), pair());
-        let certificate = CertificateParams::default().self_signed(&key);
-        let certificate = certificate.expect("a certificate").pem();
-        let told = problems(&certificate, &key.serialize_pem());
-        assert!(
-            !told.contains("CLIENT") && !told.contains("VAULT"),
-            "{told}"
-        );
-        let told = problems(&certificate, &other.serialize_pem());
-        let misfit = "CLIENT_KEY_FILE is not the key of the certificate in CLIENT_CERT_FILE";
-        assert!(told.contains(misfit), "{told}");
-        let told = problems("hunter2", "hunter2");
-        for name in ["VAULT_CA_FILE", "CLIENT_CERT_FILE", "CLIENT_KEY_FILE"] {
-            assert!(told.contains(&format!("\n  {name} is not ")), "{told}");
-        }
-        assert!(!told.contains("hunter2"), "{told}");
-    }
-
-    #[tokio::test]
-    async fn a_key_whose_time_is_over_is_wiped_though_nobody_asks_for_any() {
-        let keys = keys_for(Duration::from_millis(50));
-        let of = KeyOf {
-            subject: Uuid::from_u128(1),
-            purpose: "test",
-            generation: 1,
-        };
-        let key = Arc::new(DataKey::generate(1));
-        let kept = Arc::downgrade(&key);
-        keys.insert((of, WrappedKey(Vec::new())), key).await;
-        let (_trigger, shutdown) = Shutdown::manual();
-        let wiping = wipe(&keys, Duration::from_millis(10), shutdown);
-        let gone = async {
-            while kept.strong_count() > 0 {
-                sleep(Duration::from_millis(10)).await;
-            }
-        };
-        let patience = Duration::from_secs(5);
-        tokio::select! {
-            () = wiping => panic!("it goes on"),
-            result = timeout(patience, gone) => result.expect("it is dropped"),
-        }
     }
 }
