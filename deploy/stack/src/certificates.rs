@@ -13,6 +13,8 @@ use time::{Duration, OffsetDateTime};
 
 use crate::{Failure, Service, private_file};
 
+/// Who runs the vault: no service, and a client of it all the same.
+pub(crate) const OPERATOR: &str = "operator";
 const AUTHORITY: &str = "Keystead development CA";
 
 /// The folder with `ca.pem` and a certificate and key for each service.
@@ -27,8 +29,8 @@ impl Certificates {
         let key = certificates.authority_key(now)?;
         let authority = authority_params()?;
         let issuer = Issuer::from_params(&authority, &key);
-        for service in Service::ALL {
-            certificates.leaf(service, &issuer, now)?;
+        for name in Service::ALL.map(Service::name).iter().chain(&[OPERATOR]) {
+            certificates.leaf(name, &issuer, now)?;
         }
         Ok(certificates)
     }
@@ -37,12 +39,14 @@ impl Certificates {
         self.folder.join("ca.pem")
     }
 
-    pub(crate) fn certificate(&self, service: Service) -> PathBuf {
-        self.folder.join(format!("{}.pem", service.name()))
+    /// Of a service, or of the operator.
+    pub(crate) fn certificate(&self, name: &str) -> PathBuf {
+        self.folder.join(format!("{name}.pem"))
     }
 
-    pub(crate) fn key(&self, service: Service) -> PathBuf {
-        self.folder.join(format!("{}.key", service.name()))
+    /// Of a service, or of the operator.
+    pub(crate) fn key(&self, name: &str) -> PathBuf {
+        self.folder.join(format!("{name}.key"))
     }
 
     fn authority_key(&self, now: OffsetDateTime) -> Result<KeyPair, Failure> {
@@ -65,18 +69,18 @@ impl Certificates {
 
     fn leaf(
         &self,
-        service: Service,
+        name: &str,
         issuer: &Issuer<'_, &KeyPair>,
         now: OffsetDateTime,
     ) -> Result<(), Failure> {
-        let params = leaf_params(service, now)?;
-        let doing = || format!("issue the certificate of {}", service.name());
+        let params = leaf_params(name, now)?;
+        let doing = || format!("issue the certificate of {name}");
         let key = KeyPair::generate().map_err(Failure::when(doing()))?;
         let certificate = params
             .signed_by(&key, issuer)
             .map_err(Failure::when(doing()))?;
-        private_file::write(&self.key(service), &key.serialize_pem())?;
-        private_file::write(&self.certificate(service), &certificate.pem())
+        private_file::write(&self.key(name), &key.serialize_pem())?;
+        private_file::write(&self.certificate(name), &certificate.pem())
     }
 }
 
@@ -92,21 +96,19 @@ fn authority_params() -> Result<CertificateParams, Failure> {
     Ok(params)
 }
 
-fn leaf_params(service: Service, now: OffsetDateTime) -> Result<CertificateParams, Failure> {
-    let doing = || format!("describe the certificate of {}", service.name());
-    let uri = Ia5String::try_from(format!("spiffe://keystead/{}", service.name()))
-        .map_err(Failure::when(doing()))?;
+fn leaf_params(name: &str, now: OffsetDateTime) -> Result<CertificateParams, Failure> {
+    let doing = || format!("describe the certificate of {name}");
+    let uri =
+        Ia5String::try_from(format!("spiffe://keystead/{name}")).map_err(Failure::when(doing()))?;
     let mut params = CertificateParams::new(Vec::new()).map_err(Failure::when(doing()))?;
     params.distinguished_name = rcgen::DistinguishedName::new();
-    params
-        .distinguished_name
-        .push(DnType::CommonName, service.name());
+    params.distinguished_name.push(DnType::CommonName, name);
     params.not_before = now - Duration::hours(1);
     params.not_after = now + Duration::days(90);
     params.use_authority_key_identifier_extension = true;
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
     params.subject_alt_names = vec![SanType::URI(uri)];
-    if service == Service::Vault {
+    if name == Service::Vault.name() {
         let localhost = Ia5String::try_from("localhost").map_err(Failure::when(doing()))?;
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         params.subject_alt_names = vec![

@@ -29,6 +29,8 @@ enum Command {
     Psql(command::psql::Options),
     /// Shows the mails that the running stack would have sent
     Mail(command::mail::Options),
+    /// Asks the vault of the running stack something as its operator
+    Vault(command::vault::Options),
 }
 
 /// Which running stack is meant.
@@ -86,5 +88,6 @@ async fn run(command: Command) -> Result<ExitCode, Failure> {
         Command::Openapi(options) => command::openapi::run(&options).await,
         Command::Psql(options) => command::psql::run(&options),
         Command::Mail(options) => command::mail::run(&options).await,
+        Command::Vault(options) => command::vault::run(&options).await,
     }
 }

@@ -62,29 +62,28 @@ impl Secrets {
         Ok(())
     }
 
-    /// The Ed25519 key that a service signs its service tokens with (PKCS#8 PEM).
-    pub(crate) fn service_key(&self, service: Service) -> Result<PathBuf, Failure> {
-        let name = service_key_name(service);
-        self.kept(&name, || Ok(Key::new().pem()))?;
-        Ok(self.file(&name))
+    /// The Ed25519 key that a service, or the operator, signs service tokens with (PKCS#8 PEM).
+    pub(crate) fn service_key(&self, name: &str) -> Result<PathBuf, Failure> {
+        let file = service_key_name(name);
+        self.kept(&file, || Ok(Key::new().pem()))?;
+        Ok(self.file(&file))
     }
 
-    /// `SERVICE_JWKS_FILE`: the public halves, each with the service it stands for.
-    pub(crate) fn service_jwks(&self, services: &[Service]) -> Result<PathBuf, Failure> {
+    /// `SERVICE_JWKS_FILE` of that service: the public halves of those that may call it, each with its name.
+    pub(crate) fn service_jwks(
+        &self,
+        service: Service,
+        callers: &[&str],
+    ) -> Result<PathBuf, Failure> {
         let mut keys = Vec::new();
-        for service in services {
-            let pem = self.kept(&service_key_name(*service), || {
-                Err(Failure::new(
-                    "the service key must exist before its public half is listed",
-                ))
-            })?;
-            let key = KeyPair::from_pem(&pem).map_err(Failure::when(format!(
-                "read the service key of {}",
-                service.name()
-            )))?;
-            keys.push(public_jwk(key.der_bytes(), *service));
+        for name in callers {
+            let pem = self.kept(&service_key_name(name), || Ok(Key::new().pem()))?;
+            let key = KeyPair::from_pem(&pem)
+                .map_err(Failure::when(format!("read the service key of {name}")))?;
+            keys.push(public_jwk(key.der_bytes(), name));
         }
-        self.put("service_jwks.json", &json!({ "keys": keys }).to_string())
+        let file = format!("{}_service_jwks.json", service.name());
+        self.put(&file, &json!({ "keys": keys }).to_string())
     }
 
     fn kept(
@@ -115,11 +114,11 @@ pub(crate) fn administrator_url(stack_dir: &Path) -> Result<Option<String>, Fail
     private_file::read(&stack_dir.join("secrets").join(ADMINISTRATOR_URL))
 }
 
-fn service_key_name(service: Service) -> String {
-    format!("{}_service_key.pem", service.name())
+fn service_key_name(name: &str) -> String {
+    format!("{name}_service_key.pem")
 }
 
-fn public_jwk(public_key: &[u8], service: Service) -> serde_json::Value {
+fn public_jwk(public_key: &[u8], name: &str) -> serde_json::Value {
     let x = URL_SAFE_NO_PAD.encode(public_key);
     // RFC 7638 §3: the required members only, in alphabetical order, without white space (RFC 8037 §2 for OKP).
     let canonical = format!(r#"{{"crv":"Ed25519","kty":"OKP","x":"{x}"}}"#);
@@ -131,7 +130,7 @@ fn public_jwk(public_key: &[u8], service: Service) -> serde_json::Value {
         "use": "sig",
         "x": x,
         "kid": URL_SAFE_NO_PAD.encode(thumbprint),
-        "service": service.name(),
+        "service": name,
     })
 }
 
@@ -145,7 +144,7 @@ mod tests {
         let x = URL_SAFE_NO_PAD
             .decode("11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo")
             .unwrap();
-        let jwk = public_jwk(&x, Service::Journal);
+        let jwk = public_jwk(&x, "journal");
         assert_eq!(jwk["kid"], "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k");
         assert_eq!(jwk["service"], "journal");
     }

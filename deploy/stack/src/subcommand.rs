@@ -14,6 +14,12 @@ impl Stack {
         self.run_with(service, arguments, settings).await
     }
 
+    /// The same for what the operator asks the running vault.
+    pub async fn operate(&self, arguments: &[&str]) -> Result<String, Failure> {
+        let settings = self.wiring.operator()?;
+        self.run_with(Service::Vault, arguments, settings).await
+    }
+
     pub(crate) async fn run_with(
         &self,
         service: Service,

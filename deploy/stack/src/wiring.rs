@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use crate::certificates::Certificates;
+use crate::certificates::{Certificates, OPERATOR};
 use crate::secrets::Secrets;
 use crate::{Addresses, Failure, Service};
 
@@ -18,6 +18,9 @@ pub(crate) struct Wiring {
     pub(crate) keeps_metrics: bool,
 }
 
+/// The services that call others.
+const CALLERS: [&str; 2] = ["identity", "journal"];
+
 type Settings = Vec<(String, OsString)>;
 
 impl Wiring {
@@ -28,8 +31,8 @@ impl Wiring {
             Service::Vault => self.vault(&mut settings)?,
             Service::Identity => self.identity(&mut settings)?,
             Service::Journal => {
-                self.trusted_services(&mut settings)?;
-                self.vault_client(Service::Journal, &mut settings)?;
+                self.trusted_services(service, &CALLERS, &mut settings)?;
+                self.vault_client(Service::Journal.name(), &mut settings)?;
             }
         }
         for (name, value) in &self.extra {
@@ -51,6 +54,13 @@ impl Wiring {
             .secrets
             .put(&format!("{}_template_url", service.name()), url)?;
         settings.push(("DATABASE_URL_FILE".into(), file.into()));
+        Ok(settings)
+    }
+
+    /// What the operator's commands of the vault's program are told.
+    pub(crate) fn operator(&self) -> Result<Settings, Failure> {
+        let mut settings = Vec::new();
+        self.vault_client(OPERATOR, &mut settings)?;
         Ok(settings)
     }
 
@@ -97,32 +107,32 @@ impl Wiring {
         path(
             settings,
             "TLS_CERT_FILE",
-            self.certificates.certificate(Service::Vault),
+            self.certificates.certificate(Service::Vault.name()),
         );
         path(
             settings,
             "TLS_KEY_FILE",
-            self.certificates.key(Service::Vault),
+            self.certificates.key(Service::Vault.name()),
         );
         path(
             settings,
             "TLS_CLIENT_CA_FILE",
             self.certificates.authority(),
         );
-        self.trusted_services(settings)
+        let [identity, journal] = CALLERS;
+        let callers = [identity, journal, OPERATOR];
+        self.trusted_services(Service::Vault, &callers, settings)
     }
 
-    /// The services whose tokens each of the three takes.
-    fn trusted_services(&self, settings: &mut Settings) -> Result<(), Failure> {
-        let callers = [Service::Identity, Service::Journal];
-        for caller in callers {
-            self.secrets.service_key(caller)?;
-        }
-        path(
-            settings,
-            "SERVICE_JWKS_FILE",
-            self.secrets.service_jwks(&callers)?,
-        );
+    /// Whose tokens a service takes.
+    fn trusted_services(
+        &self,
+        service: Service,
+        callers: &[&str],
+        settings: &mut Settings,
+    ) -> Result<(), Failure> {
+        let file = self.secrets.service_jwks(service, callers)?;
+        path(settings, "SERVICE_JWKS_FILE", file);
         Ok(())
     }
 
@@ -140,23 +150,23 @@ impl Wiring {
         path(settings, "MAIL_DIR", self.addresses.mail_dir.clone());
         text(settings, "MAIL_FROM", "Keystead <no-reply@localhost>");
         text(settings, "JOURNAL_URL", &self.addresses.api.journal);
-        self.trusted_services(settings)?;
-        self.vault_client(Service::Identity, settings)
+        self.trusted_services(Service::Identity, &CALLERS, settings)?;
+        self.vault_client(Service::Identity.name(), settings)
     }
 
-    fn vault_client(&self, service: Service, settings: &mut Settings) -> Result<(), Failure> {
+    fn vault_client(&self, name: &str, settings: &mut Settings) -> Result<(), Failure> {
         text(settings, "VAULT_URL", &self.addresses.api.vault);
         path(settings, "VAULT_CA_FILE", self.certificates.authority());
         path(
             settings,
             "CLIENT_CERT_FILE",
-            self.certificates.certificate(service),
+            self.certificates.certificate(name),
         );
-        path(settings, "CLIENT_KEY_FILE", self.certificates.key(service));
+        path(settings, "CLIENT_KEY_FILE", self.certificates.key(name));
         path(
             settings,
             "SERVICE_KEY_FILE",
-            self.secrets.service_key(service)?,
+            self.secrets.service_key(name)?,
         );
         Ok(())
     }

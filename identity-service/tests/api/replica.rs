@@ -211,7 +211,7 @@ impl Region {
             "CLIENT_CERT_FILE" => file("tls/identity.pem"),
             "CLIENT_KEY_FILE" => file("tls/identity.key"),
             "SERVICE_KEY_FILE" => file("secrets/identity_service_key.pem"),
-            "SERVICE_JWKS_FILE" => file("secrets/service_jwks.json"),
+            "SERVICE_JWKS_FILE" => file("secrets/identity_service_jwks.json"),
             "ISSUER" => "http://identity.test".to_owned(),
             "MAIL_DIR" => self.mail_dir.display().to_string(),
             "MAIL_FROM" => "Keystead <no-reply@localhost>".to_owned(),

@@ -7,3 +7,4 @@ pub(crate) mod psql;
 pub(crate) mod search;
 pub(crate) mod test;
 pub(crate) mod up;
+pub(crate) mod vault;
