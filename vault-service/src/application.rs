@@ -5,7 +5,7 @@ use std::{net::SocketAddr, sync::Arc};
 use rustls::ServerConfig;
 use shared::{
     clock::Clock,
-    postgres,
+    postgres, random,
     serve::{Background, Limits, Server, Shutdown},
     service::{Ports, StartError, once_postgres_is_there},
     settings::Problems,
@@ -15,19 +15,23 @@ use shared::{
 use crate::{
     Vault,
     audit::{self, Audit},
-    check_master_keys::{WrongMasterKeys, check_master_keys},
-    http,
-    limits::{self, CallerLimits},
+    domain::keyring::Keyring,
+    follow_master_keys, http,
+    limits::CallerLimits,
+    master_keys::MasterKeys,
+    open_vault::{NotOpened, open_vault},
     purge,
-    replay_tombstones::{ReplayError, replay_tombstones},
     settings::{MASTER_KEYS, Settings, TOMBSTONES},
     store::MIGRATIONS,
     tombstone_file::TombstoneFile,
+    unseal_vault::Unsealing,
 };
 
 /// A vault whose ports are bound and which serves nothing yet.
 pub struct Application {
     vault: Arc<Vault>,
+    /// `None` when somebody has to open the vault.
+    keyring: Option<Keyring>,
     ports: Ports,
     tls: Arc<ServerConfig>,
 }
@@ -37,7 +41,10 @@ impl Application {
     pub async fn build(settings: Settings, clock: Clock) -> Result<Self, StartError> {
         let ports = Ports::bind(&settings.service, Limits::default()).await?;
         let vault = Vault {
-            keyring: settings.keyring,
+            keys: MasterKeys::default(),
+            key_source: settings.key_source,
+            unsealing: Unsealing::default(),
+            replica: random::uuid_v7(clock.now()),
             pool: settings.service.pool()?,
             audit: Audit::new(settings.service.pool()?),
             trusted: settings.trusted,
@@ -51,6 +58,7 @@ impl Application {
         };
         Ok(Self {
             vault: Arc::new(vault),
+            keyring: settings.keyring,
             ports,
             tls: settings.tls,
         })
@@ -70,50 +78,50 @@ impl Application {
     ///
     /// Postgres may come later than the vault: until it does, `/readyz` says so and callers wait.
     pub async fn run(self, metrics: Metrics, shutdown: Shutdown) -> Result<(), StartError> {
-        let Self { vault, ports, tls } = self;
+        let Self {
+            vault,
+            keyring,
+            ports,
+            tls,
+        } = self;
         let ops = http::ops(Arc::clone(&vault), ports.prepared(), metrics);
         let preparing = Arc::clone(&vault);
-        let prepare = once_postgres_is_there(|| prepare(&preparing));
+        let prepare = async move {
+            let prepared = once_postgres_is_there(|| prepare(&preparing, keyring.as_ref())).await;
+            // What is left of it is the vault's own, and goes when the vault is sealed.
+            drop(keyring);
+            prepared
+        };
         let serve = |api: Server, shutdown| serve(vault, api.with_tls(tls), shutdown);
         ports.run(ops, prepare, serve, shutdown).await
     }
 }
 
-/// The API, and beside it the shreds whose time comes, and the audit, which goes on until both have ended.
+/// The API, and beside it the shreds whose time comes, the rotation of master keys, and the audit, which goes on until both have ended.
 async fn serve(vault: Arc<Vault>, api: Server, shutdown: Shutdown) {
     let (last, nothing_to_audit) = Shutdown::manual();
     let mut auditing = Background::new(&vault, &nothing_to_audit);
     auditing.keep("audit", audit::run);
     let mut work = Background::new(&vault, &shutdown);
     work.keep("shreds", purge::run);
+    work.keep("master keys", follow_master_keys::run);
     api.run(http::api(vault), shutdown).await;
     work.finished().await;
     drop(last);
     auditing.finished().await;
 }
 
-/// Migrates, checks the master keys against those that the database was written with, and shreds again whom an older
-/// database brought back.
-async fn prepare(vault: &Vault) -> Result<(), StartError> {
+/// Migrates, and opens the vault if its keys lie open.
+async fn prepare(vault: &Vault, keyring: Option<&Keyring>) -> Result<(), StartError> {
     postgres::migrate(&vault.pool, MIGRATIONS).await?;
-    check_keys(vault).await?;
-    if let Some(file) = &vault.tombstones {
-        match replay_tombstones(vault, file).await {
-            Ok(()) => {}
-            Err(ReplayError::Unexpected(error)) => return Err(error.into()),
-            Err(ReplayError::Unreadable(why)) => {
-                return Err(Problems::one(TOMBSTONES, why).into());
-            }
-        }
-    }
-    Ok(limits::remember(vault).await?)
-}
-
-async fn check_keys(vault: &Vault) -> Result<(), StartError> {
-    let db = vault.pool.get().await?;
-    match check_master_keys(&*db, &vault.keyring, vault.clock.now()).await {
+    let Some(keyring) = keyring else {
+        tracing::warn!("the vault is sealed until somebody opens it");
+        return Ok(());
+    };
+    match open_vault(vault, keyring).await {
         Ok(()) => Ok(()),
-        Err(WrongMasterKeys::Unexpected(error)) => Err(error.into()),
-        Err(wrong) => Err(Problems::one(MASTER_KEYS, wrong).into()),
+        Err(NotOpened::Unexpected(error)) => Err(error.into()),
+        Err(NotOpened::WrongKeys(wrong)) => Err(Problems::one(MASTER_KEYS, wrong).into()),
+        Err(NotOpened::Tombstones(why)) => Err(Problems::one(TOMBSTONES, why).into()),
     }
 }

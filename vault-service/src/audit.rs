@@ -124,6 +124,14 @@ impl Entry {
         }
     }
 
+    /// The same, about a master key.
+    pub(crate) fn about_master_key(self, version: KeyVersion) -> Self {
+        Self {
+            purpose: Some(format!("master-key-{version}")),
+            ..self
+        }
+    }
+
     /// The same, about the key at that place.
     pub(crate) fn about(self, place: &Place) -> Self {
         Self {
@@ -182,6 +190,17 @@ impl Position {
     fn lost(&mut self) {
         self.left = self.link.take().map(|link| link.head).or(self.left);
     }
+
+    /// When another master key wraps, another chain begins: nothing new must depend on the one before.
+    fn leave_unless(&mut self, current: KeyVersion) {
+        if self
+            .link
+            .as_ref()
+            .is_some_and(|link| link.version != current)
+        {
+            self.lost();
+        }
+    }
 }
 
 async fn write(
@@ -194,13 +213,15 @@ async fn write(
         return Ok(());
     }
     let mut db = vault.audit.pool.get().await?;
+    let keyring = vault.keys.open()?;
+    position.leave_unless(keyring.current());
     if let Some(link) = &mut position.link {
-        return link.append(&vault.keyring, &*db, &entries).await;
+        return link.append(&keyring, &*db, &entries).await;
     }
     let transaction = db.transaction().await?;
     let now = vault.clock.now();
-    let mut link = begin(&transaction, &vault.keyring, position.left, now).await?;
-    link.append(&vault.keyring, &transaction, &entries).await?;
+    let mut link = begin(&transaction, &keyring, position.left, now).await?;
+    link.append(&keyring, &transaction, &entries).await?;
     transaction.commit().await?;
     tracing::info!(chain_id = %link.head.chain, "an audit chain begins");
     *position = Position {
@@ -217,7 +238,7 @@ async fn begin(
     left: Option<Head>,
     now: OffsetDateTime,
 ) -> Result<Link, Unexpected> {
-    let (version, id) = (keyring.newest(), random::uuid_v7(now));
+    let (version, id) = (keyring.current(), random::uuid_v7(now));
     let mut others = store::moved_heads(transaction).await?;
     let noted = |head: &Head| others.contains(head);
     others.extend(left.filter(|head| !noted(head)));
@@ -252,5 +273,5 @@ impl Link {
 }
 
 fn no_key() -> Unexpected {
-    Unexpected::bug("the newest master key is not in the ring")
+    Unexpected::bug("the current master key is not in the ring")
 }

@@ -1,6 +1,6 @@
-//! Start-up: the master keys given must be the ones this vault's database was written with.
+//! The master keys given must be the ones this vault's database was written with.
 
-use std::time::Duration;
+use std::{collections::HashSet, time::Duration};
 
 use shared::problem::Unexpected;
 use thiserror::Error;
@@ -23,11 +23,14 @@ pub(crate) enum WrongMasterKeys {
     Changed(Vec<KeyVersion>),
     #[error("lacks version {}, which people's keys still depend on", list(.0))]
     Missing(Vec<KeyVersion>),
+    #[error("has no version but {}, which has been destroyed", list(.0))]
+    Destroyed(Vec<KeyVersion>),
     #[error(transparent)]
     Unexpected(#[from] Unexpected),
 }
 
-/// Compares the ring with what the database remembers, and remembers versions that are new.
+/// Compares the ring with what the database remembers, remembers versions that are new, and gives a ring as it is to be
+/// used: without versions that have been destroyed, and wrapping with the one that wraps for all replicas.
 ///
 /// Nothing is written when something is wrong. Replicas that start at once with different keys under one
 /// new version are caught by looking again: the first one's value stays.
@@ -35,11 +38,22 @@ pub(crate) async fn check_master_keys(
     db: &impl GenericClient,
     keyring: &Keyring,
     now: OffsetDateTime,
-) -> Result<(), WrongMasterKeys> {
-    compare(keyring, &master_keys::known(db).await?)?;
+) -> Result<Keyring, WrongMasterKeys> {
+    let keyring = usable(keyring, &master_keys::known(db).await?)?;
     let receipt_keys = keyring.receipt_keys();
     master_keys::remember(db, keyring.versions(), &receipt_keys, now).await?;
-    compare(keyring, &master_keys::known(db).await?)
+    let known = master_keys::known(db).await?;
+    let keyring = usable(&keyring, &known)?;
+    if let Some(active) = active(&known) {
+        keyring.wrap_under(active);
+    }
+    Ok(keyring)
+}
+
+/// The version that wraps, once there is one.
+pub(crate) fn active(known: &[KnownVersion]) -> Option<KeyVersion> {
+    let active = known.iter().rev().find(|it| it.activated_at.is_some());
+    active.map(|known| known.version)
 }
 
 /// The same look, for the doctor: remembers nothing, and names the versions that it would.
@@ -56,26 +70,52 @@ pub(crate) async fn look_at_master_keys(
     Ok(list(&new))
 }
 
-/// Fails when another replica has one of these master keys, which are not here. What is wrapped under it must not be called
-/// damaged then: its owner would replace what the other replicas open.
-pub(crate) async fn check_for_newer_master_keys(
+/// Master keys that are wanted and not here: those that have been destroyed. Fails when another replica has one of them.
+/// What is wrapped under it must not be called damaged then: its owner would replace what the other replicas open.
+pub(crate) async fn destroyed_among(
     vault: &Vault,
-    wanted: &[KeyVersion],
-) -> Result<(), Unexpected> {
+    wanted: &HashSet<KeyVersion>,
+) -> Result<HashSet<KeyVersion>, Unexpected> {
     if wanted.is_empty() {
-        return Ok(());
+        return Ok(HashSet::new());
     }
     let known = master_keys::known(&*vault.pool.get().await?).await?;
-    match known.iter().find(|known| wanted.contains(&known.version)) {
+    let (destroyed, newer): (Vec<_>, Vec<_>) = known
+        .iter()
+        .filter(|known| wanted.contains(&known.version))
+        .partition(|known| known.destroyed_at.is_some());
+    match newer.first() {
         Some(newer) => Err(Unexpected::unavailable(
             format!("master key version {} is not here yet", newer.version),
             RETRY,
         )),
-        None => Ok(()),
+        None => Ok(destroyed.iter().map(|known| known.version).collect()),
     }
 }
 
+/// The ring without what has been destroyed, if it is the right one.
+fn usable(keyring: &Keyring, known: &[KnownVersion]) -> Result<Keyring, WrongMasterKeys> {
+    compare(keyring, known)?;
+    let is_gone = |version| {
+        let mut gone = known.iter().filter(|known| known.destroyed_at.is_some());
+        gone.any(|known| known.version == version)
+    };
+    let given = keyring.versions().iter().map(|(version, _)| *version);
+    let gone: Vec<_> = given.filter(|version| is_gone(*version)).collect();
+    if !gone.is_empty() {
+        let versions = list(&gone);
+        tracing::warn!(
+            versions,
+            "master keys that have been destroyed are given, and not used"
+        );
+    }
+    let rest = keyring.without(&gone);
+    let rest = rest.map_err(|error| Unexpected::bug("no memory for keys").caused_by(error))?;
+    rest.ok_or(WrongMasterKeys::Destroyed(gone))
+}
+
 fn compare(keyring: &Keyring, known: &[KnownVersion]) -> Result<(), WrongMasterKeys> {
+    let active = active(known);
     let given = |version| {
         let mut versions = keyring.versions().iter();
         versions.find_map(|(number, kcv)| (*number == version).then_some(*kcv))
@@ -88,7 +128,9 @@ fn compare(keyring: &Keyring, known: &[KnownVersion]) -> Result<(), WrongMasterK
     if !changed.is_empty() {
         return Err(WrongMasterKeys::Changed(changed));
     }
-    let missing = versions_where(&|known| known.in_use && given(known.version).is_none());
+    // What wraps for the other replicas is needed, too.
+    let needed = |known: &KnownVersion| known.in_use || active == Some(known.version);
+    let missing = versions_where(&|known| needed(known) && given(known.version).is_none());
     if !missing.is_empty() {
         return Err(WrongMasterKeys::Missing(missing));
     }

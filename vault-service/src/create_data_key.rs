@@ -1,5 +1,7 @@
 //! A new data key for one owner, person and purpose: wrapped for storing, in the clear when asked for.
 
+use std::collections::HashSet;
+
 use shared::{
     problem::{Case, Failure, INTERNAL, UNAVAILABLE, Unexpected},
     random,
@@ -11,9 +13,10 @@ use uuid::Uuid;
 use crate::{
     Vault,
     audit::Actor,
-    check_master_keys::check_for_newer_master_keys,
+    check_master_keys::destroyed_among,
     domain::{
         audit_chain::Entry,
+        keyring::Keyring,
         limits::Reached,
         policy::{self, Caller, Denied, Operation, Purpose},
         slot::{Salt, SlotDamaged},
@@ -141,11 +144,12 @@ async fn make(
     allowed.inspect_err(|cause| {
         tracing::warn!(caller = %caller.service, %subject, %purpose, %cause, "create refused");
     })?;
-    let salt = match salt_of(vault, subject, now).await? {
+    let keyring = vault.keys.open()?;
+    let salt = match salt_of(vault, &keyring, subject, now).await? {
         Ok(salt) => salt,
         Err(cause) => {
             if let SlotDamaged::UnknownVersion(version) = cause {
-                check_for_newer_master_keys(vault, &[version]).await?;
+                destroyed_among(vault, &HashSet::from([version])).await?;
             }
             log_damage(subject, cause);
             return Err(CreateError::SlotDamaged);
@@ -153,7 +157,7 @@ async fn make(
     };
     let db = vault.pool.get().await?;
     let key = PlainKey::generate();
-    let wrapped = vault.keyring.wrap(&salt, place, random::uuid_v7(now), &key);
+    let wrapped = keyring.wrap(&salt, place, random::uuid_v7(now), &key);
     if !store::data_keys::insert(&*db, place, &wrapped, now).await? {
         return Err(CreateError::Shredded);
     }
@@ -164,10 +168,11 @@ async fn make(
 /// both use it.
 async fn salt_of(
     vault: &Vault,
+    keyring: &Keyring,
     subject: Uuid,
     now: OffsetDateTime,
 ) -> Result<Result<Salt, SlotDamaged>, CreateError> {
-    let (db, keyring) = (&*vault.pool.get().await?, &vault.keyring);
+    let db = &*vault.pool.get().await?;
     let slot = if let Some(slot) = store::subjects::slot(db, subject).await? {
         slot
     } else {
@@ -179,7 +184,7 @@ async fn salt_of(
     };
     match slot {
         Slot::Sealed(sealed) => Ok(keyring.open_salt(subject, &sealed)),
-        Slot::Pending => Err(CreateError::ShredPending),
+        Slot::Pending(_) => Err(CreateError::ShredPending),
         Slot::Shredded => Err(CreateError::Shredded),
     }
 }

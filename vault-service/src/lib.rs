@@ -4,27 +4,42 @@ mod application;
 mod audit;
 mod check_master_keys;
 mod create_data_key;
+mod destroy_master_key;
 mod doctor;
 mod domain;
+mod follow_master_keys;
 mod http;
+mod key_source;
 mod limits;
+mod list_master_keys;
+mod master_key_request;
+mod master_keys;
+mod open_vault;
+mod operator;
 mod purge;
 mod read_audit;
 mod read_shred;
 mod refusals;
 mod replay_tombstones;
 mod restore_subject;
+mod rewrap_data_keys;
+mod seal_keyring;
 mod settings;
+mod settle_master_key;
 mod shred_subject;
 mod store;
 mod subject_request;
 mod tombstone_file;
+mod unseal_error;
+mod unseal_vault;
 mod unwrap_data_keys;
 mod verify_audit;
 
 pub use application::Application;
 pub use doctor::run_doctor;
 pub use http::{document, print_document};
+pub use operator::OperatorCommand;
+pub use seal_keyring::{PassphraseCommand, SharesCommand};
 pub use settings::Settings;
 pub use verify_audit::AuditCommand;
 
@@ -33,17 +48,23 @@ use std::sync::Arc;
 use shared::{
     access_token::Verifier, clock::Clock, postgres::Pool, service_token::TrustedServices,
 };
-
 use time::Duration;
+use uuid::Uuid;
 
 use audit::Audit;
-use domain::keyring::Keyring;
+use key_source::KeySource;
 use limits::CallerLimits;
+use master_keys::MasterKeys;
 use tombstone_file::TombstoneFile;
+use unseal_vault::Unsealing;
 
 /// What one running vault holds.
 struct Vault {
-    keyring: Keyring,
+    keys: MasterKeys,
+    key_source: KeySource,
+    unsealing: Unsealing,
+    /// This process among the replicas.
+    replica: Uuid,
     pool: Pool,
     /// The services that may call, by their signing keys.
     trusted: TrustedServices,

@@ -64,12 +64,21 @@ impl CallerLimits {
         });
         #[expect(clippy::cast_precision_loss, reason = "a gauge")]
         metrics::gauge!("vault_people_in_an_hour", "caller" => caller.name()).set(people as f64);
-        taken.inspect_err(|Reached { limit, .. }| {
-            let (caller, limit) = (caller.name(), limit.name());
-            metrics::counter!("vault_caller_limited_total", "caller" => caller, "limit" => limit)
-                .increment(1);
-            tracing::warn!(caller, limit, people, "a service asks for too many keys");
-        })
+        taken.inspect_err(|reached| tell(caller, reached, people))
+    }
+
+    /// Counts keys that are to be wrapped anew.
+    pub(crate) fn admit_rewraps(
+        &self,
+        caller: Service,
+        keys: u32,
+        now: OffsetDateTime,
+    ) -> Result<(), Reached> {
+        let (taken, people) = self.with(caller, |usage| {
+            let taken = usage.take_rewraps(&self.limits, keys, now);
+            (taken, usage.people())
+        });
+        taken.inspect_err(|reached| tell(caller, reached, people))
     }
 
     fn with<T>(&self, caller: Service, of: impl FnOnce(&mut Usage) -> T) -> T {
@@ -77,6 +86,13 @@ impl CallerLimits {
         let (_, usage) = usage.expect("there is one for each service");
         of(&mut usage.lock().unwrap_or_else(PoisonError::into_inner))
     }
+}
+
+fn tell(caller: Service, reached: &Reached, people: usize) {
+    let (caller, limit) = (caller.name(), reached.limit.name());
+    metrics::counter!("vault_caller_limited_total", "caller" => caller, "limit" => limit)
+        .increment(1);
+    tracing::warn!(caller, limit, people, "a service asks for too many keys");
 }
 
 /// Begins every count with what the audit says of the time before this start.

@@ -10,7 +10,10 @@ use shared::{
     service::{Command, StartError, exit_code},
     settings::process_environment,
 };
-use vault_service::{Application, AuditCommand, Settings, print_document, run_doctor};
+use vault_service::{
+    Application, AuditCommand, OperatorCommand, PassphraseCommand, Settings, SharesCommand,
+    print_document, run_doctor,
+};
 
 /// Keystead's key vault: holds the master key; wraps and unwraps one data key per person.
 #[derive(Parser)]
@@ -27,27 +30,52 @@ enum Subcommands {
     /// Look at the audit: who opened, made or destroyed which key.
     #[command(subcommand)]
     Audit(AuditCommand),
+    /// Split what opens the master keys among people.
+    #[command(subcommand)]
+    Shares(SharesCommand),
+    /// Put the master keys behind a passphrase.
+    #[command(subcommand)]
+    Passphrase(PassphraseCommand),
+    #[command(flatten)]
+    Operator(OperatorCommand),
 }
 
 fn main() -> ExitCode {
     harden();
     let command = Arguments::parse().command;
     let command = command.unwrap_or(Subcommands::Service(Command::Serve));
-    if let Subcommands::Service(Command::Openapi) = command {
-        return print_document();
+    match command {
+        Subcommands::Service(Command::Openapi) => print_document(),
+        Subcommands::Shares(command) => command.run(&process_environment),
+        Subcommands::Passphrase(command) => command.run(&process_environment),
+        Subcommands::Operator(command) => ask(command),
+        Subcommands::Service(command) => with_settings(|settings| serve(command, settings)),
+        Subcommands::Audit(command) => with_settings(|settings| audit(command, settings)),
     }
+}
+
+fn with_settings(run: impl FnOnce(Settings) -> ExitCode) -> ExitCode {
     match Settings::read(&process_environment) {
-        Ok(settings) => run(command, settings),
+        Ok(settings) => run(settings),
         Err(problems) => problems.report(),
     }
 }
 
+#[tokio::main(flavor = "current_thread")]
+async fn ask(command: OperatorCommand) -> ExitCode {
+    command.run(&process_environment, Clock::system()).await
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn audit(command: AuditCommand, settings: Settings) -> ExitCode {
+    command.run(settings).await
+}
+
 #[tokio::main]
-async fn run(command: Subcommands, settings: Settings) -> ExitCode {
+async fn serve(command: Command, settings: Settings) -> ExitCode {
     match command {
-        Subcommands::Service(Command::Doctor) => run_doctor(settings, Clock::system()).await,
-        Subcommands::Service(command) => exit_code(run_service(command, settings).await),
-        Subcommands::Audit(command) => command.run(settings).await,
+        Command::Doctor => run_doctor(settings, Clock::system()).await,
+        command => exit_code(run_service(command, settings).await),
     }
 }
 

@@ -41,6 +41,9 @@ pub(crate) async fn run(vault: Arc<Vault>, mut shutdown: Shutdown) {
 }
 
 async fn turn(vault: &Vault, shutdown: &Shutdown) -> Result<(), Unexpected> {
+    if vault.keys.if_open().is_none() {
+        return Ok(());
+    }
     while !shutdown.is_requested() && purge_due(vault, vault.clock.now()).await? {}
     if let Some(file) = &vault.tombstones {
         write_missing(vault, file, vault.clock.now() - LOOK_BACK).await?;
@@ -88,7 +91,8 @@ async fn purge(
     shred: Shred,
     now: OffsetDateTime,
 ) -> Result<Shred, Unexpected> {
-    let receipt = vault.keyring.sign_receipt(&Statement {
+    let keyring = vault.keys.open()?;
+    let receipt = keyring.sign_receipt(&Statement {
         shred_id: shred.id,
         subject: shred.subject,
         requested_at: shred.requested_at,
@@ -107,7 +111,7 @@ async fn purge(
     tracing::info!(
         subject = %shred.subject,
         shred_id = %shred.id,
-        mek_version = %vault.keyring.newest(),
+        mek_version = %keyring.current(),
         "subject shredded"
     );
     Ok(Shred {

@@ -9,6 +9,7 @@ use time::OffsetDateTime;
 use crate::{
     Vault,
     domain::{
+        keyring::Keyring,
         receipt::ReceiptKeys,
         shred::{Purged, Shred},
     },
@@ -28,9 +29,10 @@ pub(crate) enum ReplayError {
 /// file whom the database names and it does not.
 pub(crate) async fn replay_tombstones(
     vault: &Vault,
+    keyring: &Keyring,
     file: &TombstoneFile,
 ) -> Result<(), ReplayError> {
-    let keys = receipt_keys(vault).await?;
+    let keys = receipt_keys(vault, keyring).await?;
     let done = purged_since(vault, OffsetDateTime::UNIX_EPOCH).await?;
     let gone: HashSet<_> = done.iter().map(|shred| shred.subject).collect();
     for tombstone in file.read(&keys).await? {
@@ -43,10 +45,13 @@ pub(crate) async fn replay_tombstones(
 }
 
 /// The keys that verify receipts: those of the ring, and those of master keys that are gone.
-pub(crate) async fn receipt_keys(vault: &Vault) -> Result<ReceiptKeys, Unexpected> {
+pub(crate) async fn receipt_keys(
+    vault: &Vault,
+    keyring: &Keyring,
+) -> Result<ReceiptKeys, Unexpected> {
     let db = vault.pool.get().await?;
     let remembered = master_keys::receipt_keys(&*db).await?;
-    Ok(ReceiptKeys::new(remembered, &vault.keyring))
+    Ok(ReceiptKeys::new(remembered, keyring))
 }
 
 /// Tombstones of other replicas, and of a time without a file.

@@ -9,25 +9,30 @@ use shared::{
     serve::{ClientCertificates, server_config},
     service::{ServiceSettings, StartError},
     service_token::TrustedServices,
-    settings::{Problems, Reader, duration, parsed, versioned_keys},
+    settings::{Problems, Reader, duration, parsed},
     telemetry::Metrics,
 };
 use time::Duration;
 
 use crate::{
     domain::{keyring::Keyring, limits::Limits, shred::LONGEST_WAIT},
+    key_source::{KeySource, keyring, sealed_keyring},
     store::MIGRATIONS,
 };
 
 /// The name of the variable that holds the master keys.
 pub(crate) const MASTER_KEYS: &str = "MASTER_ENCRYPTION_KEY";
+/// The name of the variable that names a file with sealed master keys, in place of them.
+pub(crate) const SEALED_KEYRING: &str = "SEALED_KEYRING_FILE";
 /// The name of the variable that names the tombstone file.
 pub(crate) const TOMBSTONES: &str = "TOMBSTONE_FILE";
 
 /// Everything the vault needs to start, parsed and checked. Holds secrets: no `Debug`, no `Clone`.
 pub struct Settings {
     pub(crate) service: ServiceSettings,
-    pub(crate) keyring: Keyring,
+    /// `None` when they are sealed.
+    pub(crate) keyring: Option<Keyring>,
+    pub(crate) key_source: KeySource,
     pub(crate) tls: Arc<ServerConfig>,
     pub(crate) trusted: TrustedServices,
     pub(crate) people: VerifierSettings,
@@ -41,10 +46,7 @@ impl Settings {
     pub fn read(lookup: &dyn Fn(&str) -> Option<String>) -> Result<Self, Problems> {
         let mut env = Reader::new(lookup);
         let service = ServiceSettings::read(&mut env, 8082, 9082);
-        let keyring = env.secret(MASTER_KEYS, |text| {
-            let ring = Keyring::new(versioned_keys(text)?);
-            ring.map_err(|error| format!("finds no memory for its keys: {}", error.kind()))
-        });
+        let keys = read_keys(&mut env);
         let tls = read_tls(&mut env);
         let trusted = env.file("SERVICE_JWKS_FILE", TrustedServices::from_jwks);
         let people = VerifierSettings::read(&mut env);
@@ -52,9 +54,11 @@ impl Settings {
         let limits = read_limits(&mut env);
         let tombstones = env.optional(TOMBSTONES, parsed("a path"));
         env.finish(|| {
+            let (keyring, key_source) = keys?;
             Some(Self {
                 service: service?,
-                keyring: keyring?,
+                keyring,
+                key_source,
                 tls: tls?,
                 trusted: trusted?,
                 people: people?,
@@ -75,6 +79,26 @@ impl Settings {
     pub async fn migrate(&self) -> Result<(), StartError> {
         self.service.migrate(MIGRATIONS).await
     }
+}
+
+/// Open, or sealed; never both, so that nobody believes in a seal that has its keys beside it.
+fn read_keys(env: &mut Reader<'_>) -> Option<(Option<Keyring>, KeySource)> {
+    let sealed = env.optional(SEALED_KEYRING, parsed::<PathBuf>("a path"))?;
+    let key_file = env.optional(&format!("{MASTER_KEYS}_FILE"), parsed::<PathBuf>("a path"))?;
+    let Some(sealed) = sealed else {
+        let keyring = env.secret(MASTER_KEYS, keyring)?;
+        let source = key_file.map_or(KeySource::Variable, KeySource::File);
+        return Some((Some(keyring), source));
+    };
+    let given = env.optional(MASTER_KEYS, |_| Ok(()))?;
+    if given.is_some() || key_file.is_some() {
+        let problem = "is set beside MASTER_ENCRYPTION_KEY: the keys lie open then";
+        return env.problem(SEALED_KEYRING, problem);
+    }
+    if let Err(problem) = sealed_keyring(&sealed) {
+        return env.problem(SEALED_KEYRING, &problem);
+    }
+    Some((None, KeySource::Sealed(sealed)))
 }
 
 fn shred_wait(text: &str) -> Result<Duration, String> {

@@ -12,10 +12,10 @@ use uuid::Uuid;
 use crate::{
     Vault,
     audit::Actor,
-    check_master_keys::check_for_newer_master_keys,
+    check_master_keys::destroyed_among,
     domain::{
         audit_chain::Entry,
-        keyring::KeyVersion,
+        keyring::{KeyVersion, Keyring},
         limits::Reached,
         policy::{self, Caller, Denied, Operation, Service},
         slot::{Salt, SlotDamaged},
@@ -51,6 +51,8 @@ pub(crate) enum ItemRefused {
     Shredded,
     #[error("the slot does not open: {0}")]
     SlotDamaged(#[from] SlotDamaged),
+    #[error("wrapped under master key version {0}, which has been destroyed")]
+    MasterKeyDestroyed(KeyVersion),
     #[error(transparent)]
     WrappedKey(#[from] Refused),
 }
@@ -103,6 +105,7 @@ impl ItemRefused {
             Self::ShredPending => "shred_pending",
             Self::Shredded => "shredded",
             Self::SlotDamaged(_) => "slot_damaged",
+            Self::MasterKeyDestroyed(_) => "master_key_destroyed",
             Self::WrappedKey(_) => "wrapped_key_refused",
         }
     }
@@ -116,38 +119,131 @@ pub(crate) async fn unwrap_data_keys(
     items: &[Item<'_>],
     now: OffsetDateTime,
 ) -> Result<Vec<Answer>, UnwrapError> {
-    let questions: Vec<_> = items.iter().map(|item| read(caller, item)).collect();
+    let operation = Operation::Unwrap;
+    let questions: Vec<_> = items
+        .iter()
+        .map(|item| read(caller, operation, item))
+        .collect();
     let people = questions.iter().flatten();
     let people = people.filter(|(_, wrapped)| !matches!(wrapped, Err(ItemRefused::Denied(_))));
     let people: Vec<_> = people.map(|(place, _)| place.subject).collect();
     let number = u32::try_from(items.len()).unwrap_or(u32::MAX);
     vault.limits.admit(caller.service, number, &people, now)?;
-    let places = questions.iter().flatten();
-    let places = places.filter(|(_, wrapped)| wrapped.is_ok());
-    let salts = salts_of(vault, places.map(|(place, _)| place.subject).collect()).await?;
+    let keyring = vault.keys.open()?;
+    let opening = Opening::prepare(vault, &keyring, &questions, operation).await?;
     let actor = Actor::calling(caller.service, now);
+    let shown: Vec<_> = questions.iter().map(shown).collect();
     let (answers, entries): (Vec<_>, Vec<_>) = questions
         .into_iter()
-        .map(|question| open(vault, &salts, actor, question))
+        .map(|question| opening.unwrap(actor, question))
         .unzip();
-    let wanted: Vec<_> = answers.iter().filter_map(wanted_master_key).collect();
     vault.audit.append(entries).await?;
-    check_for_newer_master_keys(vault, &wanted).await?;
+    opening.destroyed?;
+    // Their owner still keeps them so, whatever it said when it was asked to have them wrapped anew.
+    let opened = shown.into_iter().zip(&answers);
+    let opened = opened.filter_map(|(shown, answer)| answer.as_ref().ok().and(shown));
+    let older: Vec<_> = opened
+        .filter(|(_, version)| *version < keyring.current())
+        .collect();
+    if !older.is_empty() {
+        store::data_keys::still_under(&*vault.pool.get().await?, &older).await?;
+    }
     Ok(answers)
 }
 
-/// One item's answer and its record.
-fn open(vault: &Vault, salts: &Salts, actor: Actor, question: Question) -> (Answer, Entry) {
+type Salts = HashMap<Uuid, Result<Salt, ItemRefused>>;
+
+/// Where the key belongs, and the key itself, as far as either could be read and may be opened.
+pub(crate) type Question = Result<(Place, Result<WrappedKey, ItemRefused>), ItemRefused>;
+
+/// What opens the keys of one request.
+pub(crate) struct Opening<'a> {
+    keyring: &'a Keyring,
+    salts: Salts,
+    /// The master keys of these keys that are not here: destroyed, or, with an error for the whole request, newer.
+    pub(crate) destroyed: Result<HashSet<KeyVersion>, Unexpected>,
+}
+
+impl<'a> Opening<'a> {
+    /// Everything that the database is asked for, for all questions together.
+    pub(crate) async fn prepare(
+        vault: &Vault,
+        keyring: &'a Keyring,
+        questions: &[Question],
+        operation: Operation,
+    ) -> Result<Self, Unexpected> {
+        let readable = questions.iter().flatten();
+        let readable =
+            readable.filter_map(|(place, wrapped)| Some((place, wrapped.as_ref().ok()?)));
+        let subjects = readable.clone().map(|(place, _)| place.subject).collect();
+        let salts = salts_of(vault, keyring, operation, subjects).await?;
+        let of_slots = salts.values().filter_map(|salt| match salt {
+            Err(ItemRefused::SlotDamaged(SlotDamaged::UnknownVersion(version))) => Some(*version),
+            _ => None,
+        });
+        let wanted = readable.map(|(_, wrapped)| wrapped.mek_version());
+        let wanted = wanted.filter(|version| !keyring.holds(*version));
+        let wanted = wanted.chain(of_slots).collect();
+        Ok(Self {
+            destroyed: destroyed_among(vault, &wanted).await,
+            keyring,
+            salts,
+        })
+    }
+
+    /// Opens one key.
+    pub(crate) fn open(&self, place: &Place, wrapped: &WrappedKey) -> Answer {
+        let version = wrapped.mek_version();
+        if self
+            .destroyed
+            .as_ref()
+            .is_ok_and(|gone| gone.contains(&version))
+        {
+            return Err(ItemRefused::MasterKeyDestroyed(version));
+        }
+        let salt = self.salt(place.subject)?;
+        Ok(self.keyring.unwrap(salt, place, wrapped)?)
+    }
+
+    pub(crate) fn salt(&self, subject: Uuid) -> Result<&Salt, ItemRefused> {
+        let salt = self.salts.get(&subject).ok_or(ItemRefused::NoSlot)?;
+        salt.as_ref().map_err(|cause| *cause)
+    }
+
+    /// One item's answer and its record.
+    fn unwrap(&self, actor: Actor, question: Question) -> (Answer, Entry) {
+        let operation = Operation::Unwrap;
+        recorded(actor, operation, question, |place, wrapped| {
+            self.open(place, wrapped)
+        })
+    }
+}
+
+/// Which key is shown, and the master key it depends on, as its header says.
+fn shown(question: &Question) -> Option<(Uuid, KeyVersion)> {
+    let (_, wrapped) = question.as_ref().ok()?;
+    let wrapped = wrapped.as_ref().ok()?;
+    Some((wrapped.dek_id(), wrapped.mek_version()))
+}
+
+/// What became of one item, and the record of it.
+pub(crate) fn recorded<T>(
+    actor: Actor,
+    operation: Operation,
+    question: Question,
+    answer: impl FnOnce(&Place, &WrappedKey) -> Result<T, ItemRefused>,
+) -> (Result<T, ItemRefused>, Entry) {
+    let operation = operation.name();
     let (place, wrapped) = match question {
         Ok(question) => question,
         Err(cause) => {
             let caller = actor.caller.map(Service::name);
-            tracing::warn!(caller, %cause, "unwrap refused");
-            return (Err(cause), actor.did("unwrap", cause.code()));
+            tracing::warn!(caller, operation, %cause, "refused");
+            return (Err(cause), actor.did(operation, cause.code()));
         }
     };
     let dek_id = wrapped.as_ref().ok().map(WrappedKey::dek_id);
-    let answer = wrapped.and_then(|wrapped| answer(vault, salts, &place, &wrapped));
+    let answer = wrapped.and_then(|wrapped| answer(&place, &wrapped));
     if let Err(cause) = &answer {
         let Place {
             owner,
@@ -155,30 +251,15 @@ fn open(vault: &Vault, salts: &Salts, actor: Actor, question: Question) -> (Answ
             purpose,
         } = place;
         let dek_id = dek_id.map(tracing::field::display);
-        tracing::warn!(%owner, %subject, %purpose, dek_id, %cause, "unwrap refused");
+        tracing::warn!(%owner, %subject, %purpose, dek_id, operation, %cause, "refused");
     }
     let outcome = answer.as_ref().err().map_or("ok", |cause| cause.code());
-    let entry = actor.did("unwrap", outcome).about(&place);
+    let entry = actor.did(operation, outcome).about(&place);
     (answer, Entry { dek_id, ..entry })
 }
 
-/// The master key that was not here for it.
-fn wanted_master_key(answer: &Answer) -> Option<KeyVersion> {
-    match answer {
-        Err(
-            ItemRefused::WrappedKey(Refused::UnknownVersion(version))
-            | ItemRefused::SlotDamaged(SlotDamaged::UnknownVersion(version)),
-        ) => Some(*version),
-        _ => None,
-    }
-}
-
-type Salts = HashMap<Uuid, Result<Salt, ItemRefused>>;
-
-/// Where the key belongs, and the key itself, as far as either could be read and may be opened.
-type Question = Result<(Place, Result<WrappedKey, ItemRefused>), ItemRefused>;
-
-fn read(caller: Caller, item: &Item<'_>) -> Question {
+/// What an item asks, as far as the policy lets it.
+pub(crate) fn read(caller: Caller, operation: Operation, item: &Item<'_>) -> Question {
     let purpose = item.purpose.parse();
     let subject = item.subject.parse::<Uuid>();
     let place = Place {
@@ -186,12 +267,18 @@ fn read(caller: Caller, item: &Item<'_>) -> Question {
         subject: subject.map_err(|_| ItemRefused::NotAnId)?,
         purpose: purpose.map_err(|_| ItemRefused::UnknownPurpose)?,
     };
-    Ok((place, allowed(caller, &place, item.wrapped_key)))
+    let wrapped = allowed(caller, operation, &place, item.wrapped_key);
+    Ok((place, wrapped))
 }
 
 /// The policy is asked before any look at the wrapped key.
-fn allowed(caller: Caller, place: &Place, wrapped: &str) -> Result<WrappedKey, ItemRefused> {
-    policy::allow(caller, Operation::Unwrap, place.purpose, place.subject)?;
+fn allowed(
+    caller: Caller,
+    operation: Operation,
+    place: &Place,
+    wrapped: &str,
+) -> Result<WrappedKey, ItemRefused> {
+    policy::allow(caller, operation, place.purpose, place.subject)?;
     let bytes = BASE64_URL_SAFE_NO_PAD
         .decode(wrapped)
         .map_err(|_| Refused::Malformed(Malformed::Encoding))?;
@@ -199,7 +286,12 @@ fn allowed(caller: Caller, place: &Place, wrapped: &str) -> Result<WrappedKey, I
 }
 
 /// The salts of every subject that is asked about, opened once each, from one query.
-async fn salts_of(vault: &Vault, subjects: HashSet<Uuid>) -> Result<Salts, Unexpected> {
+async fn salts_of(
+    vault: &Vault,
+    keyring: &Keyring,
+    operation: Operation,
+    subjects: HashSet<Uuid>,
+) -> Result<Salts, Unexpected> {
     if subjects.is_empty() {
         return Ok(Salts::new());
     }
@@ -207,29 +299,18 @@ async fn salts_of(vault: &Vault, subjects: HashSet<Uuid>) -> Result<Salts, Unexp
     let db = vault.pool.get().await?;
     let slots = store::subjects::slots(&*db, &subjects).await?;
     let open = |(subject, slot)| {
-        let salt = match slot {
-            Slot::Sealed(sealed) => vault
-                .keyring
-                .open_salt(subject, &sealed)
-                .inspect_err(|cause| log_damage(subject, *cause))?,
-            Slot::Pending => return Err(ItemRefused::ShredPending),
+        let sealed = match slot {
+            Slot::Sealed(sealed) => sealed,
+            // It may be taken back, and then everything has to be there.
+            Slot::Pending(sealed) if operation == Operation::Rewrap => sealed,
+            Slot::Pending(_) => return Err(ItemRefused::ShredPending),
             Slot::Shredded => return Err(ItemRefused::Shredded),
         };
-        Ok(salt)
+        let salt = keyring.open_salt(subject, &sealed);
+        Ok(salt.inspect_err(|cause| log_damage(subject, *cause))?)
     };
     Ok(slots
         .into_iter()
         .map(|(subject, slot)| (subject, open((subject, slot))))
         .collect())
-}
-
-fn answer(
-    vault: &Vault,
-    salts: &Salts,
-    place: &Place,
-    wrapped: &WrappedKey,
-) -> Result<PlainKey, ItemRefused> {
-    let salt = salts.get(&place.subject).ok_or(ItemRefused::NoSlot)?;
-    let salt = salt.as_ref().map_err(|damage| *damage)?;
-    Ok(vault.keyring.unwrap(salt, place, wrapped)?)
 }

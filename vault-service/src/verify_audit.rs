@@ -24,6 +24,7 @@ use crate::{
         audit_chain::{Chain, Head, Mac},
         keyring::{KeyVersion, Keyring},
     },
+    key_source::{KeySource, opened_by_standard_input},
     store::audit::{self as store, StoredChain, StoredRecord},
 };
 
@@ -34,7 +35,7 @@ const AT_ONCE: i64 = 1_000;
 #[derive(Debug, Subcommand)]
 pub enum AuditCommand {
     /// Check every record of every chain, and name the first that was changed, removed, moved or added. 0 when all hold,
-    /// 1 when one does not.
+    /// 1 when one does not. What opens a sealed keyring is read from standard input: the passphrase, or a share a line.
     Verify {
         /// What `audit head` printed earlier: shows also when the newest records were removed.
         #[arg(long, value_name = "FILE")]
@@ -58,6 +59,8 @@ enum AuditError {
         "chain {chain}: cannot be checked, master key version {version} is not here (see --without)"
     )]
     NoKey { chain: Uuid, version: i64 },
+    #[error("the sealed keyring: {0}")]
+    Sealed(String),
     #[error("{0}: {1}")]
     Heads(PathBuf, String),
     #[error("{}", .0.chain())]
@@ -95,11 +98,23 @@ impl AuditCommand {
             Self::Verify { head, without } => {
                 let kept = head.as_deref().map(read_heads).transpose()?;
                 let kept = kept.unwrap_or_default();
-                let verified = verify(&settings.keyring, &pool, kept, &without).await?;
+                let keyring = ring(settings)?;
+                let verified = verify(&keyring, &pool, kept, &without).await?;
                 Ok(verified.to_string())
             }
             Self::Head => print_heads(&pool).await,
         }
+    }
+}
+
+/// The master keys; of a sealed keyring, what opens it is read from standard input.
+fn ring(settings: Settings) -> Result<Keyring, AuditError> {
+    match (settings.keyring, settings.key_source) {
+        (Some(keyring), _) => Ok(keyring),
+        (None, KeySource::Sealed(path)) => {
+            opened_by_standard_input(&path).map_err(AuditError::Sealed)
+        }
+        (None, _) => Err(AuditError::Sealed("there are no master keys".to_owned())),
     }
 }
 

@@ -1,6 +1,7 @@
 //! How a service asks the vault for a person's data key, and keeps it for at most five minutes.
 
 mod keys;
+mod rotation;
 mod settings;
 
 use std::{fmt, sync::Arc, time::Duration};
@@ -27,6 +28,7 @@ use crate::{
     service_token::{BodyDigest, Operation, Signer},
 };
 
+pub use rotation::CurrentMasterKey;
 pub use settings::VaultSettings;
 
 use keys::Keys;

@@ -10,7 +10,11 @@
 //! ```
 //! Only the last four are kept, in locked pages; the master keys themselves are wiped once read.
 
-use std::{fmt, io, num::NonZeroU32};
+use std::{
+    fmt, io,
+    num::NonZeroU32,
+    sync::atomic::{AtomicU32, Ordering},
+};
 
 use shared::envelope::committed;
 use zeroize::Zeroizing;
@@ -53,9 +57,10 @@ pub(crate) struct KeyCheckValue(pub(crate) [u8; 8]);
 
 /// Every master key version this process can use. Holds secrets: no `Debug`, no `Clone`.
 pub(crate) struct Keyring {
-    /// Ascending; the position is the position of the derived keys.
+    /// Ascending, at least one; the position is the position of the derived keys.
     versions: Vec<(KeyVersion, KeyCheckValue)>,
-    newest: KeyVersion,
+    /// The version that wraps, one of them.
+    current: AtomicU32,
     derived: LockedMemory,
 }
 
@@ -78,14 +83,60 @@ impl Keyring {
             .collect();
         Ok(Self {
             versions,
-            newest,
+            current: AtomicU32::new(newest.number()),
             derived,
         })
     }
 
-    /// The version that wraps and seals; every version unwraps and opens.
+    /// The version that wraps and seals; every version unwraps and opens. The newest, until
+    /// [`Keyring::wrap_under`] says otherwise.
+    pub(crate) fn current(&self) -> KeyVersion {
+        let number = self.current.load(Ordering::Relaxed);
+        KeyVersion::new(number).expect("only versions of the ring are stored")
+    }
+
+    /// From now on this version wraps. One that is not here changes nothing.
+    pub(crate) fn wrap_under(&self, version: KeyVersion) {
+        if self.holds(version) {
+            self.current.store(version.number(), Ordering::Relaxed);
+        }
+    }
+
+    /// Whether this process has that version.
+    pub(crate) fn holds(&self, version: KeyVersion) -> bool {
+        self.versions.iter().any(|(known, _)| *known == version)
+    }
+
+    /// The highest version.
     pub(crate) fn newest(&self) -> KeyVersion {
-        self.newest
+        let (newest, _) = self.versions.last().expect("no ring is empty");
+        *newest
+    }
+
+    /// The same ring without some versions, whose keys are wiped with this one; `None` when nothing would be left.
+    pub(crate) fn without(&self, gone: &[KeyVersion]) -> io::Result<Option<Self>> {
+        let (keys, _) = self.derived.bytes().as_chunks::<DERIVED>();
+        let kept: Vec<_> = self
+            .versions
+            .iter()
+            .zip(keys)
+            .filter(|((version, _), _)| !gone.contains(version))
+            .collect();
+        let Some(((newest, _), _)) = kept.last() else {
+            return Ok(None);
+        };
+        let mut derived = LockedMemory::zeroed(kept.len() * DERIVED)?;
+        let (places, _) = derived.bytes_mut().as_chunks_mut::<DERIVED>();
+        for ((_, keys), place) in kept.iter().zip(places) {
+            place.copy_from_slice(*keys);
+        }
+        let ring = Self {
+            current: AtomicU32::new(newest.number()),
+            versions: kept.iter().map(|(version, _)| **version).collect(),
+            derived,
+        };
+        ring.wrap_under(self.current());
+        Ok(Some(ring))
     }
 
     /// Every version with its key-check value, oldest first.
@@ -177,7 +228,7 @@ pub(super) mod tests {
     #[test]
     fn the_known_key_check_value_is_reproduced() {
         let ring = ring(COUNTING);
-        assert_eq!(ring.newest(), version(1));
+        assert_eq!(ring.current(), version(1));
         let [(_, kcv)] = ring.versions() else {
             panic!("one version was given");
         };
@@ -221,6 +272,35 @@ pub(super) mod tests {
         assert_eq!(all.len(), 8);
         assert!(!all.contains(&None));
         assert!(ring.wrap_key(version(3)).is_none());
+    }
+
+    #[test]
+    fn another_version_wraps_only_when_it_is_there() {
+        let ring = ring(&format!("2:{OTHER},1:{COUNTING}"));
+        assert_eq!(ring.current(), version(2));
+        ring.wrap_under(version(1));
+        assert_eq!((ring.current(), ring.newest()), (version(1), version(2)));
+        ring.wrap_under(version(3));
+        assert_eq!(ring.current(), version(1));
+    }
+
+    #[test]
+    fn a_ring_without_a_version_has_the_others_as_they_were() {
+        let both = ring(&format!("2:{OTHER},1:{COUNTING}"));
+        both.wrap_under(version(1));
+        for (gone, kept) in [(1, 2), (2, 1)] {
+            let rest = both.without(&[version(gone)]).expect("memory");
+            let rest = rest.expect("one is left");
+            assert!(!rest.holds(version(gone)) && rest.wrap_key(version(gone)).is_none());
+            assert_eq!(
+                (rest.current(), rest.newest()),
+                (version(kept), version(kept))
+            );
+            assert_eq!(rest.wrap_key(version(kept)), both.wrap_key(version(kept)));
+            assert_eq!(rest.audit_key(version(kept)), both.audit_key(version(kept)));
+        }
+        let none = both.without(&[version(1), version(2)]).expect("memory");
+        assert!(none.is_none());
     }
 
     #[test]

@@ -53,6 +53,7 @@ pub(crate) struct Usage {
     second: Debt,
     day: Debt,
     people: People,
+    rewraps: Debt,
 }
 
 impl Usage {
@@ -76,6 +77,21 @@ impl Usage {
             .take(people, limits.people_per_hour, now)
             .map_err(|wait| reached(Limit::PeoplePerHour, wait))?;
         (self.second, self.day) = (second, day);
+        Ok(())
+    }
+
+    /// Counts keys that are wrapped anew. They give nothing away, so there is no limit for a day, and nobody who logs in
+    /// waits for them: they have a second of their own.
+    pub(crate) fn take_rewraps(
+        &mut self,
+        limits: &Limits,
+        keys: u32,
+        now: OffsetDateTime,
+    ) -> Result<(), Reached> {
+        let rewraps = self
+            .rewraps
+            .after(keys, limits.per_second, Duration::SECOND, now);
+        self.rewraps = rewraps.map_err(|wait| reached(Limit::PerSecond, wait))?;
         Ok(())
     }
 
@@ -229,6 +245,18 @@ mod tests {
         let later = NOW + Duration::milliseconds(100);
         assert_eq!(take(&mut usage, &ada[..1], later), Ok(()));
         assert!(take(&mut usage, &ada[..1], later).is_err());
+    }
+
+    #[test]
+    fn keys_that_are_wrapped_anew_have_a_second_of_their_own_and_no_day() {
+        let mut usage = Usage::default();
+        for second in 0..100 {
+            let now = NOW + Duration::seconds(second);
+            assert_eq!(usage.take_rewraps(&LIMITS, 10, now), Ok(()));
+            let refused = limit(usage.take_rewraps(&LIMITS, 1, now));
+            assert_eq!(refused, Some((Limit::PerSecond, Pause::from_millis(100))));
+        }
+        assert_eq!(take(&mut usage, &[somebody(1); 10], NOW), Ok(()));
     }
 
     #[test]

@@ -5,11 +5,13 @@ use std::{fmt, str::FromStr};
 use thiserror::Error;
 use uuid::Uuid;
 
-/// A service that owns keys. Read from the caller's verified certificate and token, never from a body.
+/// Who may call. Read from the caller's verified certificate and token, never from a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Service {
     Identity,
     Journal,
+    /// The people who run the vault. They own no keys and open none.
+    Operator,
 }
 
 /// What a key protects.
@@ -30,6 +32,19 @@ pub(crate) enum Purpose {
 pub(crate) enum Operation {
     Create,
     Unwrap,
+    /// Under a newer master key; gives nothing in the clear.
+    Rewrap,
+}
+
+impl Operation {
+    /// As the audit and the log have it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Create => "create",
+            Self::Unwrap => "unwrap",
+            Self::Rewrap => "rewrap",
+        }
+    }
 }
 
 /// What must come with the request beside the caller's own credentials.
@@ -52,7 +67,7 @@ struct Rule {
 const KEY_TABLE: &[Rule] = &[
     Rule {
         caller: Service::Identity,
-        operations: &[Operation::Create, Operation::Unwrap],
+        operations: &[Operation::Create, Operation::Unwrap, Operation::Rewrap],
         purposes: &[Purpose::Account, Purpose::Outbox, Purpose::SigningKey],
         proof: Proof::CallerAlone,
     },
@@ -61,6 +76,12 @@ const KEY_TABLE: &[Rule] = &[
         operations: &[Operation::Create, Operation::Unwrap],
         purposes: &[Purpose::Entries],
         proof: Proof::Person,
+    },
+    Rule {
+        caller: Service::Journal,
+        operations: &[Operation::Rewrap],
+        purposes: &[Purpose::Entries],
+        proof: Proof::CallerAlone,
     },
 ];
 
@@ -100,6 +121,57 @@ const SUBJECT_TABLE: &[SubjectRule] = &[SubjectRule {
         SubjectOperation::ReadAudit,
     ],
 }];
+
+/// What a caller does to the master keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum MasterKeyOperation {
+    /// See every version, and what depends on it.
+    Read,
+    /// Say that nothing of one's own depends on older ones any more.
+    Settle,
+    ScheduleDestruction,
+    CancelDestruction,
+    /// Wipe them from memory.
+    Seal,
+    /// Bring what opens them.
+    Unseal,
+}
+
+impl MasterKeyOperation {
+    /// As the audit and the log have it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Read => "read_master_keys",
+            Self::Settle => "settle",
+            Self::ScheduleDestruction => "schedule_destruction",
+            Self::CancelDestruction => "cancel_destruction",
+            Self::Seal => "seal",
+            Self::Unseal => "unseal",
+        }
+    }
+}
+
+struct MasterKeyRule {
+    callers: &'static [Service],
+    operations: &'static [MasterKeyOperation],
+}
+
+const MASTER_KEY_TABLE: &[MasterKeyRule] = &[
+    MasterKeyRule {
+        callers: &[Service::Operator],
+        operations: &[
+            MasterKeyOperation::Read,
+            MasterKeyOperation::ScheduleDestruction,
+            MasterKeyOperation::CancelDestruction,
+            MasterKeyOperation::Seal,
+            MasterKeyOperation::Unseal,
+        ],
+    },
+    MasterKeyRule {
+        callers: &[Service::Identity, Service::Journal],
+        operations: &[MasterKeyOperation::Settle],
+    },
+];
 
 /// Who asks: the service, and the person whose access token it brought along, if any. Both verified.
 #[derive(Clone, Copy, Debug)]
@@ -154,18 +226,34 @@ pub(crate) fn allow_subject(caller: Service, operation: SubjectOperation) -> Res
     }
 }
 
+/// Whether `caller` may do `operation` to the master keys.
+pub(crate) fn allow_master_keys(
+    caller: Service,
+    operation: MasterKeyOperation,
+) -> Result<(), Denied> {
+    let allowed = MASTER_KEY_TABLE
+        .iter()
+        .any(|rule| rule.callers.contains(&caller) && rule.operations.contains(&operation));
+    if allowed {
+        Ok(())
+    } else {
+        Err(Denied::NotAllowed)
+    }
+}
+
 /// A name that is none of the closed set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("unknown name")]
 pub(crate) struct UnknownName;
 
 impl Service {
-    pub(crate) const ALL: [Self; 2] = [Self::Identity, Self::Journal];
+    pub(crate) const ALL: [Self; 3] = [Self::Identity, Self::Journal, Self::Operator];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Identity => "identity",
             Self::Journal => "journal",
+            Self::Operator => "operator",
         }
     }
 }
@@ -280,6 +368,64 @@ mod tests {
                 allow_subject(Service::Journal, operation),
                 Err(Denied::NotAllowed)
             );
+        }
+    }
+
+    #[test]
+    fn owners_have_their_own_keys_wrapped_anew_without_the_person_and_no_others() {
+        for (service, own) in [
+            (
+                Service::Identity,
+                &[Purpose::Account, Purpose::Outbox, Purpose::SigningKey][..],
+            ),
+            (Service::Journal, &[Purpose::Entries]),
+            (Service::Operator, &[]),
+        ] {
+            let caller = Caller {
+                service,
+                person: None,
+            };
+            for purpose in Purpose::ALL {
+                let allowed = allow(caller, Operation::Rewrap, purpose, ADA).is_ok();
+                assert_eq!(allowed, own.contains(&purpose), "{service} {purpose}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_operator_minds_the_master_keys_and_owners_say_what_they_keep() {
+        for operation in [
+            MasterKeyOperation::Read,
+            MasterKeyOperation::ScheduleDestruction,
+            MasterKeyOperation::CancelDestruction,
+            MasterKeyOperation::Seal,
+            MasterKeyOperation::Unseal,
+            MasterKeyOperation::Settle,
+        ] {
+            let is_settling = operation == MasterKeyOperation::Settle;
+            for service in Service::ALL {
+                let allowed = allow_master_keys(service, operation).is_ok();
+                let is_operator = service == Service::Operator;
+                assert_eq!(
+                    allowed,
+                    is_operator != is_settling,
+                    "{service} {operation:?}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn the_operator_owns_no_key_and_shreds_nobody() {
+        for purpose in Purpose::ALL {
+            for person in [None, Some(ADA)] {
+                let refused = ask(Service::Operator, person, purpose);
+                assert_eq!(refused, Err(Denied::NotAllowed));
+            }
+        }
+        for operation in [SubjectOperation::Shred, SubjectOperation::Restore] {
+            let refused = allow_subject(Service::Operator, operation);
+            assert_eq!(refused, Err(Denied::NotAllowed));
         }
     }
 

@@ -109,12 +109,12 @@ impl ReceiptKeys {
 }
 
 impl Keyring {
-    /// Signs a receipt with the key of the newest master key.
+    /// Signs a receipt with the key of the current master key.
     pub(crate) fn sign_receipt(&self, statement: &Statement) -> String {
-        let version = self.newest();
+        let version = self.current();
         let pair = self
             .receipt_pair(version)
-            .expect("the newest version is in the ring");
+            .expect("the current version is in the ring");
         let mut header = Header::new(Algorithm::EdDSA);
         header.typ = Some(TYPE.to_owned());
         header.kid = Some(Jwk::of(&pair).kid);

@@ -62,16 +62,16 @@ pub(crate) enum SlotDamaged {
 }
 
 impl Keyring {
-    /// Seals a person's salt under the newest master key, with a nonce drawn here.
+    /// Seals a person's salt under the current master key, with a nonce drawn here.
     pub(crate) fn seal_salt(&self, subject: Uuid, salt: &Salt) -> (KeyVersion, Vec<u8>) {
-        let version = self.newest();
+        let version = self.current();
         let mut slot = [KIND, SUITE, 0, 0].to_vec();
         slot.extend_from_slice(&version.number().to_be_bytes());
         slot.extend_from_slice(&random::bytes::<NONCE>());
         let header: &[u8; HEADER] = &slot.first_chunk().copied().expect("4 + 4 + 12 bytes");
         let key = self
             .slot_key(version)
-            .expect("the newest version is in the ring");
+            .expect("the current version is in the ring");
         slot.extend(committed::seal(
             &committed::extract(&[], key),
             &binding(header, &context(subject)),

@@ -150,7 +150,7 @@ impl WrappedKey {
 }
 
 impl Keyring {
-    /// Wraps a data key for one place under the newest master key, with a nonce drawn here.
+    /// Wraps a data key for one place under the current master key, with a nonce drawn here.
     pub(crate) fn wrap(
         &self,
         salt: &Salt,
@@ -187,7 +187,7 @@ impl Keyring {
         (place, dek_id): (&Place, Uuid),
         key: &PlainKey,
     ) -> WrappedKey {
-        let mek_version = self.newest();
+        let mek_version = self.current();
         let mut bytes = [KIND, SUITE, 0, 0].to_vec();
         bytes.extend_from_slice(&mek_version.number().to_be_bytes());
         bytes.extend_from_slice(dek_id.as_bytes());
@@ -195,7 +195,7 @@ impl Keyring {
         let header: &[u8; HEADER] = &bytes.first_chunk().copied().expect("4 + 4 + 16 + 12 bytes");
         let master = self
             .wrap_key(mek_version)
-            .expect("the newest version is in the ring");
+            .expect("the current version is in the ring");
         bytes.extend(committed::seal(
             &committed::extract(salt.expose(), master),
             &binding(header, &place.context()),

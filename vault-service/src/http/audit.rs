@@ -26,7 +26,7 @@ struct Record {
     /// The service that asked; absent for what the vault does by itself.
     #[oai(skip_serializing_if_is_none)]
     caller: Option<String>,
-    /// `create`, `unwrap`, `shred`, `restore` or `purge`.
+    /// `create`, `unwrap`, `rewrap`, `shred`, `restore` or `purge`.
     operation: String,
     /// What the key is for.
     #[oai(skip_serializing_if_is_none)]

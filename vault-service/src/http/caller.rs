@@ -1,7 +1,7 @@
 //! Who is calling: a service, proven by its client certificate and its token, which must name the same
 //! one, and the person whose access token it brought along.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use poem::Request;
 use poem_openapi::{SecurityScheme, auth::Bearer};
@@ -33,6 +33,7 @@ const BOUND_CASES: &[Case] = &[
     NOT_BOUND,
     OTHER_REQUEST,
     INTERNAL,
+    SEALED,
     UNAVAILABLE,
 ];
 
@@ -74,10 +75,43 @@ struct Unspent {
     token: BoundToken,
 }
 
+/// As [`Authenticated`], for what a sealed vault answers, too.
+#[derive(SecurityScheme)]
+#[oai(
+    ty = "bearer",
+    bearer_format = "JWT",
+    rename = "service_token",
+    checker = "authenticate_while_sealed"
+)]
+pub(super) struct WhileSealed(#[expect(dead_code, reason = "being known is enough")] Caller);
+
+/// As [`Bound`], for what a sealed vault answers, too.
+#[derive(SecurityScheme)]
+#[oai(
+    ty = "bearer",
+    bearer_format = "JWT",
+    rename = "bound_service_token",
+    checker = "authenticate_bound_while_sealed"
+)]
+pub(super) struct BoundWhileSealed(Unspent);
+
 impl Bound {
     /// The caller, whose token is used up by this.
     pub(super) async fn spend(self, vault: &Vault, body: BodyDigest) -> Result<Caller, NotSpent> {
-        let Unspent { caller, token } = self.0;
+        self.0.spend(vault, body).await
+    }
+}
+
+impl BoundWhileSealed {
+    /// The caller, whose token is used up by this.
+    pub(super) async fn spend(self, vault: &Vault, body: BodyDigest) -> Result<Caller, NotSpent> {
+        self.0.spend(vault, body).await
+    }
+}
+
+impl Unspent {
+    async fn spend(self, vault: &Vault, body: BodyDigest) -> Result<Caller, NotSpent> {
+        let Self { caller, token } = self;
         token.spend(body, &*vault.pool.get().await?).await?;
         Ok(caller)
     }
@@ -112,6 +146,8 @@ pub(super) enum CallerRejected {
     NotBound,
     #[error("The service token was made for another request.")]
     OtherRequest,
+    #[error("Nothing opens until the operator has opened the vault.")]
+    Sealed,
     #[error(transparent)]
     Unexpected(#[from] Unexpected),
 }
@@ -129,6 +165,10 @@ const EXPIRED_USER_TOKEN: Case = Case::refused_token(
     "The access token in X-User-Token has expired",
 );
 
+const SEALED: Case = Case::new(503, "sealed", "The vault is sealed");
+/// When to come again: somebody has to open it.
+const SEALED_RETRY: Duration = Duration::from_secs(5);
+
 impl Failure for CallerRejected {
     const CASES: &'static [Case] = &[
         INVALID,
@@ -140,6 +180,7 @@ impl Failure for CallerRejected {
         WRONG_TYPE,
         OTHER_REQUEST,
         INTERNAL,
+        SEALED,
         UNAVAILABLE,
     ];
 
@@ -154,7 +195,15 @@ impl Failure for CallerRejected {
             Self::WrongTypeOfToken | Self::WrongTypeOfUserToken => &WRONG_TYPE,
             Self::NotBound => &NOT_BOUND,
             Self::OtherRequest => &OTHER_REQUEST,
+            Self::Sealed => &SEALED,
             Self::Unexpected(unexpected) => unexpected.case(),
+        }
+    }
+
+    fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Sealed => Some(SEALED_RETRY),
+            _ => self.unexpected().and_then(Unexpected::retry_after),
         }
     }
 
@@ -171,7 +220,20 @@ async fn authenticate(request: &Request, bearer: Bearer) -> poem::Result<Caller>
     let caller = identify(vault, request, &bearer.token)
         .await
         .map_err(Problem)?;
+    open(vault).map_err(Problem)?;
     Ok(caller)
+}
+
+async fn authenticate_while_sealed(request: &Request, bearer: Bearer) -> poem::Result<Caller> {
+    let vault: &Arc<Vault> = request.data().expect("the API is built around its vault");
+    let caller = identify(vault, request, &bearer.token).await;
+    Ok(caller.map_err(Problem)?)
+}
+
+/// Whoever is not known does not learn of it.
+fn open(vault: &Vault) -> Result<(), CallerRejected> {
+    let keys = vault.keys.if_open();
+    keys.map(drop).ok_or(CallerRejected::Sealed)
 }
 
 async fn identify(vault: &Vault, request: &Request, token: &str) -> Result<Caller, CallerRejected> {
@@ -186,6 +248,17 @@ async fn identify(vault: &Vault, request: &Request, token: &str) -> Result<Calle
 
 #[expect(clippy::unused_async, reason = "checkers are async")]
 async fn authenticate_bound(request: &Request, bearer: Bearer) -> poem::Result<Unspent> {
+    let vault: &Arc<Vault> = request.data().expect("the API is built around its vault");
+    let unspent = identify_bound(vault, request, &bearer.token).map_err(Problem)?;
+    open(vault).map_err(Problem)?;
+    Ok(unspent)
+}
+
+#[expect(clippy::unused_async, reason = "checkers are async")]
+async fn authenticate_bound_while_sealed(
+    request: &Request,
+    bearer: Bearer,
+) -> poem::Result<Unspent> {
     let vault: &Arc<Vault> = request.data().expect("the API is built around its vault");
     let unspent = identify_bound(vault, request, &bearer.token).map_err(Problem)?;
     Ok(unspent)

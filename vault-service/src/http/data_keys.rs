@@ -14,8 +14,9 @@ use crate::{
     create_data_key::{CreateError, Created, Wanted, create_data_key},
     domain::{
         policy::{self, Denied},
-        wrapped_key::PlainKey,
+        wrapped_key::{PlainKey, WrappedKey},
     },
+    rewrap_data_keys::rewrap_data_keys,
     unwrap_data_keys::{Item, ItemRefused, UnwrapError, unwrap_data_keys},
 };
 
@@ -149,7 +150,7 @@ struct DataKeys {
 /// One opened key, or why it stays closed.
 #[derive(Object)]
 struct UnwrappedItem {
-    status: UnwrapStatus,
+    status: ItemStatus,
     /// The key in the clear: 32 bytes, base64url without padding. Only when the status is `ok`.
     #[oai(skip_serializing_if_is_none)]
     plaintext_key: Option<String>,
@@ -158,7 +159,7 @@ struct UnwrappedItem {
 /// What became of one item.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
 #[oai(rename_all = "snake_case")]
-enum UnwrapStatus {
+enum ItemStatus {
     /// The key is open.
     Ok,
     /// This service may not do that for this purpose.
@@ -177,12 +178,14 @@ enum UnwrapStatus {
     WrappedKeyRefused,
     /// The subject's slot in the vault's database does not open.
     SlotDamaged,
+    /// The master key that wraps the key has been destroyed: nothing ever opens it.
+    MasterKeyDestroyed,
 }
 
 impl Example for DataKeys {
     fn example() -> Self {
         let opened = UnwrappedItem {
-            status: UnwrapStatus::Ok,
+            status: ItemStatus::Ok,
             plaintext_key: Some(EXAMPLE_PLAINTEXT.to_owned()),
         };
         Self {
@@ -191,24 +194,83 @@ impl Example for DataKeys {
     }
 }
 
+impl ItemStatus {
+    fn of<T>(answer: &Result<T, ItemRefused>) -> Self {
+        match answer {
+            Ok(_) => Self::Ok,
+            Err(ItemRefused::Denied(Denied::NotAllowed) | ItemRefused::UnknownPurpose) => {
+                Self::NotAllowed
+            }
+            Err(ItemRefused::Denied(Denied::PersonMissing)) => Self::UserTokenRequired,
+            Err(ItemRefused::Denied(Denied::AnotherPerson)) => Self::UserTokenMismatch,
+            Err(ItemRefused::NotAnId | ItemRefused::NoSlot) => Self::UnknownSubject,
+            Err(ItemRefused::ShredPending) => Self::ShredPending,
+            Err(ItemRefused::Shredded) => Self::Shredded,
+            Err(ItemRefused::SlotDamaged(_)) => Self::SlotDamaged,
+            Err(ItemRefused::MasterKeyDestroyed(_)) => Self::MasterKeyDestroyed,
+            Err(ItemRefused::WrappedKey(_)) => Self::WrappedKeyRefused,
+        }
+    }
+}
+
 impl From<Result<PlainKey, ItemRefused>> for UnwrappedItem {
     fn from(answer: Result<PlainKey, ItemRefused>) -> Self {
-        let status = match &answer {
-            Ok(_) => UnwrapStatus::Ok,
-            Err(ItemRefused::Denied(Denied::NotAllowed) | ItemRefused::UnknownPurpose) => {
-                UnwrapStatus::NotAllowed
-            }
-            Err(ItemRefused::Denied(Denied::PersonMissing)) => UnwrapStatus::UserTokenRequired,
-            Err(ItemRefused::Denied(Denied::AnotherPerson)) => UnwrapStatus::UserTokenMismatch,
-            Err(ItemRefused::NotAnId | ItemRefused::NoSlot) => UnwrapStatus::UnknownSubject,
-            Err(ItemRefused::ShredPending) => UnwrapStatus::ShredPending,
-            Err(ItemRefused::Shredded) => UnwrapStatus::Shredded,
-            Err(ItemRefused::SlotDamaged(_)) => UnwrapStatus::SlotDamaged,
-            Err(ItemRefused::WrappedKey(_)) => UnwrapStatus::WrappedKeyRefused,
-        };
         Self {
-            status,
+            status: ItemStatus::of(&answer),
             plaintext_key: answer.ok().as_ref().map(encode),
+        }
+    }
+}
+
+/// Keys to be wrapped anew.
+#[derive(Object)]
+#[oai(example)]
+struct RewrapDataKeys {
+    #[oai(validator(min_items = 1, max_items = 100))]
+    items: Vec<WrappedItem>,
+}
+
+impl Example for RewrapDataKeys {
+    fn example() -> Self {
+        let UnwrapDataKeys { items } = UnwrapDataKeys::example();
+        Self { items }
+    }
+}
+
+/// The same keys, in the order of the request.
+#[derive(Object)]
+#[oai(example)]
+struct WrappedKeys {
+    items: Vec<RewrappedItem>,
+}
+
+/// One key under the master key that wraps now, or why there is none.
+#[derive(Object)]
+struct RewrappedItem {
+    status: ItemStatus,
+    /// 116 bytes, base64url without padding; the very bytes of the request when they were wrapped so already. Only when the
+    /// status is `ok`.
+    #[oai(skip_serializing_if_is_none)]
+    wrapped_key: Option<String>,
+}
+
+impl Example for WrappedKeys {
+    fn example() -> Self {
+        let item = RewrappedItem {
+            status: ItemStatus::Ok,
+            wrapped_key: Some(EXAMPLE_WRAPPED.to_owned()),
+        };
+        Self { items: vec![item] }
+    }
+}
+
+impl From<Result<WrappedKey, ItemRefused>> for RewrappedItem {
+    fn from(answer: Result<WrappedKey, ItemRefused>) -> Self {
+        Self {
+            status: ItemStatus::of(&answer),
+            wrapped_key: answer
+                .ok()
+                .map(|wrapped| BASE64_URL_SAFE_NO_PAD.encode(wrapped.bytes())),
         }
     }
 }
@@ -273,6 +335,26 @@ impl DataKeysApi {
         let items = answers.into_iter().map(UnwrappedItem::from).collect();
         Ok(Json(DataKeys { items }))
     }
+
+    /// Wrap data keys anew
+    ///
+    /// Puts up to 100 wrapped keys of the calling service under the master key that wraps now; nothing leaves in the clear,
+    /// and no person's token is needed. A key that is under it already comes back as it was, which shows that it opens:
+    /// look at a new key so before you give the old one up. Keys of a subject that is being shredded are wrapped anew, too.
+    /// Repeating it does no harm. Counted apart from other requests, at as many keys a second.
+    #[oai(path = "/rewrap", method = "post", operation_id = "rewrap_data_keys")]
+    async fn rewrap(
+        &self,
+        vault: Data<&Arc<Vault>>,
+        service: Authenticated,
+        body: Json<RewrapDataKeys>,
+    ) -> Result<Json<WrappedKeys>, Problem<UnwrapError>> {
+        let items: Vec<_> = body.0.items.iter().map(WrappedItem::borrowed).collect();
+        let now = vault.clock.now();
+        let answers = rewrap_data_keys(&vault, service.caller(), &items, now).await?;
+        let items = answers.into_iter().map(RewrappedItem::from).collect();
+        Ok(Json(WrappedKeys { items }))
+    }
 }
 
 impl WrappedItem {
@@ -291,6 +373,7 @@ mod tests {
 
     use super::*;
     use crate::domain::{
+        keyring::KeyVersion,
         slot::SlotDamaged,
         wrapped_key::{Malformed, Refused},
     };
@@ -307,6 +390,7 @@ mod tests {
             ItemRefused::ShredPending,
             ItemRefused::Shredded,
             ItemRefused::SlotDamaged(SlotDamaged::Malformed),
+            ItemRefused::MasterKeyDestroyed(KeyVersion::new(1).expect("not 0")),
             ItemRefused::WrappedKey(Refused::Malformed(Malformed::Length)),
         ] {
             let answer = UnwrappedItem::from(Err(refused)).status.to_json();

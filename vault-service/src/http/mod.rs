@@ -3,6 +3,8 @@
 mod audit;
 mod caller;
 mod data_keys;
+mod master_keys;
+mod seal;
 mod shreds;
 
 use std::{process::ExitCode, sync::Arc};
@@ -21,6 +23,8 @@ use crate::Vault;
 use audit::AuditApi;
 use caller::SCHEMES;
 use data_keys::DataKeysApi;
+use master_keys::MasterKeysApi;
+use seal::SealApi;
 use shreds::ShredsApi;
 
 const TITLE: &str = "Keystead vault";
@@ -54,18 +58,24 @@ pub(crate) fn ops(vault: Arc<Vault>, prepared: Prepared, metrics: Metrics) -> Ed
 }
 
 async fn readiness(vault: Arc<Vault>, prepared: bool) -> Readiness {
-    let key_memory = if vault.keyring.is_locked() {
-        "locked"
+    let seal = if vault.keys.if_open().is_some() {
+        "open"
     } else {
-        "not_locked"
+        "sealed"
+    };
+    let key_memory = match vault.keys.if_open() {
+        None => "empty",
+        Some(keys) if keys.is_locked() => "locked",
+        Some(_) => "not_locked",
     };
     Readiness::new()
         .check("postgres", vault.pool.ping().await.is_ok())
-        .check("master_keys", prepared)
+        .check("master_keys", prepared && vault.keys.if_open().is_some())
+        .state("seal", seal)
         .state("key_memory", key_memory)
 }
 
-fn service() -> OpenApiService<(DataKeysApi, ShredsApi, AuditApi), ()> {
-    let operations = (DataKeysApi, ShredsApi, AuditApi);
+fn service() -> OpenApiService<(DataKeysApi, ShredsApi, AuditApi, MasterKeysApi, SealApi), ()> {
+    let operations = (DataKeysApi, ShredsApi, AuditApi, MasterKeysApi, SealApi);
     OpenApiService::new(operations, TITLE, env!("CARGO_PKG_VERSION")).description(DESCRIPTION)
 }

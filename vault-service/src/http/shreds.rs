@@ -271,7 +271,10 @@ impl ShredsApi {
         vault: Data<&Arc<Vault>>,
         _service: Authenticated,
     ) -> Result<Json<ReceiptKeys>, Problem<Unexpected>> {
-        let keys = receipt_keys(&vault).await?.published().keys;
+        let keys = receipt_keys(&vault, &*vault.keys.open()?)
+            .await?
+            .published()
+            .keys;
         let keys = keys.into_iter().map(|key| ReceiptKey {
             kty: key.kty,
             crv: key.crv,

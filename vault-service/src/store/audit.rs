@@ -213,7 +213,7 @@ pub(crate) async fn keys_by_hour_since(
     let rows = db
         .query_typed(
             "SELECT date_trunc('hour', at) AS hour, count(*) AS keys FROM audit_records
-             WHERE caller = $1 AND at > $2 GROUP BY hour ORDER BY hour",
+             WHERE caller = $1 AND at > $2 AND operation <> 'rewrap' GROUP BY hour ORDER BY hour",
             &[(&caller.name(), Type::TEXT), (&since, Type::TIMESTAMPTZ)],
         )
         .await?;

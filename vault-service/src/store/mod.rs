@@ -4,6 +4,7 @@
 pub(crate) mod audit;
 pub(crate) mod data_keys;
 pub(crate) mod master_keys;
+pub(crate) mod replicas;
 pub(crate) mod shreds;
 pub(crate) mod subjects;
 
@@ -22,5 +23,9 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
     Migration {
         name: "0003_audit.sql",
         sql: include_str!("../../migrations/0003_audit.sql"),
+    },
+    Migration {
+        name: "0004_rotation.sql",
+        sql: include_str!("../../migrations/0004_rotation.sql"),
     },
 ];

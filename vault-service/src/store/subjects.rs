@@ -14,8 +14,8 @@ use crate::domain::keyring::KeyVersion;
 pub(crate) enum Slot {
     /// Its salt, sealed.
     Sealed(Vec<u8>),
-    /// It is being shredded: the salt is there and is not for use.
-    Pending,
+    /// It is being shredded: the salt is there, sealed, and no key is made or opened with it.
+    Pending(Vec<u8>),
     /// The salt is gone.
     Shredded,
 }
@@ -54,10 +54,15 @@ impl Slot {
         if row.try_get("shredded")? {
             return Ok(Self::Shredded);
         }
-        if row.try_get("pending")? {
-            return Ok(Self::Pending);
-        }
-        Ok(Self::Sealed(row.try_get("sealed_salt")?))
+        let (pending, salt): (bool, Option<Vec<u8>>) =
+            (row.try_get("pending")?, row.try_get("sealed_salt")?);
+        // Who is shredded before having had any key has no salt.
+        let salt = salt.unwrap_or_default();
+        Ok(if pending {
+            Self::Pending(salt)
+        } else {
+            Self::Sealed(salt)
+        })
     }
 }
 
@@ -76,6 +81,58 @@ pub(crate) async fn insert_first(
             (&sealed_salt, Type::BYTEA),
             (&i64::from(version.number()), Type::INT8),
             (&now, Type::TIMESTAMPTZ),
+        ],
+    )
+    .await?;
+    Ok(())
+}
+
+/// Slots that an older master key seals, behind that subject, some at a time.
+pub(crate) async fn behind(
+    db: &impl GenericClient,
+    current: KeyVersion,
+    after: Uuid,
+) -> Result<Vec<(Uuid, Vec<u8>)>, Unexpected> {
+    let rows = db
+        .query_typed(
+            "SELECT subject, sealed_salt FROM subjects
+             WHERE mek_version <> $1 AND subject > $2 ORDER BY subject LIMIT 200",
+            &[
+                (&i64::from(current.number()), Type::INT8),
+                (&after, Type::UUID),
+            ],
+        )
+        .await?;
+    rows.iter()
+        .map(|row| Ok((row.try_get("subject")?, row.try_get("sealed_salt")?)))
+        .collect()
+}
+
+/// A slot that is sealed anew.
+pub(crate) struct Resealed {
+    pub(crate) subject: Uuid,
+    pub(crate) before: Vec<u8>,
+    pub(crate) after: Vec<u8>,
+}
+
+/// Puts slots in the place of those that they were made from, where these are still there.
+pub(crate) async fn reseal(
+    db: &impl GenericClient,
+    version: KeyVersion,
+    slots: &[Resealed],
+) -> Result<(), Unexpected> {
+    let subjects: Vec<_> = slots.iter().map(|slot| slot.subject).collect();
+    let before: Vec<_> = slots.iter().map(|slot| slot.before.as_slice()).collect();
+    let after: Vec<_> = slots.iter().map(|slot| slot.after.as_slice()).collect();
+    db.execute_typed(
+        "UPDATE subjects SET sealed_salt = new.after, mek_version = $4
+         FROM unnest($1, $2, $3) AS new (subject, before, after)
+         WHERE subjects.subject = new.subject AND sealed_salt = new.before",
+        &[
+            (&subjects, Type::UUID_ARRAY),
+            (&before, Type::BYTEA_ARRAY),
+            (&after, Type::BYTEA_ARRAY),
+            (&i64::from(version.number()), Type::INT8),
         ],
     )
     .await?;

@@ -141,6 +141,12 @@ impl Client {
             .await
     }
 
+    /// Wraps a batch anew.
+    pub(crate) async fn rewrap(&self, items: &[Value]) -> Answer {
+        self.post("/v1/data-keys/rewrap", &json!({ "items": items }))
+            .await
+    }
+
     /// The status and the key of a batch of one.
     pub(crate) async fn unwrap_one(
         &self,

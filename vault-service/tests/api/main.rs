@@ -19,6 +19,8 @@ mod known_answer;
 mod limits;
 mod ops;
 mod program;
+mod rotation;
+mod sealing;
 mod shreds;
 mod start;
 mod tombstones;

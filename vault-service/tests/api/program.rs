@@ -87,7 +87,7 @@ async fn the_program_logs_causes_with_ids_only_and_stops_with_0() {
     let refused: Vec<Value> = log
         .lines()
         .map(|line| serde_json::from_str(line).expect("every line is JSON"))
-        .filter(|line: &Value| line["message"] == "unwrap refused")
+        .filter(|line: &Value| line["message"] == "refused")
         .collect();
     let causes: Vec<_> = refused
         .iter()

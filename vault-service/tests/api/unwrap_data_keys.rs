@@ -1,6 +1,9 @@
 //! POST /v1/data-keys/unwrap.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
+use stack::until;
 use tokio_postgres::types::Type;
 
 use crate::{
@@ -207,18 +210,28 @@ async fn a_replica_without_the_newest_master_key_calls_nothing_damaged() {
     let world = World::new().await;
     let newer = "8f1d3c5b7a9e0c2d4f6b8a1c3e5d7f9b0a2c4e6d8f1b3a5c7e9d0f2b4a6c8e1d";
     let behind = world.start().await;
+    let there = world.caller(&behind, "identity");
+    let (ada, bob) = (somebody(), somebody());
+    let (old, key) = there.created(bob, "account").await;
     let world = world.with(
         "MASTER_ENCRYPTION_KEY",
         &format!("2:{newer},1:{MASTER_KEY}"),
     );
     let ahead = world.start().await;
-    let (here, there) = (
-        world.caller(&ahead, "identity"),
-        world.caller(&behind, "identity"),
-    );
-    let (ada, bob) = (somebody(), somebody());
-    let (old, key) = there.created(bob, "account").await;
-    let (wrapped, _) = here.created(ada, "account").await;
+    let here = world.caller(&ahead, "identity");
+    here.created(ada, "account").await;
+    // As if this replica had been thought gone, and woke up.
+    let activated = "UPDATE master_keys SET activated_at = now() WHERE version = 2";
+    let activated = world.db().await.batch_execute(activated).await;
+    activated.expect("written");
+    let wrapped = until("a newer key", Duration::from_secs(20), async || {
+        let (wrapped, _) = here.created(ada, "account").await;
+        (wrapped[4..8] == [0, 0, 0, 2])
+            .then_some(wrapped.clone())
+            .ok_or(wrapped[7])
+    })
+    .await
+    .unwrap();
     let mine = item(ada, "account", &wrapped);
     // An owner that was told that it is damaged would replace it.
     for answer in [
@@ -230,7 +243,7 @@ async fn a_replica_without_the_newest_master_key_calls_nothing_damaged() {
         assert_eq!(answer.problem(), (503, "unavailable"));
         assert!(!answer.body.to_string().contains("plaintext_key"));
     }
-    let opened = there.unwrap_one(bob, "account", &old).await;
+    let opened = here.unwrap_one(bob, "account", &old).await;
     assert_eq!(opened, ("ok".to_owned(), Some(key)));
     assert_eq!(here.unwrap(&[mine]).await.statuses(), ["ok"]);
     // A version that nobody has ever seen is no reason to wait, for a replica that has all there are.

@@ -58,7 +58,7 @@ impl World {
         let database = database::cloned("vault").await;
         let authority = Authority::new();
         let people = SigningKey::new();
-        let services: HashMap<_, _> = ["identity", "journal", "billing"]
+        let services: HashMap<_, _> = ["identity", "journal", "operator", "billing"]
             .map(|name| (name, SigningKey::new()))
             .into();
         let (jwks_url, identity) = publish(&people).await;
@@ -136,12 +136,14 @@ impl World {
 
     /// The same, without one of its settings.
     pub(crate) async fn start_without(&self, setting: &str) -> Vault {
-        let lookup = |name: &str| {
-            self.environment
-                .get(name)
-                .filter(|_| name != setting)
-                .cloned()
-        };
+        let mut environment = self.environment.clone();
+        environment.remove(setting);
+        self.start_with(&environment).await
+    }
+
+    /// The same, with other settings.
+    pub(crate) async fn start_with(&self, environment: &HashMap<&'static str, String>) -> Vault {
+        let lookup = |name: &str| environment.get(name).cloned();
         let settings = Settings::read(&lookup).expect("the settings are good");
         run(Application::build(settings, Clock::system())
             .await

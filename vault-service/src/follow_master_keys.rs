@@ -1,0 +1,221 @@
+//! Rotation while the vault runs. A new master key is read from its file, wraps as soon as every replica that runs has it,
+//! and everything of the vault's own is sealed anew under it. A version whose time is over is destroyed.
+
+use std::{path::Path, sync::Arc, time::Duration};
+
+use sha2::{Digest, Sha256};
+use shared::{problem::Unexpected, serve::Shutdown, settings::versioned_keys};
+use time::OffsetDateTime;
+use tokio::time::sleep;
+use tokio_postgres::Transaction;
+use uuid::Uuid;
+use zeroize::Zeroizing;
+
+use crate::{
+    Vault,
+    audit::Actor,
+    check_master_keys::{WrongMasterKeys, active},
+    domain::keyring::{KeyVersion, Keyring},
+    key_source::KeySource,
+    open_vault::{numbers, replace_master_keys},
+    refusals::log_damage,
+    store::{
+        master_keys::{self, KnownVersion},
+        replicas,
+        subjects::{self, Resealed},
+    },
+};
+
+/// How often a replica says that it runs, and looks what is new.
+const EVERY: Duration = Duration::from_secs(2);
+/// Between two tries at slots that did not open.
+const PATIENCE: time::Duration = time::Duration::minutes(5);
+
+/// Works until the shutdown is requested; then the other replicas need not wait for this one any more.
+pub(crate) async fn run(vault: Arc<Vault>, mut shutdown: Shutdown) {
+    let mut follower = Follower::default();
+    loop {
+        if let Err(error) = follower.turn(&vault, &shutdown).await {
+            tracing::warn!(error = error.chain(), "the master keys are not followed");
+        }
+        tokio::select! {
+            biased;
+            () = shutdown.requested() => break,
+            () = sleep(EVERY) => {}
+        }
+    }
+    if let Ok(db) = vault.pool.get().await {
+        // What it cannot say now is noticed a little later.
+        let _ = replicas::leave(&*db, vault.replica).await;
+    }
+}
+
+/// What one turn leaves for the next.
+#[derive(Default)]
+struct Follower {
+    /// SHA-256 of the file of master keys as it was looked at last.
+    file: Option<[u8; 32]>,
+    /// Not before then are slots tried again that did not open.
+    reseal_at: Option<OffsetDateTime>,
+}
+
+impl Follower {
+    async fn turn(&mut self, vault: &Vault, shutdown: &Shutdown) -> Result<(), Unexpected> {
+        if vault.keys.if_open().is_none() {
+            return Ok(());
+        }
+        if let KeySource::File(file) = &vault.key_source {
+            self.read_again(vault, file).await?;
+        }
+        let now = vault.clock.now();
+        let keyring = follow(vault, now).await?;
+        if self.reseal_at.is_none_or(|at| at <= now) {
+            let all = reseal(vault, &keyring, shutdown).await?;
+            self.reseal_at = (!all).then_some(now + PATIENCE);
+        }
+        Ok(())
+    }
+
+    /// Takes what the file says now, if it says something else than before and is right. A wrong one is told once.
+    async fn read_again(&mut self, vault: &Vault, file: &Path) -> Result<(), Unexpected> {
+        let read = tokio::fs::read_to_string(file).await.map(Zeroizing::new);
+        let digest = read
+            .as_ref()
+            .map(|text| Sha256::digest(text.as_bytes()).into())
+            .ok();
+        if digest.is_some() && digest == self.file {
+            return Ok(());
+        }
+        let keyring = read
+            .map_err(|error| format!("cannot be read: {}", error.kind()))
+            .and_then(|text| versioned_keys(text.trim()))
+            .and_then(|keys| Keyring::new(keys).map_err(|error| error.kind().to_string()));
+        let taken = match keyring {
+            Ok(keyring) => match replace_master_keys(vault, &keyring).await {
+                Err(WrongMasterKeys::Unexpected(error)) => {
+                    return Err(error);
+                }
+                Err(wrong) => Err(wrong.to_string()),
+                Ok(()) => Ok(()),
+            },
+            Err(problem) => Err(problem),
+        };
+        self.file = digest;
+        metrics::gauge!("vault_master_key_file_refused").set(f64::from(u8::from(taken.is_err())));
+        if let Err(problem) = taken {
+            tracing::error!(
+                problem,
+                "the file of the master keys has changed and is not taken"
+            );
+        }
+        Ok(())
+    }
+}
+
+/// One look at the database, under a lock with all other replicas: wraps with what wraps for all, lets a version wrap that
+/// all have, destroys what is due. Gives the ring back as it is from now on.
+async fn follow(vault: &Vault, now: OffsetDateTime) -> Result<Arc<Keyring>, Unexpected> {
+    let keyring = vault.keys.open()?;
+    let mut db = vault.pool.get().await?;
+    let transaction = db.transaction().await?;
+    master_keys::lock(&transaction).await?;
+    replicas::announce(&transaction, vault.replica, &numbers(&keyring)).await?;
+    let known = master_keys::known(&transaction).await?;
+    let mut wraps = active(&known).filter(|version| keyring.holds(*version));
+    let newest = keyring.newest();
+    let is_new = known
+        .iter()
+        .any(|it| it.version == newest && it.activated_at.is_none());
+    if is_new && replicas::all_have(&transaction, newest).await? {
+        record(vault, "activate_master_key", newest, now).await?;
+        master_keys::activate(&transaction, newest, now).await?;
+        tracing::info!(version = %newest, "a new master key wraps from now on");
+        wraps = Some(newest);
+    }
+    let gone = destroy_due(vault, &transaction, &known, now).await?;
+    transaction.commit().await?;
+    if let Some(version) = wraps {
+        keyring.wrap_under(version);
+    }
+    if gone.iter().any(|version| keyring.holds(*version)) {
+        let rest = keyring.without(&gone);
+        let rest = rest.map_err(|error| Unexpected::bug("no memory for keys").caused_by(error))?;
+        vault
+            .keys
+            .put(rest.ok_or_else(|| Unexpected::bug("the version that wraps is destroyed"))?);
+    }
+    vault.keys.open()
+}
+
+/// Destroys versions whose time has come, unless something depends on them after all: then they stay. All that are gone, by
+/// whomever.
+async fn destroy_due(
+    vault: &Vault,
+    transaction: &Transaction<'_>,
+    known: &[KnownVersion],
+    now: OffsetDateTime,
+) -> Result<Vec<KeyVersion>, Unexpected> {
+    let mut gone = Vec::new();
+    for known in known.iter().filter(|it| it.destroy_at.is_some()) {
+        let version = known.version;
+        let is_due = known.destroy_at.is_some_and(|at| at <= now);
+        if known.destroyed_at.is_some() {
+            gone.push(version);
+        } else if known.in_use {
+            record(vault, "keep_master_key", version, now).await?;
+            master_keys::schedule_destruction(transaction, version, None).await?;
+            tracing::error!(%version, "a master key is in use and is not destroyed; it was to be");
+        } else if is_due {
+            record(vault, "destroy_master_key", version, now).await?;
+            master_keys::destroyed(transaction, version, now).await?;
+            tracing::warn!(%version, "a master key is destroyed");
+            gone.push(version);
+        }
+    }
+    Ok(gone)
+}
+
+async fn record(
+    vault: &Vault,
+    operation: &str,
+    version: KeyVersion,
+    now: OffsetDateTime,
+) -> Result<(), Unexpected> {
+    let entry = Actor::by_itself(now).did(operation, "ok");
+    vault
+        .audit
+        .append(vec![entry.about_master_key(version)])
+        .await
+}
+
+/// Seals every slot anew that an older version seals. `false` when some did not open: they are left as they are.
+async fn reseal(vault: &Vault, keyring: &Keyring, shutdown: &Shutdown) -> Result<bool, Unexpected> {
+    let current = keyring.current();
+    let (mut after, mut all) = (Uuid::nil(), true);
+    while !shutdown.is_requested() {
+        let behind = subjects::behind(&*vault.pool.get().await?, current, after).await?;
+        let Some((last, _)) = behind.last() else {
+            return Ok(all);
+        };
+        after = *last;
+        let number = behind.len();
+        let slots: Vec<_> = behind
+            .into_iter()
+            .filter_map(|(subject, slot)| resealed(keyring, subject, slot))
+            .collect();
+        all &= slots.len() == number;
+        subjects::reseal(&*vault.pool.get().await?, current, &slots).await?;
+    }
+    Ok(all)
+}
+
+fn resealed(keyring: &Keyring, subject: Uuid, before: Vec<u8>) -> Option<Resealed> {
+    let salt = keyring.open_salt(subject, &before);
+    let salt = salt.inspect_err(|cause| log_damage(subject, *cause)).ok()?;
+    let (_, after) = keyring.seal_salt(subject, &salt);
+    Some(Resealed {
+        subject,
+        before,
+        after,
+    })
+}

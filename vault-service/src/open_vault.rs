@@ -1,0 +1,81 @@
+//! From sealed to open: with the right master keys, known to the other replicas, and with nobody who was shredded back.
+
+use shared::problem::Unexpected;
+use thiserror::Error;
+
+use crate::{
+    Vault,
+    check_master_keys::{WrongMasterKeys, check_master_keys},
+    domain::keyring::{KeyVersion, Keyring},
+    limits,
+    replay_tombstones::{ReplayError, replay_tombstones},
+    store::{master_keys, replicas},
+    tombstone_file::Unreadable,
+};
+
+/// Why the vault stays as it is.
+#[derive(Debug, Error)]
+pub(crate) enum NotOpened {
+    #[error(transparent)]
+    WrongKeys(WrongMasterKeys),
+    #[error(transparent)]
+    Tombstones(Unreadable),
+    #[error(transparent)]
+    Unexpected(#[from] Unexpected),
+}
+
+impl From<WrongMasterKeys> for NotOpened {
+    fn from(wrong: WrongMasterKeys) -> Self {
+        match wrong {
+            WrongMasterKeys::Unexpected(error) => Self::Unexpected(error),
+            wrong => Self::WrongKeys(wrong),
+        }
+    }
+}
+
+impl From<ReplayError> for NotOpened {
+    fn from(error: ReplayError) -> Self {
+        match error {
+            ReplayError::Unexpected(error) => Self::Unexpected(error),
+            ReplayError::Unreadable(why) => Self::Tombstones(why),
+        }
+    }
+}
+
+/// Opens the vault with these master keys, before which it answers nobody.
+pub(crate) async fn open_vault(vault: &Vault, keyring: &Keyring) -> Result<(), NotOpened> {
+    let keyring = admit(vault, keyring).await?;
+    if let Some(file) = &vault.tombstones {
+        replay_tombstones(vault, &keyring, file).await?;
+    }
+    limits::remember(vault).await?;
+    vault.keys.put(keyring);
+    Ok(())
+}
+
+/// Lets an open vault go on with other master keys, if they are the right ones.
+pub(crate) async fn replace_master_keys(
+    vault: &Vault,
+    keyring: &Keyring,
+) -> Result<(), WrongMasterKeys> {
+    let keyring = admit(vault, keyring).await?;
+    vault.keys.put(keyring);
+    Ok(())
+}
+
+/// Under one lock with whoever lets another version wrap: this replica has it, or is seen to lack it.
+async fn admit(vault: &Vault, keyring: &Keyring) -> Result<Keyring, WrongMasterKeys> {
+    let mut db = vault.pool.get().await?;
+    let transaction = db.transaction().await.map_err(Unexpected::from)?;
+    master_keys::lock(&transaction).await?;
+    let keyring = check_master_keys(&transaction, keyring, vault.clock.now()).await?;
+    replicas::announce(&transaction, vault.replica, &numbers(&keyring)).await?;
+    transaction.commit().await.map_err(Unexpected::from)?;
+    Ok(keyring)
+}
+
+/// Its versions alone.
+pub(crate) fn numbers(keyring: &Keyring) -> Vec<KeyVersion> {
+    let versions = keyring.versions().iter();
+    versions.map(|(version, _)| *version).collect()
+}
