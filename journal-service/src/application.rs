@@ -11,7 +11,7 @@ use shared::{
     vault_client::VaultClient,
 };
 
-use crate::{Journal, expiry, http, settings::Settings, store::MIGRATIONS};
+use crate::{Journal, expiry, http, rewrap, settings::Settings, store::MIGRATIONS};
 
 /// The longest request body. An entry holds 1 MiB of text, and JSON may write a character of three bytes as six
 /// or one of two as six; only a text made of control characters could be longer still.
@@ -69,11 +69,13 @@ impl Application {
     }
 }
 
-/// The API, and beside it the forgetting of service tokens that were used, and of keys whose time is over.
+/// The API, and beside it the forgetting of service tokens that were used, and of keys whose time is over, and
+/// the rewrapping of keys under a new master key.
 async fn serve(journal: Arc<Journal>, api: Server, shutdown: Shutdown) {
     let mut work = Background::new(&journal, &shutdown);
     work.keep("expiry", expiry::run);
     work.keep("keys in memory", wipe);
+    work.keep("wrapped keys", rewrap::run);
     api.run(http::api(journal), shutdown).await;
     work.finished().await;
 }

@@ -160,7 +160,7 @@ fn refused(user: UserId, error: VaultError) -> KeyError {
         return Unexpected::from(error).into();
     };
     match code.as_str() {
-        "wrapped_key_refused" | "unknown_subject" | "slot_damaged" => {
+        "wrapped_key_refused" | "unknown_subject" | "slot_damaged" | "master_key_destroyed" => {
             tracing::error!(user.id = %user, code, "the vault does not open a data key");
             KeyError::Unreadable
         }

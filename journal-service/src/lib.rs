@@ -8,6 +8,7 @@ mod domain;
 mod entries;
 mod expiry;
 mod http;
+mod rewrap;
 mod settings;
 mod store;
 

@@ -13,6 +13,7 @@ pub mod pem;
 pub mod postgres;
 pub mod problem;
 pub mod random;
+pub mod rewrap;
 pub mod serve;
 pub mod service;
 pub mod service_token;

@@ -1,6 +1,9 @@
 //! Table `accounts`.
 
-use shared::{postgres::time, problem::Unexpected, user_id::UserId, vault_client::WrappedKey};
+use shared::{
+    postgres::time, problem::Unexpected, rewrap::KeyTable, user_id::UserId,
+    vault_client::WrappedKey,
+};
 use time::OffsetDateTime;
 use tokio_postgres::{GenericClient, Row, types::Type};
 
@@ -51,6 +54,18 @@ pub(crate) struct NewAccount<'a> {
 
 const CREDENTIALS: &str = "SELECT user_id, password_hash, pepper_version, session_epoch,
         disabled_at IS NOT NULL AS disabled";
+
+/// For the rewrapping of all of them.
+pub(crate) const KEYS: KeyTable = KeyTable {
+    purpose: "account",
+    behind: "SELECT user_id AS subject, wrapped_key FROM accounts
+             WHERE substring(wrapped_key FROM 5 FOR 4) < $1 AND user_id > $2
+             ORDER BY user_id LIMIT 100",
+    replace: "UPDATE accounts SET wrapped_key = new.after
+              FROM unnest($1, $2, $3) AS new (subject, before, after)
+              WHERE user_id = new.subject AND wrapped_key = new.before",
+};
+
 const PROFILE: &str = "SELECT email_sealed, wrapped_key, key_generation, created_at,
         coalesce(email_index, (SELECT erasures.email_index FROM erasures
                                WHERE erasures.user_id = accounts.user_id)) AS email_index";

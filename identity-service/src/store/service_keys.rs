@@ -1,9 +1,20 @@
 //! Table `service_keys`.
 
-use shared::{problem::Unexpected, vault_client::WrappedKey};
+use shared::{problem::Unexpected, rewrap::KeyTable, vault_client::WrappedKey};
 use time::OffsetDateTime;
 use tokio_postgres::{GenericClient, Row, types::Type};
 use uuid::Uuid;
+
+/// For the rewrapping of all of them; one that was given up does not open.
+pub(crate) const KEYS: KeyTable = KeyTable {
+    purpose: "outbox",
+    behind: "SELECT key_id AS subject, wrapped_key FROM service_keys
+             WHERE purpose = 'outbox' AND substring(wrapped_key FROM 5 FOR 4) < $1 AND key_id > $2
+             ORDER BY key_id LIMIT 100",
+    replace: "UPDATE service_keys SET wrapped_key = new.after
+              FROM unnest($1, $2, $3) AS new (subject, before, after)
+              WHERE key_id = new.subject AND wrapped_key = new.before",
+};
 
 /// A data key of the service's own, and the subject it was made for.
 #[derive(Clone)]

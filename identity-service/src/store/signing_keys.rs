@@ -3,6 +3,7 @@
 use shared::{
     postgres::{time, time_if_any},
     problem::Unexpected,
+    rewrap::KeyTable,
     vault_client::WrappedKey,
 };
 use time::OffsetDateTime;
@@ -13,6 +14,17 @@ use crate::domain::signing_key::KeyState;
 
 /// One lock for whoever makes or moves keys.
 const LOCK: i64 = 0x7369_676e_6b65_7973;
+
+/// For the rewrapping of all of them.
+pub(crate) const KEYS: KeyTable = KeyTable {
+    purpose: "signing-key",
+    behind: "SELECT key_id AS subject, wrapped_key FROM signing_keys
+             WHERE substring(wrapped_key FROM 5 FOR 4) < $1 AND key_id > $2
+             ORDER BY key_id LIMIT 100",
+    replace: "UPDATE signing_keys SET wrapped_key = new.after
+              FROM unnest($1, $2, $3) AS new (subject, before, after)
+              WHERE key_id = new.subject AND wrapped_key = new.before",
+};
 
 /// A signing key as it is kept.
 #[derive(Clone)]

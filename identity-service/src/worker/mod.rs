@@ -1,5 +1,5 @@
-//! What goes on behind the requests: mail, failed logins, signing keys, deletions, and forgetting what is over, keys in
-//! memory among it.
+//! What goes on behind the requests: mail, failed logins, signing keys, deletions, wrapped keys, and forgetting what is
+//! over, keys in memory among it.
 
 mod counters;
 mod delivery;
@@ -9,6 +9,7 @@ mod expiry;
 mod failed_logins;
 mod notice;
 mod outbox;
+mod rewrap;
 mod signing_keys;
 
 use std::{sync::Arc, time::Duration};
@@ -31,6 +32,7 @@ pub(crate) fn start(identity: &Arc<Identity>, shutdown: &Shutdown) -> Background
     work.keep("deletions", erasures::run);
     work.keep("keys in memory", wipe);
     work.keep("expiry", expiry::run);
+    work.keep("wrapped keys", rewrap::run);
     work
 }
 

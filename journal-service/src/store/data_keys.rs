@@ -1,8 +1,19 @@
 //! Table `data_keys`: each person's data keys, as the vault wrapped them.
 
-use shared::{problem::Unexpected, user_id::UserId, vault_client::WrappedKey};
+use shared::{problem::Unexpected, rewrap::KeyTable, user_id::UserId, vault_client::WrappedKey};
 use time::OffsetDateTime;
 use tokio_postgres::{GenericClient, types::Type};
+
+/// For the rewrapping of all of them. There is one generation, so one key for each person.
+pub(crate) const KEYS: KeyTable = KeyTable {
+    purpose: "entries",
+    behind: "SELECT user_id AS subject, wrapped_key FROM data_keys
+             WHERE purpose = 'entries' AND substring(wrapped_key FROM 5 FOR 4) < $1 AND user_id > $2
+             ORDER BY user_id LIMIT 100",
+    replace: "UPDATE data_keys SET wrapped_key = new.after
+              FROM unnest($1, $2, $3) AS new (subject, before, after)
+              WHERE user_id = new.subject AND purpose = 'entries' AND wrapped_key = new.before",
+};
 
 /// What there is of a person's key.
 #[derive(Clone)]

@@ -17,6 +17,7 @@ mod forged_tokens;
 mod frozen_postgres;
 mod hints;
 mod key_rotation;
+mod master_key_rotation;
 mod private_servers;
 mod refused_settings;
 mod restart;
