@@ -55,3 +55,4 @@ mod validation;
 mod vault_away;
 mod verify_email;
 mod verify_mfa;
+mod void_address;
