@@ -4,6 +4,7 @@ use serde_json::json;
 
 use crate::{
     accounts::{OTHER_PASSWORD, PASSWORD, somebody},
+    authenticator::Protected,
     lockout::locked,
     replica::{Region, Replica},
     users::audit,
@@ -82,4 +83,32 @@ async fn an_address_without_an_account_is_unlocked_like_any_other() {
     audit(&region.run(&["users", "unlock", &unknown]).await, &unknown);
     assert_eq!(replica.service.login(&unknown, PASSWORD).await.status, 401);
     assert!(locked(&replica.service.login(&other, PASSWORD).await));
+}
+
+#[tokio::test]
+async fn ending_the_wait_of_one_ends_that_of_nobody_else() {
+    let region = Region::new().await;
+    let running = region.start().await;
+    let identity = &running.service;
+    let (ada, eve) = region.two_protected(identity).await;
+    for person in [&ada, &eve] {
+        for tries in [3, 2] {
+            let token = identity.challenge(&person.person).await;
+            for _ in 0..tries {
+                identity.verify_recovery(&token, "0000-0000-0000").await;
+            }
+        }
+    }
+    let shown = async |whose: &Protected| {
+        let token = identity.challenge(&whose.person).await;
+        let code = region.code(&whose.authenticator);
+        identity.verify_code(&token, &code).await
+    };
+    assert!(locked(&shown(&ada).await));
+    audit(
+        &region.run(&["users", "unlock", &ada.person.email]).await,
+        &ada.person.email,
+    );
+    assert!(locked(&shown(&eve).await));
+    assert_eq!(shown(&ada).await.status, 200);
 }
