@@ -63,20 +63,30 @@ async fn a_wish_that_the_worker_reads_after_everything_was_ended_is_mailed_to_no
     let region = Region::new().await;
     let replica = region.start().await;
     let identity = &replica.service;
-    let (_, tokens) = identity.newcomer().await;
-    let new = somebody();
+    let mut wishes = Vec::new();
+    for fate in FATES {
+        let (_, tokens) = identity.newcomer().await;
+        wishes.push((fate, tokens, somebody()));
+    }
+    let ((_, everywhere), email) = (identity.newcomer().await, somebody());
     hold(identity).await;
-    assert_eq!(
-        identity.want_address(&tokens, PASSWORD, &new).await.status,
-        202
-    );
-    let everywhere = identity
-        .as_person(Method::POST, "logout-all", &tokens)
+    for (fate, tokens, new) in &wishes {
+        let wanted = identity.want_address(tokens, PASSWORD, new).await;
+        assert_eq!(wanted.status, 202, "{}", wanted.text);
+        befall(identity, tokens, fate).await;
+    }
+    let wanted = identity.want_address(&everywhere, PASSWORD, &email).await;
+    assert_eq!(wanted.status, 202, "{}", wanted.text);
+    let left = identity
+        .as_person(Method::POST, "logout-all", &everywhere)
         .await;
-    assert_eq!(everywhere.status, 204);
+    assert_eq!(left.status, 204);
     release(identity, "SELECT 1").await;
     identity.outbox_empties().await;
-    assert!(identity.mails(&new).is_empty());
+    for (fate, _, new) in &wishes {
+        assert!(identity.mails(new).is_empty(), "{fate}");
+    }
+    assert!(identity.mails(&email).is_empty());
     assert_eq!(identity.count("address_changes").await, 0);
 }
 
