@@ -178,6 +178,27 @@ async fn the_list_names_everybody_once_the_newest_first_and_no_address() {
 }
 
 #[tokio::test]
+async fn what_came_after_the_last_login_is_no_login() {
+    let region = Region::new().await;
+    let running = region.start().await;
+    let identity = &running.service;
+    let (ada, id) = member(identity).await;
+    let listed = async || {
+        let list = document(&region.run(&["users", "list", "--json"]).await);
+        list["users"][0]["last_login_at"].clone()
+    };
+    let shown = async || document(&region.run(&["users", "show", &id, "--json"]).await);
+    let login = listed().await;
+    assert!(login.is_string(), "{login}");
+    region.clock.advance(time::Duration::SECOND);
+    assert_eq!(identity.mistyped(&ada).await.status, 401);
+    identity.failed_logins_decided().await;
+    region.run(&["users", "disable", &id]).await;
+    assert_eq!(listed().await, login);
+    assert_eq!(shown().await["last_login_at"], login);
+}
+
+#[tokio::test]
 async fn one_account_is_shown_with_its_address_and_what_is_counted_against_it() {
     let region = Region::new().await;
     let running = region.start().await;
