@@ -1,9 +1,11 @@
 //! An operator deletes an account, and undoes it.
 
 use serde_json::{Value, json};
+use time::Duration;
 
 use crate::{
     accounts::PASSWORD,
+    deletion::quick_region,
     device::unauthorized,
     devices::kinds,
     replica::Region,
@@ -90,4 +92,28 @@ async fn an_account_that_was_disabled_before_its_deletion_is_disabled_after_it_w
         audit(&region.run(&["users", command, &id]).await, &ada.email);
         assert_eq!(identity.logs_in(&ada.email, PASSWORD).await, opens);
     }
+}
+
+#[tokio::test]
+async fn when_the_wait_is_over_nothing_tells_that_the_account_was_disabled() {
+    let region = quick_region().await;
+    let replica = region.start().await;
+    let identity = &replica.service;
+    let user = identity.newcomer().await.1.user_id();
+    for command in ["disable", "delete"] {
+        let output = region.run(&["users", command, &user]).await;
+        assert!(output.status.success(), "{output:?}");
+    }
+    region.catch_up();
+    identity
+        .erasure_until(&user, "disabled_at IS NOT NULL")
+        .await;
+    identity
+        .erasure_until(&user, "others_closed_at IS NOT NULL")
+        .await;
+    region.clock.advance(Duration::seconds(4));
+    identity.erasure_until(&user, "done_at IS NOT NULL").await;
+    identity
+        .erasure_until(&user, "disabled_at IS NULL AND email_index IS NULL")
+        .await;
 }
