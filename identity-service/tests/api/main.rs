@@ -7,6 +7,7 @@
 )]
 
 mod accounts;
+mod alive;
 mod authenticator;
 mod browser_session;
 mod change_email;
