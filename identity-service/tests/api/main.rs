@@ -51,6 +51,7 @@ mod throttle_outages;
 mod timing;
 mod token_types;
 mod totp;
+mod trace;
 mod trail;
 mod unlock;
 mod users;
