@@ -318,15 +318,13 @@ pub(crate) async fn key(
 }
 
 /// Makes everybody who is about to give this address an account wait for each other, until the transaction
-/// ends. Locked in one order, so that nobody waits in a circle.
+/// ends. The newest version of the index comes first for everybody, so that nobody waits in a circle.
 pub(crate) async fn lock_address(
     db: &impl GenericClient,
     email_indexes: &[Vec<u8>],
 ) -> Result<(), Unexpected> {
     let number = |index: &Vec<u8>| index.first_chunk().map(|bytes| i64::from_be_bytes(*bytes));
-    let mut locks: Vec<i64> = email_indexes.iter().filter_map(number).collect();
-    locks.sort_unstable();
-    for lock in locks {
+    for lock in email_indexes.iter().filter_map(number) {
         db.execute_typed("SELECT pg_advisory_xact_lock($1)", &[(&lock, Type::INT8)])
             .await?;
     }

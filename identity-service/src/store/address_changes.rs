@@ -46,7 +46,7 @@ pub(crate) async fn insert(
     Ok(rows == 1)
 }
 
-/// What a token is good for now, if anything.
+/// What a token is good for now, if anything. Whether the account is open is asked where its address is replaced.
 pub(crate) async fn find(
     db: &impl GenericClient,
     token: &Sought,
@@ -57,7 +57,7 @@ pub(crate) async fn find(
             "SELECT change_id, user_id, epoch, address_changes.email_sealed
              FROM address_changes JOIN accounts USING (user_id)
              WHERE token_hash = ANY($1) AND change_id = $3 AND expires_at > $2
-               AND epoch = session_epoch AND disabled_at IS NULL",
+               AND epoch = session_epoch",
             &[
                 (&token.hashes, Type::BYTEA_ARRAY),
                 (&now, Type::TIMESTAMPTZ),

@@ -54,7 +54,8 @@ pub(crate) async fn insert_first(
     Ok(())
 }
 
-/// Takes a key out of use, unless another one has its place by now. Its row stays, since others name it.
+/// Takes a key out of use as it was seen: not another one that has its place by now, nor the same whose row was put
+/// right. The row stays, since others name it.
 pub(crate) async fn give_up(
     db: &impl GenericClient,
     purpose: &str,
@@ -62,12 +63,8 @@ pub(crate) async fn give_up(
 ) -> Result<(), Unexpected> {
     db.execute_typed(
         "UPDATE service_keys SET purpose = purpose || ' given up ' || key_id
-         WHERE purpose = $1 AND key_id = $2 AND wrapped_key = $3",
-        &[
-            (&purpose, Type::TEXT),
-            (&key.id, Type::UUID),
-            (&key.wrapped.bytes(), Type::BYTEA),
-        ],
+         WHERE purpose = $1 AND wrapped_key = $2",
+        &[(&purpose, Type::TEXT), (&key.wrapped.bytes(), Type::BYTEA)],
     )
     .await?;
     Ok(())

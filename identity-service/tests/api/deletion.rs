@@ -46,7 +46,7 @@ fn at(value: &Value) -> OffsetDateTime {
 }
 
 /// One whose deletions end soon, in the true time of the vault of the test run.
-async fn quick_region() -> Region {
+pub(crate) async fn quick_region() -> Region {
     let journal = Addresses::of_the_test_run().api.journal;
     Region::with(&[("ERASURE_WAIT", "3s"), ("JOURNAL_URL", &journal)]).await
 }

@@ -156,6 +156,30 @@ async fn rows_that_somebody_wrote_hold_up_no_mail_and_get_into_no_trail() {
 }
 
 #[tokio::test]
+async fn those_that_have_waited_longest_are_looked_at_first() {
+    let region = Region::new().await;
+    let replica = region.start().await;
+    let identity = &replica.service;
+    // So that there is a key that they name.
+    identity.account(&somebody(), PASSWORD).await;
+    let at_once = "CREATE TABLE taken (nth bigserial, created_at timestamptz);
+        CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS
+          $$ BEGIN INSERT INTO taken (created_at) VALUES (OLD.created_at); RETURN OLD; END $$;
+        CREATE TRIGGER note BEFORE DELETE ON failed_logins FOR EACH ROW EXECUTE FUNCTION note();
+        INSERT INTO failed_logins (attempt_id, sealed, service_key_id, created_at)
+        SELECT gen_random_uuid(), '', key_id, now() - minutes * interval '1 minute'
+          FROM service_keys, unnest(ARRAY[2, 5, 1, 4, 3]) AS minutes";
+    let db = identity.database().await;
+    db.batch_execute(at_once).await.expect("written");
+    identity.failed_logins_decided().await;
+    let in_order =
+        "SELECT count(*) FROM (SELECT created_at >= lag(created_at) OVER (ORDER BY nth) AS later FROM taken) AS taken
+                     WHERE later IS NOT FALSE";
+    let row = db.query_one(in_order, &[]).await.expect("a count");
+    assert_eq!(row.get::<_, i64>(0), 5);
+}
+
+#[tokio::test]
 async fn what_is_no_address_is_not_noted() {
     let region = Region::new().await;
     let replica = region.start().await;

@@ -98,49 +98,56 @@ async fn mails_are_written_in_the_language_that_is_set() {
     assert_eq!(running.service.verify(&token).await.status, 200);
 }
 
+impl Region {
+    /// Has services that start from now on send their mail to a server.
+    fn mails_through(&mut self, sink: &SmtpSink) {
+        self.set("MAIL_DIR", "");
+        self.set("SMTP_HOST", "127.0.0.1");
+        self.set("SMTP_PORT", sink.port().to_string());
+        self.set("SMTP_TLS", "none");
+    }
+}
+
+impl Service {
+    /// Lets the only mail that waits for its next try be due.
+    async fn due_again(&self) {
+        let due = "UPDATE outbox SET due_at = created_at WHERE due_at > created_at";
+        let changed = self.database().await.execute(due, &[]).await;
+        assert_eq!(changed.ok(), Some(1));
+    }
+}
+
+/// Waits until the only mail that waits was tried so often, and in vain.
+async fn put_off(identity: &Service, sink: &SmtpSink, times: usize) {
+    let vain = || {
+        let lines = sink.lines();
+        let tries = lines.iter().filter(|it| it.text.starts_with("RCPT"));
+        tries.count() - sink.mails().len()
+    };
+    for number in 1..=times {
+        let tried = async || (vain() >= number).then_some(()).ok_or_else(vain);
+        let tried = until("a try", PATIENCE, tried).await;
+        tried.expect("the worker tries");
+        assert_eq!(identity.count("outbox").await, 1);
+        if number < times {
+            identity.due_again().await;
+        }
+    }
+}
+
 #[tokio::test]
 async fn mail_that_a_server_puts_off_goes_later_and_mail_that_it_refuses_goes_never() {
     let sink = SmtpSink::start().await.expect("a free port");
-    let port = sink.port().to_string();
-    let region = Region::with(&[
-        ("MAIL_DIR", ""),
-        ("SMTP_HOST", "127.0.0.1"),
-        ("SMTP_PORT", &port),
-        ("SMTP_TLS", "none"),
-    ])
-    .await;
+    let mut region = Region::new().await;
+    region.mails_through(&sink);
     let running = region.start().await;
     let identity = &running.service;
-    let refusals = || {
-        let lines = sink.lines();
-        lines
-            .iter()
-            .filter(|it| it.text.starts_with("RCPT"))
-            .count()
-    };
-    let refused_times = async |number| {
-        let enough = async || (refusals() >= number).then_some(()).ok_or_else(refusals);
-        until("a try", PATIENCE, enough)
-            .await
-            .expect("the worker tries");
-    };
-    let db = identity.database().await;
 
     sink.misbehave("RCPT", Misbehaviour::Say("451 4.7.1 greylisted"));
     identity.sign_up(&somebody(), PASSWORD).await;
     // More often than the address may be mailed: what did not go does not count.
-    for number in 1..=BURST + 1 {
-        refused_times(number).await;
-        assert_eq!(identity.count("outbox").await, 1);
-        let due = "UPDATE outbox SET due_at = created_at WHERE due_at > created_at";
-        let later = async || match db.execute(due, &[]).await {
-            Ok(1) => Ok(()),
-            other => Err(format!("{other:?}")),
-        };
-        until("its next try", PATIENCE, later)
-            .await
-            .expect("put off");
-    }
+    put_off(identity, &sink, BURST + 1).await;
+    identity.due_again().await;
     sink.behave();
     identity.outbox_empties().await;
     assert_eq!(sink.mails().len(), 1);
@@ -149,6 +156,47 @@ async fn mail_that_a_server_puts_off_goes_later_and_mail_that_it_refuses_goes_ne
     identity.sign_up(&somebody(), PASSWORD).await;
     identity.outbox_empties().await;
     assert_eq!(sink.mails().len(), 1);
+}
+
+#[tokio::test]
+async fn mail_that_is_put_off_gives_back_none_of_another_kind_or_address() {
+    let sink = SmtpSink::start().await.expect("a free port");
+    let mut region = Region::new().await;
+    let before = region.start().await;
+    let (ada, eve) = (before.service.person().await, before.service.person().await);
+    region.stopped(before).await;
+    region.mails_through(&sink);
+    let running = region.start().await;
+    let identity = &running.service;
+    // Each has had all that there is of one kind.
+    let ask_for_one_more = async || {
+        identity.sign_up(&ada.email, OTHER_PASSWORD).await;
+        assert_eq!(identity.forgot(&eve.email).await.status, 202);
+    };
+    for _ in 0..=BURST {
+        ask_for_one_more().await;
+    }
+    identity.outbox_empties().await;
+    // That which confirmed the account was the first of its kind.
+    let mailed = 2 * BURST - 1;
+    assert_eq!(sink.mails().len(), mailed);
+
+    // To the one, and of the kind of the other.
+    sink.misbehave("RCPT", Misbehaviour::Say("451 4.7.1 greylisted"));
+    assert_eq!(identity.forgot(&ada.email).await.status, 202);
+    put_off(identity, &sink, 3).await;
+    sink.behave();
+    ask_for_one_more().await;
+    let decided = async || match identity.count("outbox").await {
+        1 => Ok(()),
+        waiting => Err(waiting),
+    };
+    let decided = until("the outbox", PATIENCE, decided).await;
+    decided.expect("all but the one that is put off");
+    assert_eq!(sink.mails().len(), mailed);
+    identity.due_again().await;
+    identity.outbox_empties().await;
+    assert_eq!(sink.mails().len(), mailed + 1);
 }
 
 #[tokio::test]
@@ -163,10 +211,7 @@ async fn when_ones_own_mail_comes_does_not_tell_whether_somebody_elses_are_sent(
         }
         replica.service.outbox_empties().await;
     }
-    region.set("MAIL_DIR", "");
-    region.set("SMTP_HOST", "127.0.0.1");
-    region.set("SMTP_PORT", sink.port().to_string());
-    region.set("SMTP_TLS", "none");
+    region.mails_through(&sink);
     let running = region.start().await;
     let identity = &running.service;
     let begun_are = async |number: usize| {

@@ -7,11 +7,13 @@
 )]
 
 mod accounts;
+mod alive;
 mod authenticator;
 mod browser_session;
 mod change_email;
 mod change_password;
 mod changed_times;
+mod deleted_by_operator;
 mod deletion;
 mod device;
 mod devices;
@@ -49,9 +51,12 @@ mod throttle_outages;
 mod timing;
 mod token_types;
 mod totp;
+mod trace;
 mod trail;
+mod unlock;
 mod users;
 mod validation;
 mod vault_away;
 mod verify_email;
 mod verify_mfa;
+mod void_address;

@@ -1,8 +1,11 @@
 //! Nothing that a stranger sees tells whether an address is known.
 
+use time::Duration;
+
 use crate::{
     accounts::{OTHER_PASSWORD, PASSWORD, somebody},
     device::{Tokens, befall},
+    outbox::{hold, release},
     replica::Region,
     service::{Answer, Service},
 };
@@ -140,14 +143,43 @@ async fn of_many_waiting_sign_ups_the_three_newest_are_mailed_again() {
     let replica = region.start().await;
     let identity = &replica.service;
     let email = somebody();
-    for _ in 0..4 {
+    for _ in 0..5 {
         identity.mailed_sign_up(&email, PASSWORD).await;
+        region.clock.advance(Duration::MILLISECOND);
     }
+    // The newest of them is over, and makes room for an older one.
+    let over = "UPDATE pending_signups SET expires_at = created_at
+                 WHERE created_at = (SELECT max(created_at) FROM pending_signups)";
+    let db = identity.database().await;
+    assert_eq!(db.execute(over, &[]).await.ok(), Some(1));
     // As if hours had gone by, and mail had become plenty again.
     let sql = "DELETE FROM mail_allowances";
-    let forgotten = identity.database().await.execute(sql, &[]).await;
-    assert_eq!(forgotten.ok(), Some(1));
+    assert_eq!(db.execute(sql, &[]).await.ok(), Some(1));
     identity.resend(&email).await;
     identity.outbox_empties().await;
-    assert_eq!(identity.mails(&email).len(), 4 + 3);
+    assert_eq!(identity.mails(&email).len(), 5 + 3);
+    let mailed = "SELECT count(*) FROM pending_signups JOIN verification_tokens USING (pending_id)
+                  GROUP BY created_at ORDER BY created_at";
+    let mailed = db.query(mailed, &[]).await.expect("counts");
+    let mailed: Vec<i64> = mailed.iter().map(|row| row.get(0)).collect();
+    assert_eq!(mailed, [1, 2, 2, 2, 1]);
+}
+
+#[tokio::test]
+async fn a_sign_up_that_the_worker_reads_after_its_time_is_mailed_to_nobody() {
+    let region = Region::new().await;
+    let replica = region.start().await;
+    let identity = &replica.service;
+    // So that there is a key.
+    identity.account(&somebody(), PASSWORD).await;
+    let email = somebody();
+    hold(identity).await;
+    assert_eq!(identity.sign_up(&email, PASSWORD).await.status, 202);
+    release(
+        identity,
+        "UPDATE pending_signups SET expires_at = created_at",
+    )
+    .await;
+    identity.outbox_empties().await;
+    assert!(identity.mails(&email).is_empty());
 }

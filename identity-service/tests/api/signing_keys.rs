@@ -7,9 +7,10 @@ use serde_json::Value;
 use stack::until;
 
 use crate::{
-    device::header,
+    device::{header, unauthorized},
     replica::Region,
     service::{PATIENCE, Service, sent},
+    vault_away::Line,
 };
 
 async fn published(identity: &Service) -> BTreeSet<String> {
@@ -193,6 +194,42 @@ async fn a_key_under_a_name_that_is_not_its_own_is_replaced() {
     let after = published(&second.service).await;
     assert!(after.contains(&signs));
     assert!(!after.contains(&renamed) && !after.contains("another"));
+}
+
+#[tokio::test]
+async fn a_key_that_is_withdrawn_stops_counting_though_the_vault_is_away() {
+    let line = Line::to_the_vault().await;
+    let region = Region::with(&[("VAULT_URL", &line.url)]).await;
+    let replica = region.start().await;
+    let identity = &replica.service;
+    let (ada, tokens) = identity.newcomer().await;
+    let leaked = kid(&tokens.access);
+    line.cut();
+    let withdraw = "DELETE FROM signing_keys WHERE kid = $1";
+    let withdrawn = identity
+        .database()
+        .await
+        .execute(withdraw, &[&leaked])
+        .await;
+    assert_eq!(withdrawn.ok(), Some(1));
+    let refused = async || match identity.me(&tokens.access).await.status {
+        401 => Ok(()),
+        status => Err(status),
+    };
+    let refused = until("another look at the keys", PATIENCE, refused).await;
+    refused.expect("it follows the table");
+    let answer = identity.me(&tokens.access).await;
+    assert_eq!(answer.problem(), unauthorized("invalid_token"));
+    assert!(!identity.jwks().await.text.contains(&leaked));
+
+    line.mend();
+    let signs = async || match identity.login(&ada.email, &ada.password).await.status {
+        200 => Ok(()),
+        status => Err(status),
+    };
+    let signs = until("another key that signs", PATIENCE, signs).await;
+    signs.expect("it is made when the vault is back");
+    assert_eq!(identity.me(&tokens.access).await.status, 401);
 }
 
 #[tokio::test]

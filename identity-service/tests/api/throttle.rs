@@ -268,6 +268,7 @@ async fn a_thief_of_redis_gets_neither_networks_nor_addresses_and_nothing_stays_
         assert!(network.len() == 64 && network.bytes().all(|it| it.is_ascii_hexdigit()));
         let lives = redis.command(&format!("PTTL {key}")).await.expect("a time");
         let lives: i64 = lives.parse().expect("milliseconds");
-        assert!((1..=180_000).contains(&lives), "{lives}");
+        // As long as it counts anything, less what the test has taken.
+        assert!((120_000..=180_000).contains(&lives), "{lives}");
     }
 }

@@ -12,13 +12,13 @@ use crate::{
     device::{Person, befall, unauthorized},
     devices::kinds,
     gate::FATES,
-    lockout::locked,
-    replica::{Region, Replica},
+    replica::Region,
     service::Service,
+    unlock::locked_out,
 };
 
 /// Somebody who has logged in once, and their id.
-async fn member(identity: &Service) -> (Person, String) {
+pub(crate) async fn member(identity: &Service) -> (Person, String) {
     let person = identity.person().await;
     let id = identity.logged_in(&person).await.user_id();
     (person, id)
@@ -30,13 +30,13 @@ fn answer(output: &Output) -> String {
 }
 
 /// An answer as a script reads it: the whole of standard output.
-fn document(output: &Output) -> Value {
+pub(crate) fn document(output: &Output) -> Value {
     let text = answer(output);
     serde_json::from_str(&text).unwrap_or_else(|_| panic!("not JSON: {text}"))
 }
 
 /// The audit line of a command that went well, which must not name an address.
-fn audit(output: &Output, email: &str) -> Value {
+pub(crate) fn audit(output: &Output, email: &str) -> Value {
     assert!(output.status.success(), "{output:?}");
     let told = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(!told.contains(email), "{told}");
@@ -53,52 +53,6 @@ fn audit(output: &Output, email: &str) -> Value {
         "{line}"
     );
     line
-}
-
-/// A person who is locked out, from a known device as well, and their id.
-async fn locked_out(replica: &Replica) -> (String, String, String) {
-    let identity = &replica.service;
-    let ada = identity.person().await;
-    let login = identity.login(&ada.email, PASSWORD).await;
-    let device = login.json()["device_token"].as_str().map(str::to_owned);
-    let device = device.expect("a device token");
-    let id = login.tokens().user_id();
-    identity.lock_out(&ada.email).await;
-    for _ in 0..5 {
-        identity
-            .login_from(&device, &ada.email, OTHER_PASSWORD)
-            .await;
-    }
-    assert!(locked(&identity.login(&ada.email, PASSWORD).await));
-    assert!(locked(
-        &identity.login_from(&device, &ada.email, PASSWORD).await
-    ));
-    (ada.email, id, device)
-}
-
-#[tokio::test]
-async fn an_operator_unlocks_by_address_and_by_id_while_the_service_runs() {
-    let region = Region::new().await;
-    let replica = region.start().await;
-    let identity = &replica.service;
-    for by_id in [false, true] {
-        let (email, id, device) = locked_out(&replica).await;
-        let who = if by_id {
-            id.clone()
-        } else {
-            email.to_uppercase()
-        };
-        let line = audit(&region.run(&["users", "unlock", &who]).await, &email);
-        assert_eq!(
-            (&line["user.id"], &line["command"]),
-            (&json!(id), &json!("unlock"))
-        );
-        assert!(identity.logs_in(&email, PASSWORD).await);
-        identity
-            .login_from(&device, &email, PASSWORD)
-            .await
-            .tokens();
-    }
 }
 
 #[tokio::test]
@@ -131,35 +85,6 @@ async fn whoever_changes_the_signing_keys_by_hand_is_in_the_audit() {
         assert_eq!(line["command"], command);
         assert_eq!(line["key.id"], named);
     }
-}
-
-#[tokio::test]
-async fn an_unlock_that_fails_half_way_has_changed_nothing() {
-    let region = Region::new().await;
-    let replica = region.start().await;
-    let (email, ..) = locked_out(&replica).await;
-    let db = region.database().await;
-    // The last of its statements is refused.
-    let refusing = "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RAISE ''not now''; END';
-         CREATE TRIGGER refuse BEFORE UPDATE ON totp_factors EXECUTE FUNCTION refuse()";
-    db.batch_execute(refusing).await.expect("a trigger");
-    let output = region.run(&["users", "unlock", &email]).await;
-    assert_eq!(output.status.code(), Some(1), "{output:?}");
-    let told = String::from_utf8_lossy(&output.stderr);
-    assert!(told.contains("nothing was changed"), "{told}");
-    assert!(locked(&replica.service.login(&email, PASSWORD).await));
-}
-
-#[tokio::test]
-async fn an_address_without_an_account_is_unlocked_like_any_other() {
-    let region = Region::new().await;
-    let replica = region.start().await;
-    let (unknown, other) = (somebody(), somebody());
-    replica.service.lock_out(&unknown).await;
-    replica.service.lock_out(&other).await;
-    audit(&region.run(&["users", "unlock", &unknown]).await, &unknown);
-    assert_eq!(replica.service.login(&unknown, PASSWORD).await.status, 401);
-    assert!(locked(&replica.service.login(&other, PASSWORD).await));
 }
 
 #[tokio::test]
@@ -250,6 +175,27 @@ async fn the_list_names_everybody_once_the_newest_first_and_no_address() {
         audit(&output, &email);
         assert!(!table.contains(&email));
     }
+}
+
+#[tokio::test]
+async fn what_came_after_the_last_login_is_no_login() {
+    let region = Region::new().await;
+    let running = region.start().await;
+    let identity = &running.service;
+    let (ada, id) = member(identity).await;
+    let listed = async || {
+        let list = document(&region.run(&["users", "list", "--json"]).await);
+        list["users"][0]["last_login_at"].clone()
+    };
+    let shown = async || document(&region.run(&["users", "show", &id, "--json"]).await);
+    let login = listed().await;
+    assert!(login.is_string(), "{login}");
+    region.clock.advance(time::Duration::SECOND);
+    assert_eq!(identity.mistyped(&ada).await.status, 401);
+    identity.failed_logins_decided().await;
+    region.run(&["users", "disable", &id]).await;
+    assert_eq!(listed().await, login);
+    assert_eq!(shown().await["last_login_at"], login);
 }
 
 #[tokio::test]
@@ -432,52 +378,6 @@ async fn without_the_vault_no_reset_is_required_and_nothing_is_changed() {
 }
 
 #[tokio::test]
-async fn an_operator_deletes_an_account_once_and_can_undo_it() {
-    let region = Region::new().await;
-    let running = region.start().await;
-    let identity = &running.service;
-    let (ada, id) = member(identity).await;
-    let tokens = identity.logged_in(&ada).await;
-    let output = region.run(&["users", "delete", &ada.email]).await;
-    let line = audit(&output, &ada.email);
-    assert_eq!(
-        (&line["user.id"], &line["command"]),
-        (&json!(id), &json!("delete"))
-    );
-    let told = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(told.contains(&format!("users restore {id}")), "{told}");
-    region.catch_up();
-
-    // From the next moment on, before any worker has done anything.
-    let ended = unauthorized("session_ended");
-    assert_eq!(identity.refresh(&tokens.refresh).await.problem(), ended);
-    assert_eq!(identity.me(&tokens.access).await.problem(), ended);
-    assert!(!identity.logs_in(&ada.email, PASSWORD).await);
-    // Its address leads to nobody any more; its id still does.
-    let by_address = region.run(&["users", "delete", &ada.email]).await;
-    assert_eq!(by_address.status.code(), Some(67), "{by_address:?}");
-    let again = region.run(&["users", "delete", &id]).await;
-    audit(&again, &ada.email);
-    assert!(String::from_utf8_lossy(&again.stderr).contains("already"));
-    let mail = identity.mail_number(&ada.email, 2).await;
-    assert_eq!(mail.to, ada.email);
-    identity.erasure_until(&id, "shred_id IS NOT NULL").await;
-
-    let shown = document(&region.run(&["users", "show", &id, "--json"]).await);
-    assert_eq!(
-        (&shown["state"], &shown["email"]),
-        (&json!("deleting"), &Value::Null)
-    );
-    let restored = region.run(&["users", "restore", &id]).await;
-    assert!(restored.status.success(), "{restored:?}");
-    assert_eq!(identity.refresh(&tokens.refresh).await.problem(), ended);
-    let tokens = identity.logged_in(&ada).await;
-    let seen = kinds(&identity.events(&tokens, "").await);
-    let deletions = seen.iter().filter(|kind| *kind == "account_deleted");
-    assert_eq!(deletions.count(), 1);
-}
-
-#[tokio::test]
 async fn what_is_opened_again_leads_to_no_session_from_before_however_it_was_closed() {
     let region = Region::new().await;
     let running = region.start().await;
@@ -491,40 +391,4 @@ async fn what_is_opened_again_leads_to_no_session_from_before_however_it_was_clo
     assert_eq!(identity.refresh(&tokens.refresh).await.problem(), ended);
     assert_eq!(identity.me(&tokens.access).await.problem(), ended);
     identity.logged_in(&ada).await;
-}
-
-#[tokio::test]
-async fn an_account_that_is_being_deleted_is_not_opened_but_restored() {
-    let region = Region::new().await;
-    let running = region.start().await;
-    let identity = &running.service;
-    let (ada, id) = member(identity).await;
-    region.run(&["users", "delete", &id]).await;
-    let opened = region.run(&["users", "enable", &id]).await;
-    audit(&opened, &ada.email);
-    let told = String::from_utf8_lossy(&opened.stderr).into_owned();
-    assert!(
-        told.contains("is being deleted (see `users restore`)"),
-        "{told}"
-    );
-    assert!(!identity.logs_in(&ada.email, PASSWORD).await);
-}
-
-#[tokio::test]
-async fn an_account_that_was_disabled_before_its_deletion_is_disabled_after_it_was_undone() {
-    let region = Region::new().await;
-    let running = region.start().await;
-    let identity = &running.service;
-    let (ada, id) = member(identity).await;
-    for command in ["disable", "delete"] {
-        audit(&region.run(&["users", command, &id]).await, &ada.email);
-    }
-    region.catch_up();
-    identity
-        .erasure_until(&id, "others_closed_at IS NOT NULL")
-        .await;
-    for (command, opens) in [("restore", false), ("enable", true)] {
-        audit(&region.run(&["users", command, &id]).await, &ada.email);
-        assert_eq!(identity.logs_in(&ada.email, PASSWORD).await, opens);
-    }
 }

@@ -176,6 +176,22 @@ async fn a_sign_up_that_was_tampered_with_is_in_no_others_way() {
 }
 
 #[tokio::test]
+async fn a_sign_up_whose_time_is_over_is_in_no_others_way() {
+    let region = Region::new().await;
+    let replica = region.start().await;
+    let identity = &replica.service;
+    let email = somebody();
+    identity.mailed_sign_up(&email, OTHER_PASSWORD).await;
+    let over = "UPDATE pending_signups SET expires_at = created_at";
+    let aged = region.database().await.execute(over, &[]).await;
+    assert_eq!(aged.ok(), Some(1));
+    let token = identity.mailed_sign_up(&email, PASSWORD).await;
+    assert_eq!(identity.verify(&token).await.status, 200);
+    assert!(!identity.logs_in(&email, OTHER_PASSWORD).await);
+    assert!(identity.logs_in(&email, PASSWORD).await);
+}
+
+#[tokio::test]
 async fn a_sign_up_that_is_cancelled_while_it_is_confirmed_makes_no_account() {
     let region = Region::new().await;
     let replica = region.start().await;
