@@ -234,7 +234,9 @@ fn wrap_key_turned_over(master_key: &str) -> Vec<u8> {
     secret
         .expand(b"vault/v1/wrap", &mut wrap)
         .expect("32 bytes");
-    wrap.iter_mut().for_each(|byte| *byte = !*byte);
+    for byte in &mut wrap {
+        *byte = !*byte;
+    }
     wrap
 }
 
