@@ -86,6 +86,11 @@ impl Content {
         Self(draft)
     }
 
+    /// How much there is to read, in bytes of UTF-8.
+    pub(crate) fn text_bytes(&self) -> usize {
+        self.0.title.len() + self.0.body.len()
+    }
+
     pub(crate) fn parts(&self) -> &Draft {
         &self.0
     }

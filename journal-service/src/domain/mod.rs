@@ -5,3 +5,4 @@ pub(crate) mod cursor;
 pub(crate) mod entry;
 pub(crate) mod precondition;
 pub(crate) mod sealed_entry;
+pub(crate) mod search;

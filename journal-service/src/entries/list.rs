@@ -17,6 +17,8 @@ use crate::{
     domain::{
         cursor::Position,
         entry::{Entry, EntryId, Revision},
+        sealed_entry::SealedEntry,
+        search::Found,
     },
     store::entries::{Page, PageQuery, page},
 };
@@ -38,10 +40,29 @@ pub(crate) struct Wanted {
     pub(crate) limit: u32,
 }
 
+impl Wanted {
+    /// The rows of those days, from the first.
+    pub(super) fn days(&self) -> PageQuery {
+        PageQuery {
+            from: self.from.unwrap_or(BEFORE_ALL).max(BEFORE_ALL),
+            to: self.to.unwrap_or(Date::MAX).max(BEFORE_ALL),
+            after: Position::START,
+            rows: self.limit,
+            bytes: PAGE_BYTES,
+        }
+    }
+}
+
+/// An entry, and where it holds what was looked for, if anything was.
+pub(crate) struct Shown {
+    pub(crate) entry: Entry,
+    pub(crate) found: Option<Found>,
+}
+
 /// One page.
 #[derive(Default)]
 pub(crate) struct Listed {
-    pub(crate) entries: Vec<Entry>,
+    pub(crate) entries: Vec<Shown>,
     /// What belongs on this page and does not open. One damaged row must neither hide nor be hidden by the rest.
     pub(crate) unreadable: Vec<Unreadable>,
     /// Where the next page begins, when there is one.
@@ -55,10 +76,22 @@ pub(crate) struct Unreadable {
     pub(crate) revision: Revision,
 }
 
+impl Unreadable {
+    pub(super) fn of(row: &SealedEntry) -> Self {
+        Self {
+            id: row.id,
+            date: row.date,
+            revision: row.revision,
+        }
+    }
+}
+
 #[derive(Debug, Error)]
 pub(crate) enum ListError {
     #[error("The cursor in `after` is none that this list gave to this person.")]
     InvalidCursor,
+    #[error("See errors for what is wrong and where.")]
+    Question(FieldError),
     #[error(transparent)]
     Key(#[from] KeyError),
     #[error(transparent)]
@@ -78,7 +111,7 @@ impl Failure for ListError {
 
     fn case(&self) -> &'static Case {
         match self {
-            Self::InvalidCursor => &INVALID_REQUEST,
+            Self::InvalidCursor | Self::Question(_) => &INVALID_REQUEST,
             Self::Key(error) => error.case(),
             Self::Unexpected(unexpected) => unexpected.case(),
         }
@@ -90,13 +123,14 @@ impl Failure for ListError {
                 "query:after",
                 "is not a cursor of this list",
             )],
+            Self::Question(error) => vec![error.clone()],
             _ => Vec::new(),
         }
     }
 
     fn unexpected(&self) -> Option<&Unexpected> {
         match self {
-            Self::InvalidCursor => None,
+            Self::InvalidCursor | Self::Question(_) => None,
             Self::Key(error) => error.unexpected(),
             Self::Unexpected(unexpected) => Some(unexpected),
         }
@@ -111,13 +145,7 @@ pub(crate) async fn list(
     now: OffsetDateTime,
 ) -> Result<Listed, ListError> {
     let user = caller.user_id();
-    let query = PageQuery {
-        from: wanted.from.unwrap_or(BEFORE_ALL).max(BEFORE_ALL),
-        to: wanted.to.unwrap_or(Date::MAX).max(BEFORE_ALL),
-        after: Position::START,
-        rows: wanted.limit,
-        bytes: PAGE_BYTES,
-    };
+    let query = wanted.days();
     if let Some(cursor) = wanted.after {
         return continued(journal, caller, &cursor, query, now).await;
     }
@@ -158,12 +186,8 @@ fn opened(user: UserId, key: &DataKey, page: &Page) -> Listed {
     let mut listed = Listed::default();
     for row in &page.rows {
         match open(row, user, key) {
-            Ok(entry) => listed.entries.push(entry),
-            Err(_) => listed.unreadable.push(Unreadable {
-                id: row.id,
-                date: row.date,
-                revision: row.revision,
-            }),
+            Ok(entry) => listed.entries.push(Shown { entry, found: None }),
+            Err(_) => listed.unreadable.push(Unreadable::of(row)),
         }
     }
     let last = page.rows.last().filter(|_| page.more);

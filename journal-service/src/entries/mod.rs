@@ -6,6 +6,7 @@ pub(crate) mod edit;
 pub(crate) mod list;
 pub(crate) mod read;
 mod refusals;
+pub(crate) mod search;
 
 use shared::{envelope::DataKey, user_id::UserId};
 

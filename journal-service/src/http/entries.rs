@@ -22,13 +22,15 @@ use crate::{
         content::Draft,
         entry::{self, EntryId},
         precondition::entity_tag,
+        search::{self, Question},
     },
     entries::{
         create::{CreateError, create},
         delete::{DeleteError, delete},
         edit::{Edit, EditError, edit},
-        list::{ListError, Listed, Unreadable, Wanted, list},
+        list::{ListError, Listed, Shown, Unreadable, Wanted, list},
         read::{ReadError, read},
+        search::{Sought, search},
     },
 };
 
@@ -89,6 +91,43 @@ struct Entry {
     revision: i64,
     created_at: OffsetDateTime,
     updated_at: OffsetDateTime,
+    /// Where it holds what `q` asked for. Only in an answer to such a question.
+    #[oai(skip_serializing_if_is_none)]
+    found: Option<Found>,
+}
+
+/// Where an entry holds what was looked for: the texts in pieces, to be put together again, hits marked.
+#[derive(Object)]
+struct Found {
+    /// All of the title.
+    title: Vec<Piece>,
+    /// Of the body some 80 characters before the first hit and 160 from there; its beginning when no hit is in it.
+    body: Vec<Piece>,
+}
+
+/// A part of a text.
+#[derive(Object)]
+struct Piece {
+    text: String,
+    /// Whether it is what was looked for.
+    hit: bool,
+}
+
+impl From<search::Piece> for Piece {
+    fn from(piece: search::Piece) -> Self {
+        let search::Piece { text, hit } = piece;
+        Self { text, hit }
+    }
+}
+
+impl From<search::Found> for Found {
+    fn from(found: search::Found) -> Self {
+        let pieces = |pieces: Vec<search::Piece>| pieces.into_iter().map(Piece::from).collect();
+        Self {
+            title: pieces(found.title),
+            body: pieces(found.body),
+        }
+    }
 }
 
 impl Example for Entry {
@@ -105,6 +144,7 @@ impl Example for Entry {
             revision: 1,
             created_at: datetime!(2026-11-24 21:04:05.123456 UTC),
             updated_at: datetime!(2026-11-24 21:04:05.123456 UTC),
+            found: None,
         }
     }
 }
@@ -202,10 +242,14 @@ impl EntriesApi {
         Ok(CreatedEntry::Created(Json(created.into()), location, tag))
     }
 
-    /// List entries
+    /// List entries, or look for some
     ///
     /// The newest day first. A page ends after `limit` entries, or earlier when they are very long: go on as
     /// long as there is a `next`.
+    ///
+    /// With `q`, entries that hold every word of it, anywhere in title, body or tags; case, accents and widths make no
+    /// difference (`strasse` finds `Straße`), and a part of a word is enough. Each says in `found` where. With `tag`, those
+    /// that have it. All entries are opened for that, so a page may also end after two seconds, and may be empty.
     #[oai(path = "/", method = "get", operation_id = "list_entries")]
     #[expect(
         clippy::too_many_arguments,
@@ -219,6 +263,12 @@ impl EntriesApi {
         from: Query<Option<Date>>,
         /// Only this day and earlier ones.
         to: Query<Option<Date>>,
+        /// What to look for: words, at most 16 different ones.
+        #[oai(validator(min_length = 1, max_length = 200))]
+        q: Query<Option<String>>,
+        /// Only entries with this tag, exactly as it was written.
+        #[oai(validator(min_length = 1, max_length = 64))]
+        tag: Query<Option<String>>,
         /// `next` of the page before. Made for one person's list; nothing else is accepted.
         #[oai(validator(max_length = 512))]
         after: Query<Option<String>>,
@@ -235,7 +285,15 @@ impl EntriesApi {
             after: after.0,
             limit: limit.0,
         };
-        let listed = list(&journal, &caller, wanted, journal.clock.now()).await?;
+        let now = journal.clock.now();
+        let listed = match (q.0, tag.0) {
+            (None, None) => list(&journal, &caller, wanted, now).await?,
+            (question, tag) => {
+                let question = question.map(|text| Question::parse(&text)).transpose();
+                let question = question.map_err(ListError::Question)?;
+                search(&journal, &caller, Sought { question, tag }, &wanted, now).await?
+            }
+        };
         Ok(OnePage::Ok(Json(listed.into())))
     }
 
@@ -335,6 +393,16 @@ impl From<entry::Entry> for Entry {
             revision: entry.revision.number(),
             created_at: entry.created_at,
             updated_at: entry.updated_at,
+            found: None,
+        }
+    }
+}
+
+impl From<Shown> for Entry {
+    fn from(shown: Shown) -> Self {
+        Self {
+            found: shown.found.map(Found::from),
+            ..shown.entry.into()
         }
     }
 }

@@ -15,5 +15,6 @@ mod isolation;
 mod journal;
 mod list;
 mod outages;
+mod search;
 mod tampering;
 mod tokens;

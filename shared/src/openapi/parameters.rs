@@ -6,11 +6,13 @@ use super::{changes_something, operations_mut};
 use crate::access_token::{COOKIE, CSRF_HEADER};
 
 /// What parameters without a format look like.
-const TEXTS: [(&str, &str); 4] = [
+const TEXTS: [(&str, &str); 6] = [
     (
         "after",
         "AgEBAAAAAAEQERITFBUWFxgZGhvqCoO84nMq9orJ5CbuTxCkzxFJ",
     ),
+    ("q", "river walk"),
+    ("tag", "outside"),
     ("If-Match", "\"3\""),
     ("If-None-Match", "\"3f9a\""),
     (

@@ -1,0 +1,162 @@
+//! Entries that hold what somebody looks for. Sealed text has no index, so the person's own records are opened one after
+//! another, the newest day first, as much at a time as never takes much memory.
+
+use std::{sync::Arc, time::Duration};
+
+use shared::{access_token::Caller, envelope::DataKey, problem::Unexpected, user_id::UserId};
+use time::OffsetDateTime;
+use tokio::{task::spawn_blocking, time::Instant};
+
+use super::{
+    list::{ListError, Listed, Shown, Unreadable, Wanted},
+    open,
+};
+use crate::{
+    Journal,
+    data_key::{self, Stored},
+    domain::{cursor::Position, entry::Entry, search::Question},
+    store::entries::{Page, PageQuery, page},
+};
+
+/// Rows that are looked at in one go.
+const ROWS: u32 = 500;
+/// Sealed bytes of them.
+const BYTES: i64 = 2 << 20;
+/// Bytes of text in one answer, after which no further entry is taken; the first one always is.
+const ANSWER_BYTES: usize = 4 << 20;
+/// After so long an answer goes out with what was found so far, and says where to go on.
+const TIME: Duration = Duration::from_secs(2);
+
+/// What somebody looks for.
+pub(crate) struct Sought {
+    pub(crate) question: Option<Question>,
+    /// A tag, exactly as it was written.
+    pub(crate) tag: Option<String>,
+}
+
+impl Sought {
+    /// The entry, with where it holds it, if it does.
+    fn find(&self, entry: Entry) -> Option<Shown> {
+        let content = entry.content.parts();
+        if self
+            .tag
+            .as_ref()
+            .is_some_and(|tag| !content.tags.contains(tag))
+        {
+            return None;
+        }
+        let found = match &self.question {
+            Some(question) => Some(question.find(content)?),
+            None => None,
+        };
+        Some(Shown { entry, found })
+    }
+}
+
+/// The caller's entries of those days that hold it, after that cursor.
+pub(crate) async fn search(
+    journal: &Journal,
+    caller: &Caller,
+    sought: Sought,
+    wanted: &Wanted,
+    now: OffsetDateTime,
+) -> Result<Listed, ListError> {
+    let user = caller.user_id();
+    let stored = data_key::stored(&*journal.pool.get().await?, user).await?;
+    if let Stored::Nothing = stored {
+        // Who never wrote was never given a cursor.
+        let cursor = wanted.after.as_ref();
+        return cursor.map_or(Ok(Listed::default()), |_| Err(ListError::InvalidCursor));
+    }
+    let key = data_key::opened(journal, caller, stored, now).await?;
+    let after = wanted.after.as_deref();
+    let after =
+        after.map(|cursor| Position::open(cursor, user, &key).ok_or(ListError::InvalidCursor));
+    let mut query = PageQuery {
+        after: after.transpose()?.unwrap_or(Position::START),
+        rows: ROWS,
+        bytes: BYTES,
+        ..wanted.days()
+    };
+    let until = Instant::now() + TIME;
+    let mut search = Search::new(sought, wanted.limit, user, key);
+    loop {
+        let page = page(&*journal.pool.get().await?, user, &query).await?;
+        let more = page.more;
+        // Milliseconds of cryptography and comparing: not on a thread that others wait for.
+        search = spawn_blocking(move || search.through(&page))
+            .await
+            .map_err(|_| Unexpected::bug("looking through entries"))?;
+        let Some(last) = search.last else {
+            return Ok(search.listed);
+        };
+        if search.is_full || (more && Instant::now() >= until) {
+            return Ok(search.with_next(last));
+        }
+        if !more {
+            return Ok(search.listed);
+        }
+        query.after = last;
+    }
+}
+
+/// How far a search has come.
+struct Search {
+    sought: Sought,
+    limit: usize,
+    user: UserId,
+    key: Arc<DataKey>,
+    listed: Listed,
+    bytes: usize,
+    /// The last row that was looked at.
+    last: Option<Position>,
+    /// Whether the answer holds as much as it may, and there are rows that were not looked at.
+    is_full: bool,
+}
+
+impl Search {
+    fn new(sought: Sought, limit: u32, user: UserId, key: Arc<DataKey>) -> Self {
+        Self {
+            sought,
+            limit: usize::try_from(limit).unwrap_or(usize::MAX),
+            user,
+            key,
+            listed: Listed::default(),
+            bytes: 0,
+            last: None,
+            is_full: false,
+        }
+    }
+
+    /// Looks at the rows of a page, in their order.
+    fn through(mut self, page: &Page) -> Self {
+        for row in &page.rows {
+            match open(row, self.user, &self.key) {
+                Err(_) => self.listed.unreadable.push(Unreadable::of(row)),
+                Ok(entry) => {
+                    if let Some(shown) = self.sought.find(entry) {
+                        self.bytes += shown.entry.content.text_bytes();
+                        let taken = self.listed.entries.len();
+                        if taken == self.limit || (taken > 0 && self.bytes > ANSWER_BYTES) {
+                            self.is_full = true;
+                            return self;
+                        }
+                        self.listed.entries.push(shown);
+                    }
+                }
+            }
+            self.last = Some(Position {
+                date: row.date,
+                id: row.id,
+            });
+        }
+        self
+    }
+
+    fn with_next(self, last: Position) -> Listed {
+        Listed {
+            next: Some(last.seal(self.user, &self.key)),
+            ..self.listed
+        }
+    }
+}
