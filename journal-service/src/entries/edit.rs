@@ -143,6 +143,7 @@ async fn replace(
 ) -> Result<(), Unexpected> {
     let user = caller.user_id();
     let sealed = SealedEntry::seal(next, user, key);
+    store::entry_revisions::keep(db, user, current.id).await?;
     if store::entries::replace(db, user, &sealed, current.revision).await? {
         return Ok(());
     }

@@ -4,6 +4,7 @@ pub(crate) mod create;
 pub(crate) mod delete;
 pub(crate) mod edit;
 pub(crate) mod list;
+pub(crate) mod list_revisions;
 pub(crate) mod read;
 mod refusals;
 pub(crate) mod search;

@@ -15,14 +15,14 @@ use time::{
 };
 use uuid::Uuid;
 
-use super::{Tag, if_match::IfMatch};
+use super::{Tag, found::Found, if_match::IfMatch};
 use crate::{
     Journal,
     domain::{
         content::Draft,
         entry::{self, EntryId},
         precondition::entity_tag,
-        search::{self, Question},
+        search::Question,
     },
     entries::{
         create::{CreateError, create},
@@ -76,7 +76,7 @@ impl Example for EntryDraft {
 /// An entry.
 #[derive(Object)]
 #[oai(example)]
-struct Entry {
+pub(super) struct Entry {
     /// A UUID of version 7: ids sort by the time of writing.
     id: Uuid,
     date: Date,
@@ -94,40 +94,6 @@ struct Entry {
     /// Where it holds what `q` asked for. Only in an answer to such a question.
     #[oai(skip_serializing_if_is_none)]
     found: Option<Found>,
-}
-
-/// Where an entry holds what was looked for: the texts in pieces, to be put together again, hits marked.
-#[derive(Object)]
-struct Found {
-    /// All of the title.
-    title: Vec<Piece>,
-    /// Of the body some 80 characters before the first hit and 160 from there; its beginning when no hit is in it.
-    body: Vec<Piece>,
-}
-
-/// A part of a text.
-#[derive(Object)]
-struct Piece {
-    text: String,
-    /// Whether it is what was looked for.
-    hit: bool,
-}
-
-impl From<search::Piece> for Piece {
-    fn from(piece: search::Piece) -> Self {
-        let search::Piece { text, hit } = piece;
-        Self { text, hit }
-    }
-}
-
-impl From<search::Found> for Found {
-    fn from(found: search::Found) -> Self {
-        let pieces = |pieces: Vec<search::Piece>| pieces.into_iter().map(Piece::from).collect();
-        Self {
-            title: pieces(found.title),
-            body: pieces(found.body),
-        }
-    }
 }
 
 impl Example for Entry {
@@ -173,7 +139,7 @@ impl Example for EntryPage {
 
 /// What is known of an entry that does not open. It can be deleted.
 #[derive(Object)]
-struct UnreadableEntry {
+pub(super) struct UnreadableEntry {
     id: Uuid,
     date: Date,
     revision: i64,
@@ -344,7 +310,7 @@ impl EntriesApi {
 
     /// Delete an entry
     ///
-    /// For good. Also works for an entry that does not open.
+    /// For good, with all its revisions. Also works for an entry that does not open.
     #[oai(path = "/:id", method = "delete", operation_id = "delete_entry")]
     async fn delete(
         &self,
@@ -362,7 +328,7 @@ impl EntriesApi {
     }
 }
 
-fn default_limit() -> u32 {
+pub(super) fn default_limit() -> u32 {
     50
 }
 

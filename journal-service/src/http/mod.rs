@@ -1,8 +1,10 @@
 //! The API port and the ops port of the journal.
 
 mod entries;
+mod found;
 mod if_match;
 mod people;
+mod revisions;
 mod service_caller;
 
 use std::{process::ExitCode, sync::Arc};
@@ -21,6 +23,7 @@ use shared::{
 use crate::Journal;
 use entries::EntriesApi;
 use people::PeopleApi;
+use revisions::RevisionsApi;
 
 const TITLE: &str = "Keystead journal";
 const DESCRIPTION: &str = "A person's journal, sealed under a key that only opens while they are here. \
@@ -78,9 +81,13 @@ async fn readiness(journal: Arc<Journal>, prepared: bool) -> Readiness {
         .check("schema", prepared)
 }
 
-fn service() -> OpenApiService<(EntriesApi, PeopleApi), ()> {
-    OpenApiService::new((EntriesApi, PeopleApi), TITLE, env!("CARGO_PKG_VERSION"))
-        .description(DESCRIPTION)
+fn service() -> OpenApiService<(EntriesApi, RevisionsApi, PeopleApi), ()> {
+    OpenApiService::new(
+        (EntriesApi, RevisionsApi, PeopleApi),
+        TITLE,
+        env!("CARGO_PKG_VERSION"),
+    )
+    .description(DESCRIPTION)
 }
 
 #[cfg(test)]

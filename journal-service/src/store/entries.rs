@@ -180,11 +180,16 @@ pub(crate) async fn page(
             ],
         )
         .await?;
+    read_page(&rows)
+}
+
+/// Rows of which those that are not `taken` only say that there are more.
+pub(super) fn read_page(rows: &[Row]) -> Result<Page, Unexpected> {
     let mut page = Page {
         rows: Vec::with_capacity(rows.len()),
         more: false,
     };
-    for row in &rows {
+    for row in rows {
         if row.try_get("taken")? {
             page.rows.push(read(row)?);
         } else {

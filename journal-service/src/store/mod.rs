@@ -1,8 +1,9 @@
-//! The only SQL of the journal: sealed entries, the wrapped keys they are sealed under, and whose journals are closed.
+//! The only SQL of the journal: sealed entries and what they were before, the wrapped keys they are sealed under, and whose journals are closed.
 
 pub(crate) mod closed_journals;
 pub(crate) mod data_keys;
 pub(crate) mod entries;
+pub(crate) mod entry_revisions;
 
 use shared::postgres::Migration;
 
@@ -19,5 +20,9 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
     Migration {
         name: "0003_finite_times.sql",
         sql: include_str!("../../migrations/0003_finite_times.sql"),
+    },
+    Migration {
+        name: "0004_revisions.sql",
+        sql: include_str!("../../migrations/0004_revisions.sql"),
     },
 ];

@@ -15,6 +15,7 @@ mod isolation;
 mod journal;
 mod list;
 mod outages;
+mod revisions;
 mod search;
 mod tampering;
 mod tokens;

@@ -66,6 +66,7 @@ async fn the_document_is_served_and_names_every_operation() {
         [
             "/api/entries",
             "/api/entries/{id}",
+            "/api/entries/{id}/revisions",
             "/internal/people/{user_id}",
             "/internal/people/{user_id}/closure",
         ]

@@ -1,0 +1,84 @@
+//! Table `entry_revisions`: what each edit has replaced, as it was.
+
+use shared::{problem::Unexpected, user_id::UserId};
+use tokio_postgres::{GenericClient, types::Type};
+
+use super::entries::{Page, read_page};
+use crate::domain::entry::{EntryId, Revision};
+
+/// Revisions of one entry that are kept beside the one that counts.
+const KEPT: i64 = 100;
+
+/// Keeps the entry as it is now, before an edit, and forgets what is too old.
+pub(crate) async fn keep(
+    db: &impl GenericClient,
+    user: UserId,
+    id: EntryId,
+) -> Result<(), Unexpected> {
+    db.execute_typed(
+        "INSERT INTO entry_revisions (user_id, entry_id, date, revision, created_at, updated_at,
+                                      title_sealed, body_sealed, details_sealed)
+         SELECT user_id, entry_id, date, revision, created_at, updated_at,
+                title_sealed, body_sealed, details_sealed
+         FROM entries WHERE user_id = $1 AND entry_id = $2",
+        &[(&user.uuid(), Type::UUID), (&id.uuid(), Type::UUID)],
+    )
+    .await?;
+    db.execute_typed(
+        "DELETE FROM entry_revisions
+         WHERE user_id = $1 AND entry_id = $2 AND revision <=
+               (SELECT revision FROM entries WHERE user_id = $1 AND entry_id = $2) - $3",
+        &[
+            (&user.uuid(), Type::UUID),
+            (&id.uuid(), Type::UUID),
+            (&KEPT, Type::INT8),
+        ],
+    )
+    .await?;
+    Ok(())
+}
+
+/// Revisions of an entry before that one, the newest first, and the one that counts among them. Empty, too, when there is no
+/// such entry.
+pub(crate) async fn before(
+    db: &impl GenericClient,
+    user: UserId,
+    id: EntryId,
+    revision: Option<Revision>,
+    (rows, bytes): (u32, i64),
+) -> Result<Page, Unexpected> {
+    let rows = db
+        .query_typed(
+            "WITH every AS (
+                SELECT entry_id, date, revision, created_at, updated_at,
+                       title_sealed, body_sealed, details_sealed
+                FROM entries WHERE user_id = $1 AND entry_id = $2
+                UNION ALL
+                SELECT entry_id, date, revision, created_at, updated_at,
+                       title_sealed, body_sealed, details_sealed
+                FROM entry_revisions WHERE user_id = $1 AND entry_id = $2
+             ), candidates AS (
+                SELECT * FROM every WHERE $3 IS NULL OR revision < $3 ORDER BY revision DESC LIMIT $4 + 1
+             ), page AS (
+                SELECT *, row_number() OVER listed <= $4
+                          AND (row_number() OVER listed = 1 OR
+                               sum(octet_length(title_sealed) + octet_length(body_sealed)
+                                   + octet_length(details_sealed)) OVER listed <= $5) AS taken
+                FROM candidates WINDOW listed AS (ORDER BY revision DESC)
+             )
+             SELECT entry_id, date, revision, created_at, updated_at, taken,
+                    CASE WHEN taken THEN title_sealed END AS title_sealed,
+                    CASE WHEN taken THEN body_sealed END AS body_sealed,
+                    CASE WHEN taken THEN details_sealed END AS details_sealed
+             FROM page ORDER BY revision DESC",
+            &[
+                (&user.uuid(), Type::UUID),
+                (&id.uuid(), Type::UUID),
+                (&revision.map(Revision::number), Type::INT8),
+                (&i64::from(rows), Type::INT8),
+                (&bytes, Type::INT8),
+            ],
+        )
+        .await?;
+    read_page(&rows)
+}
