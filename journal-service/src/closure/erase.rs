@@ -3,7 +3,10 @@
 use shared::{problem::Unexpected, user_id::UserId};
 use time::OffsetDateTime;
 
-use crate::{Journal, store::closed_journals};
+use crate::{
+    Journal,
+    store::{closed_journals, idempotency_keys},
+};
 
 /// Closes the journal, if it is not, and deletes its rows. Safe to repeat: the second time nothing is left. Without its
 /// keys nothing is stored in it any more, so that the entries can go in steps, each of which stays done.
@@ -20,6 +23,7 @@ pub(crate) async fn erase(
     transaction.commit().await?;
     drop(db);
     journal.vault.forget(user.uuid()).await;
+    idempotency_keys::erase(&*journal.pool.get().await?, user).await?;
     let mut entries = 0;
     loop {
         let gone = closed_journals::erase_entries(&*journal.pool.get().await?, user).await?;

@@ -3,6 +3,7 @@
 pub(crate) mod content;
 pub(crate) mod cursor;
 pub(crate) mod entry;
+pub(crate) mod idempotency;
 pub(crate) mod precondition;
 pub(crate) mod sealed_entry;
 pub(crate) mod search;

@@ -15,7 +15,11 @@ use time::{
 };
 use uuid::Uuid;
 
-use super::{Tag, found::Found, if_match::IfMatch};
+use super::{
+    Tag,
+    found::Found,
+    header_lines::{IdempotencyKeyHeader, IfMatch, Lines},
+};
 use crate::{
     Journal,
     domain::{
@@ -193,16 +197,22 @@ pub(super) struct EntriesApi;
 impl EntriesApi {
     /// Write an entry
     ///
-    /// Stores a new entry under a key of the person's own, which is made with their first entry.
+    /// Stores a new entry under a key of the person's own, which is made with their first entry. With an
+    /// `Idempotency-Key` the request can be repeated within a day when its answer was lost: it gets the same answer again,
+    /// and makes no second entry.
     #[oai(path = "/", method = "post", operation_id = "create_entry")]
     async fn create(
         &self,
         caller: Caller,
         journal: Data<&Arc<Journal>>,
+        /// What the client calls this request: 1 to 128 characters, such as a random UUID.
+        #[oai(name = "Idempotency-Key")]
+        idempotency_key: Lines<IdempotencyKeyHeader>,
         body: Json<EntryDraft>,
     ) -> Result<CreatedEntry, Problem<CreateError>> {
+        let key = idempotency_key.key().map_err(CreateError::header)?;
         let now = journal.clock.now();
-        let created = create(&journal, &caller, body.0.into(), now).await?;
+        let created = create(&journal, &caller, body.0.into(), key, now).await?;
         let location = format!("/api/entries/{}", created.id);
         let tag = entity_tag(created.revision);
         Ok(CreatedEntry::Created(Json(created.into()), location, tag))
@@ -294,7 +304,7 @@ impl EntriesApi {
         id: Path<Uuid>,
         /// The `ETag` that was read: replace only this revision.
         #[oai(name = "If-Match")]
-        if_match: IfMatch,
+        if_match: Lines<IfMatch>,
         body: Json<EntryDraft>,
     ) -> Result<OneEntry, Problem<EditError>> {
         let precondition = if_match.precondition().map_err(EditError::header)?;
@@ -320,7 +330,7 @@ impl EntriesApi {
         id: Path<Uuid>,
         /// The `ETag` that was read: delete only this revision.
         #[oai(name = "If-Match")]
-        if_match: IfMatch,
+        if_match: Lines<IfMatch>,
     ) -> Result<Deleted, Problem<DeleteError>> {
         let precondition = if_match.precondition().map_err(DeleteError::header)?;
         delete(&journal, &caller, EntryId::new(id.0), precondition).await?;

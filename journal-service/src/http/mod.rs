@@ -2,7 +2,7 @@
 
 mod entries;
 mod found;
-mod if_match;
+mod header_lines;
 mod people;
 mod revisions;
 mod service_caller;

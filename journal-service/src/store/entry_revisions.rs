@@ -4,7 +4,10 @@ use shared::{problem::Unexpected, user_id::UserId};
 use tokio_postgres::{GenericClient, types::Type};
 
 use super::entries::{Page, read_page};
-use crate::domain::entry::{EntryId, Revision};
+use crate::domain::{
+    entry::{EntryId, Revision},
+    sealed_entry::SealedEntry,
+};
 
 /// Revisions of one entry that are kept beside the one that counts.
 const KEPT: i64 = 100;
@@ -36,6 +39,17 @@ pub(crate) async fn keep(
     )
     .await?;
     Ok(())
+}
+
+/// An entry as it was when it was written, if that is kept.
+pub(crate) async fn first(
+    db: &impl GenericClient,
+    user: UserId,
+    id: EntryId,
+) -> Result<Option<SealedEntry>, Unexpected> {
+    let second = Revision::FIRST.next();
+    let page = before(db, user, id, Some(second), (1, i64::MAX)).await?;
+    Ok(page.rows.into_iter().next())
 }
 
 /// Revisions of an entry before that one, the newest first, and the one that counts among them. Empty, too, when there is no

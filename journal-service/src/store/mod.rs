@@ -4,6 +4,7 @@ pub(crate) mod closed_journals;
 pub(crate) mod data_keys;
 pub(crate) mod entries;
 pub(crate) mod entry_revisions;
+pub(crate) mod idempotency_keys;
 
 use shared::postgres::Migration;
 
@@ -24,5 +25,9 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
     Migration {
         name: "0004_revisions.sql",
         sql: include_str!("../../migrations/0004_revisions.sql"),
+    },
+    Migration {
+        name: "0005_idempotency.sql",
+        sql: include_str!("../../migrations/0005_idempotency.sql"),
     },
 ];

@@ -11,6 +11,7 @@ mod closure;
 mod create;
 mod delete;
 mod edit;
+mod idempotency;
 mod isolation;
 mod journal;
 mod list;

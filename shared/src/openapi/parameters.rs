@@ -6,7 +6,7 @@ use super::{changes_something, operations_mut};
 use crate::access_token::{COOKIE, CSRF_HEADER};
 
 /// What parameters without a format look like.
-const TEXTS: [(&str, &str); 6] = [
+const TEXTS: [(&str, &str); 7] = [
     (
         "after",
         "AgEBAAAAAAEQERITFBUWFxgZGhvqCoO84nMq9orJ5CbuTxCkzxFJ",
@@ -14,6 +14,7 @@ const TEXTS: [(&str, &str); 6] = [
     ("q", "river walk"),
     ("tag", "outside"),
     ("If-Match", "\"3\""),
+    ("Idempotency-Key", "8e03978e-40d5-43dd-bc93-6894a57f9324"),
     ("If-None-Match", "\"3f9a\""),
     (
         "X-User-Token",

@@ -1,0 +1,83 @@
+//! Table `idempotency_keys`: which request made which entry.
+
+use shared::{problem::Unexpected, user_id::UserId};
+use time::OffsetDateTime;
+use tokio_postgres::{GenericClient, Transaction, types::Type};
+
+use crate::domain::entry::EntryId;
+
+/// What a request made that named itself so.
+pub(crate) struct Made {
+    pub(crate) entry: EntryId,
+    pub(crate) request_sealed: Vec<u8>,
+}
+
+/// Notes what a request is about to make; `false` when one of that name has made something, for which one that is under
+/// way is waited for.
+pub(crate) async fn claim(
+    transaction: &Transaction<'_>,
+    user: UserId,
+    key_hash: &[u8; 32],
+    made: &Made,
+    now: OffsetDateTime,
+) -> Result<bool, Unexpected> {
+    let rows = transaction
+        .execute_typed(
+            "INSERT INTO idempotency_keys (user_id, key_hash, entry_id, request_sealed, created_at)
+             VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING",
+            &[
+                (&user.uuid(), Type::UUID),
+                (&key_hash.as_slice(), Type::BYTEA),
+                (&made.entry.uuid(), Type::UUID),
+                (&made.request_sealed, Type::BYTEA),
+                (&now, Type::TIMESTAMPTZ),
+            ],
+        )
+        .await?;
+    Ok(rows == 1)
+}
+
+/// What the request of that name has made.
+pub(crate) async fn find(
+    db: &impl GenericClient,
+    user: UserId,
+    key_hash: &[u8; 32],
+) -> Result<Option<Made>, Unexpected> {
+    let row = db
+        .query_typed_opt(
+            "SELECT entry_id, request_sealed FROM idempotency_keys WHERE user_id = $1 AND key_hash = $2",
+            &[
+                (&user.uuid(), Type::UUID),
+                (&key_hash.as_slice(), Type::BYTEA),
+            ],
+        )
+        .await?;
+    row.map(|row| {
+        Ok(Made {
+            entry: EntryId::new(row.try_get("entry_id")?),
+            request_sealed: row.try_get("request_sealed")?,
+        })
+    })
+    .transpose()
+}
+
+/// Forgets requests from before that moment, as many as never take long.
+pub(crate) async fn forget(
+    db: &impl GenericClient,
+    before: OffsetDateTime,
+) -> Result<(), Unexpected> {
+    db.execute_typed(
+        "DELETE FROM idempotency_keys WHERE (user_id, key_hash) IN
+             (SELECT user_id, key_hash FROM idempotency_keys WHERE created_at < $1 LIMIT 10000)",
+        &[(&before, Type::TIMESTAMPTZ)],
+    )
+    .await?;
+    Ok(())
+}
+
+/// Forgets all of a person's.
+pub(crate) async fn erase(db: &impl GenericClient, user: UserId) -> Result<(), Unexpected> {
+    let sql = "DELETE FROM idempotency_keys WHERE user_id = $1";
+    db.execute_typed(sql, &[(&user.uuid(), Type::UUID)]).await?;
+    Ok(())
+}
