@@ -9,3 +9,6 @@ pub(crate) mod receipt;
 pub(crate) mod shred;
 pub(crate) mod slot;
 pub(crate) mod wrapped_key;
+
+#[cfg(test)]
+mod speed;
