@@ -21,6 +21,7 @@ use crate::{
     purge,
     replay_tombstones::{ReplayError, replay_tombstones},
     settings::{MASTER_KEYS, Settings, TOMBSTONES},
+    slots::Slots,
     store::MIGRATIONS,
     tombstone_file::TombstoneFile,
 };
@@ -39,6 +40,7 @@ impl Application {
         let vault = Vault {
             keyring: settings.keyring,
             pool: settings.service.pool()?,
+            slots: Slots::new(settings.service.pool()?),
             audit: Audit::new(settings.service.pool()?),
             trusted: settings.trusted,
             people: settings.people.verifier(&clock),

@@ -16,6 +16,7 @@ mod replay_tombstones;
 mod restore_subject;
 mod settings;
 mod shred_subject;
+mod slots;
 mod store;
 mod subject_request;
 mod tombstone_file;
@@ -39,12 +40,15 @@ use time::Duration;
 use audit::Audit;
 use domain::keyring::Keyring;
 use limits::CallerLimits;
+use slots::Slots;
 use tombstone_file::TombstoneFile;
 
 /// What one running vault holds.
 struct Vault {
     keyring: Keyring,
     pool: Pool,
+    /// What there is of subjects, asked for by many at once.
+    slots: Slots,
     /// The services that may call, by their signing keys.
     trusted: TrustedServices,
     /// Verifies the access tokens of people.

@@ -23,7 +23,7 @@ use crate::{
     },
     limits::CALLER_LIMITED,
     refusals::log_damage,
-    store::{self, subjects::Slot},
+    store::subjects::Slot,
 };
 
 /// One wrapped key as the caller sent it. Unparsed, so that a bad one is that item's problem alone.
@@ -198,28 +198,24 @@ fn allowed(caller: Caller, place: &Place, wrapped: &str) -> Result<WrappedKey, I
     Ok(WrappedKey::parse(&bytes).map_err(Refused::Malformed)?)
 }
 
-/// The salts of every subject that is asked about, opened once each, from one query.
+/// The salts of every subject that is asked about, opened once each.
 async fn salts_of(vault: &Vault, subjects: HashSet<Uuid>) -> Result<Salts, Unexpected> {
     if subjects.is_empty() {
         return Ok(Salts::new());
     }
-    let subjects: Vec<_> = subjects.into_iter().collect();
-    let db = vault.pool.get().await?;
-    let slots = store::subjects::slots(&*db, &subjects).await?;
-    let open = |(subject, slot)| {
-        let salt = match slot {
-            Slot::Sealed(sealed) => vault
-                .keyring
-                .open_salt(subject, &sealed)
-                .inspect_err(|cause| log_damage(subject, *cause))?,
-            Slot::Pending => return Err(ItemRefused::ShredPending),
-            Slot::Shredded => return Err(ItemRefused::Shredded),
-        };
-        Ok(salt)
+    let found = vault.slots.of(subjects.iter().copied().collect()).await?;
+    let open = |subject, slot: &Slot| match slot {
+        Slot::Sealed(sealed) => vault
+            .keyring
+            .open_salt(subject, sealed)
+            .inspect_err(|cause| log_damage(subject, *cause))
+            .map_err(ItemRefused::from),
+        Slot::Pending => Err(ItemRefused::ShredPending),
+        Slot::Shredded => Err(ItemRefused::Shredded),
     };
-    Ok(slots
+    Ok(subjects
         .into_iter()
-        .map(|(subject, slot)| (subject, open((subject, slot))))
+        .filter_map(|subject| Some((subject, open(subject, found.get(&subject)?))))
         .collect())
 }
 

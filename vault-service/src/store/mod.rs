@@ -23,4 +23,8 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
         name: "0003_audit.sql",
         sql: include_str!("../../migrations/0003_audit.sql"),
     },
+    Migration {
+        name: "0005_audit_records.sql",
+        sql: include_str!("../../migrations/0005_audit_records.sql"),
+    },
 ];
