@@ -27,6 +27,7 @@ mod seal_keyring;
 mod settings;
 mod settle_master_key;
 mod shred_subject;
+mod slots;
 mod store;
 mod subject_request;
 mod tombstone_file;
@@ -55,6 +56,7 @@ use audit::Audit;
 use key_source::KeySource;
 use limits::CallerLimits;
 use master_keys::MasterKeys;
+use slots::Slots;
 use tombstone_file::TombstoneFile;
 use unseal_vault::Unsealing;
 
@@ -66,6 +68,8 @@ struct Vault {
     /// This process among the replicas.
     replica: Uuid,
     pool: Pool,
+    /// What there is of subjects, asked for by many at once.
+    slots: Slots,
     /// The services that may call, by their signing keys.
     trusted: TrustedServices,
     /// Verifies the access tokens of people.

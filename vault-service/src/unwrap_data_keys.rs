@@ -23,7 +23,7 @@ use crate::{
     },
     limits::CALLER_LIMITED,
     refusals::log_damage,
-    store::{self, subjects::Slot},
+    store::{data_keys, subjects::Slot},
 };
 
 /// One wrapped key as the caller sent it. Unparsed, so that a bad one is that item's problem alone.
@@ -146,7 +146,7 @@ pub(crate) async fn unwrap_data_keys(
         .filter(|(_, version)| *version < keyring.current())
         .collect();
     if !older.is_empty() {
-        store::data_keys::still_under(&*vault.pool.get().await?, &older).await?;
+        data_keys::still_under(&*vault.pool.get().await?, &older).await?;
     }
     Ok(answers)
 }
@@ -285,7 +285,7 @@ fn allowed(
     Ok(WrappedKey::parse(&bytes).map_err(Refused::Malformed)?)
 }
 
-/// The salts of every subject that is asked about, opened once each, from one query.
+/// The salts of every subject that is asked about, opened once each.
 async fn salts_of(
     vault: &Vault,
     keyring: &Keyring,
@@ -295,10 +295,8 @@ async fn salts_of(
     if subjects.is_empty() {
         return Ok(Salts::new());
     }
-    let subjects: Vec<_> = subjects.into_iter().collect();
-    let db = vault.pool.get().await?;
-    let slots = store::subjects::slots(&*db, &subjects).await?;
-    let open = |(subject, slot)| {
+    let found = vault.slots.of(subjects.iter().copied().collect()).await?;
+    let open = |subject, slot: &Slot| {
         let sealed = match slot {
             Slot::Sealed(sealed) => sealed,
             // It may be taken back, and then everything has to be there.
@@ -306,11 +304,11 @@ async fn salts_of(
             Slot::Pending(_) => return Err(ItemRefused::ShredPending),
             Slot::Shredded => return Err(ItemRefused::Shredded),
         };
-        let salt = keyring.open_salt(subject, &sealed);
+        let salt = keyring.open_salt(subject, sealed);
         Ok(salt.inspect_err(|cause| log_damage(subject, *cause))?)
     };
-    Ok(slots
+    Ok(subjects
         .into_iter()
-        .map(|(subject, slot)| (subject, open((subject, slot))))
+        .filter_map(|subject| Some((subject, open(subject, found.get(&subject)?))))
         .collect())
 }

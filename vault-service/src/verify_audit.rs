@@ -198,8 +198,14 @@ async fn verify(
             verified.records += records;
         }
     }
-    match noted.into_keys().next() {
-        Some(chain) => Err(broken(chain, "it is gone".to_owned())),
+    if let Some(chain) = noted.into_keys().next() {
+        return Err(broken(chain, "it is gone".to_owned()));
+    }
+    match store::orphaned(&*db).await? {
+        Some(chain) => Err(broken(
+            chain,
+            "it has records and was never begun".to_owned(),
+        )),
         None => Ok(verified),
     }
 }

@@ -48,6 +48,7 @@ pub struct Builder {
     /// Another folder for the logs than the one among the data.
     log_dir: Option<PathBuf>,
     keeps_metrics: bool,
+    durable: bool,
 }
 
 enum Source {
@@ -81,6 +82,7 @@ impl Default for Builder {
             external: External::default(),
             log_dir: None,
             keeps_metrics: false,
+            durable: false,
         }
     }
 }
@@ -95,6 +97,12 @@ impl Builder {
     /// Keeps everything in a temporary folder that goes with the stack, with servers that do not care for durability.
     pub fn ephemeral(mut self) -> Self {
         self.data_dir = None;
+        self
+    }
+
+    /// Lets the servers of an ephemeral stack care for durability all the same, as those of users do: for measuring.
+    pub fn durable(mut self) -> Self {
+        self.durable = true;
         self
     }
 
@@ -178,6 +186,7 @@ impl Builder {
         self.install_servers()?;
         let data = match &self.data_dir {
             Some(folder) => DataDir::kept(folder)?,
+            None if self.durable => DataDir::ephemeral()?.with_durable_servers(),
             None => DataDir::ephemeral()?,
         };
         let binaries = match self.binaries {

@@ -219,7 +219,7 @@ impl Initdb<'_> {
         .map(OsString::from)
         .to_vec();
         arguments.push(
-            if self.data.is_ephemeral() {
+            if self.data.spares_the_disk() {
                 "--no-sync"
             } else {
                 "--data-checksums"

@@ -22,6 +22,8 @@ const EPHEMERAL: &str = "keystead-";
 pub(crate) struct DataDir {
     path: PathBuf,
     ephemeral: bool,
+    /// Its servers keep what they were told although the folder goes.
+    durable: bool,
     _lock: File,
 }
 
@@ -35,6 +37,7 @@ impl DataDir {
         Ok(Self {
             path,
             ephemeral: false,
+            durable: true,
             _lock: lock,
         })
     }
@@ -51,6 +54,7 @@ impl DataDir {
         Ok(Self {
             path,
             ephemeral: true,
+            durable: false,
             _lock: lock,
         })
     }
@@ -59,8 +63,15 @@ impl DataDir {
         &self.path
     }
 
-    pub(crate) fn is_ephemeral(&self) -> bool {
-        self.ephemeral
+    /// The same, for servers that are as slow as those of users.
+    pub(crate) fn with_durable_servers(mut self) -> Self {
+        self.durable = true;
+        self
+    }
+
+    /// Whether its servers need not keep anything beyond a loss of power.
+    pub(crate) fn spares_the_disk(&self) -> bool {
+        !self.durable
     }
 
     pub(crate) fn folder(&self, name: &str) -> Result<PathBuf, Failure> {

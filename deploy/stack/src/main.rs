@@ -1,5 +1,6 @@
 //! `cargo stack`: everything on this machine with one command. See the library for how a stack is built.
 
+mod bench;
 mod command;
 mod judge;
 
@@ -25,6 +26,8 @@ enum Command {
     Test(command::test::Options),
     /// Writes openapi/*.json from the services' own descriptions
     Openapi(command::openapi::Options),
+    /// Measures the release build against what it is to reach
+    Bench(command::bench::Options),
     /// Opens psql on a database of the running stack
     Psql(command::psql::Options),
     /// Shows the mails that the running stack would have sent
@@ -86,6 +89,7 @@ async fn run(command: Command) -> Result<ExitCode, Failure> {
         Command::Up(options) => command::up::run(options).await,
         Command::Test(options) => command::test::run(options).await,
         Command::Openapi(options) => command::openapi::run(&options).await,
+        Command::Bench(options) => command::bench::run(options).await,
         Command::Psql(options) => command::psql::run(&options),
         Command::Mail(options) => command::mail::run(&options).await,
         Command::Vault(options) => command::vault::run(&options).await,

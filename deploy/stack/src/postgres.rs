@@ -27,7 +27,7 @@ pub(crate) struct Postgres {
     log: PathBuf,
     port: u16,
     password: String,
-    ephemeral: bool,
+    spares_the_disk: bool,
 }
 
 impl Postgres {
@@ -42,14 +42,14 @@ impl Postgres {
         let cluster = Cluster::open(data, &password, progress)?;
         let prepared = made.elapsed();
         let log = logs.join("postgres.log");
-        let ephemeral = data.is_ephemeral();
+        let spares_the_disk = data.spares_the_disk();
         let mut postgres = Self {
             process: None,
             cluster,
             log,
             port: 0,
             password,
-            ephemeral,
+            spares_the_disk,
         };
         let took = postgres.first_start().await?;
         progress.step(
@@ -190,7 +190,7 @@ impl Postgres {
             // So would the row that breaks a constraint.
             ("log_error_verbosity", "terse"),
         ];
-        if self.ephemeral {
+        if self.spares_the_disk {
             settings.extend([
                 ("fsync", "off"),
                 ("synchronous_commit", "off"),

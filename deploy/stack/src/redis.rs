@@ -37,7 +37,11 @@ impl Redis {
     ) -> Result<Self, Failure> {
         let program = install::program("redis-server", "redis-server", progress)?;
         // Counters outlive a restart of a kept stack; an ephemeral one has nothing to keep.
-        let save = if data.is_ephemeral() { "\"\"" } else { "60 1" };
+        let save = if data.spares_the_disk() {
+            "\"\""
+        } else {
+            "60 1"
+        };
         let mut redis = Self {
             process: None,
             program,

@@ -12,3 +12,6 @@ pub(crate) mod share;
 pub(crate) mod shred;
 pub(crate) mod slot;
 pub(crate) mod wrapped_key;
+
+#[cfg(test)]
+mod speed;

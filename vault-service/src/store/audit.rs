@@ -98,7 +98,8 @@ pub(crate) async fn open(
     Ok(())
 }
 
-/// Appends records to one chain, all or none, in one round trip.
+/// Appends records to one chain, all or none, in one round trip. Fails when the chain is not there any more: it is looked
+/// for once, where a reference would look for it with every record.
 pub(crate) async fn append(
     db: &impl GenericClient,
     chain: Uuid,
@@ -109,10 +110,11 @@ pub(crate) async fn append(
         .map(|(_, number, _)| i64::try_from(*number).unwrap_or(i64::MAX))
         .collect();
     let macs: Vec<_> = records.iter().map(|(_, _, mac)| mac.as_slice()).collect();
-    db.execute_typed(
+    let appended = db.execute_typed(
         "INSERT INTO audit_records (chain_id, number, at, caller, operation, purpose, subject, dek_id,
                                     outcome, request_id, mac)
-         SELECT $1, * FROM unnest($2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+         SELECT $1, * FROM unnest($2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+         WHERE EXISTS (SELECT FROM audit_chains WHERE chain_id = $1)",
         &[
             (&chain, Type::UUID),
             (&numbers, Type::INT8_ARRAY),
@@ -128,6 +130,9 @@ pub(crate) async fn append(
         ],
     )
     .await?;
+    if appended != numbers.len() as u64 {
+        return Err(Unexpected::bug(format!("audit chain {chain} is gone")));
+    }
     Ok(())
 }
 
@@ -149,6 +154,14 @@ pub(crate) async fn chains(db: &impl GenericClient) -> Result<Vec<StoredChain>, 
             })
         })
         .collect()
+}
+
+/// A chain that has records and was never begun, if there is one.
+pub(crate) async fn orphaned(db: &impl GenericClient) -> Result<Option<Uuid>, Unexpected> {
+    let sql = "SELECT chain_id FROM audit_records AS record
+               WHERE NOT EXISTS (SELECT FROM audit_chains WHERE chain_id = record.chain_id) LIMIT 1";
+    let row = db.query_typed_opt(sql, &[]).await?;
+    Ok(row.map(|row| row.try_get("chain_id")).transpose()?)
 }
 
 /// The records of a chain behind that number, in order, at most `limit` of them.

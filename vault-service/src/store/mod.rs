@@ -28,4 +28,8 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
         name: "0004_rotation.sql",
         sql: include_str!("../../migrations/0004_rotation.sql"),
     },
+    Migration {
+        name: "0005_audit_records.sql",
+        sql: include_str!("../../migrations/0005_audit_records.sql"),
+    },
 ];

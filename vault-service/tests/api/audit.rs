@@ -242,6 +242,16 @@ async fn nothing_is_removed_swapped_or_added_unnoticed() {
             "UPDATE audit_chains SET others = decode(repeat('00', 56), 'hex')",
             "record 0 is not the one",
         ),
+        (
+            "INSERT INTO audit_records SELECT gen_random_uuid(), number, at, caller, operation, purpose, subject,
+                                              dek_id, outcome, request_id, mac
+             FROM audit_records",
+            "it has records and was never begun",
+        ),
+        (
+            "DELETE FROM audit_chains",
+            "it has records and was never begun",
+        ),
     ] {
         let (world, _vault, _) = used().await;
         world.db().await.batch_execute(sql).await.expect(sql);

@@ -14,21 +14,38 @@ const IDENTITY: &str = "spiffe://keystead/identity";
 #[tokio::test]
 async fn without_a_client_certificate_of_the_authority_there_is_no_connection() {
     let (world, vault) = vault().await;
-    let stranger = Authority::new();
-    let expired = world
-        .authority
-        .client_until("identity", &[IDENTITY], Duration::hours(-1));
-    for certificate in [
-        None,
-        Some(stranger.client("identity", &[IDENTITY])),
-        Some(expired),
+    let (ours, stranger) = (&world.authority, Authority::new());
+    let over = (Duration::days(-1), Duration::hours(-1));
+    let to_come = (Duration::hours(1), Duration::hours(2));
+    for (what, certificate) in [
+        ("none", None),
+        (
+            "another authority's",
+            Some(stranger.client("identity", &[IDENTITY])),
+        ),
+        (
+            "expired",
+            Some(ours.client_within("identity", &[IDENTITY], over)),
+        ),
+        (
+            "not valid yet",
+            Some(ours.client_within("identity", &[IDENTITY], to_come)),
+        ),
+        (
+            "a server's",
+            Some(ours.server_called("identity", &[IDENTITY])),
+        ),
+        (
+            "signed by a client",
+            Some(ours.client_of_a_client("identity", &[IDENTITY])),
+        ),
     ] {
         let client = Client::new(vault.api, &world.authority.pem, certificate.as_ref())
             .with_token(&good_token(&world));
         let body =
             serde_json::json!({"subject": somebody(), "purpose": "account", "plaintext": true});
         let answer = client.try_post("/v1/data-keys", &body).await;
-        assert!(answer.is_err(), "{answer:?}");
+        assert!(answer.is_err(), "{what}: {answer:?}");
     }
     // The same request with a good one: the certificate is what was missing.
     let good = world.authority.client("identity", &[IDENTITY]);

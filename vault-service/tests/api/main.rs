@@ -17,6 +17,7 @@ mod create_data_key;
 mod keys;
 mod known_answer;
 mod limits;
+mod many_at_once;
 mod ops;
 mod program;
 mod rotation;

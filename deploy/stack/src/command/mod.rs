@@ -1,5 +1,6 @@
 //! The subcommands, one file each.
 
+pub(crate) mod bench;
 pub(crate) mod interrupt;
 pub(crate) mod mail;
 pub(crate) mod openapi;
