@@ -14,4 +14,6 @@ pub(crate) mod slot;
 pub(crate) mod wrapped_key;
 
 #[cfg(test)]
+mod hostile;
+#[cfg(test)]
 mod speed;

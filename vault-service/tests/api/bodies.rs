@@ -41,6 +41,66 @@ async fn what_is_no_json_or_nested_without_end_is_malformed() {
 }
 
 #[tokio::test]
+async fn neither_counts_for_what_cannot_be_undone() {
+    let (world, vault) = vault().await;
+    let identity = world.shredder(&vault, "identity");
+    let ada = somebody();
+    let (wrapped, _) = identity.client.created(ada, "account").await;
+    let path = format!("/v1/subjects/{ada}");
+    let restore = format!("{path}/restore");
+    let large = json!({"wait_seconds": "0".repeat(1 << 20)}).to_string();
+    for (body, refused) in [
+        (large, (413, "payload_too_large")),
+        ("[".repeat(60_000), (400, "malformed_json")),
+        (
+            r#"{"wait_seconds":0,"wait_seconds":600}"#.to_owned(),
+            (400, "malformed_json"),
+        ),
+        (r#"{"wait_seconds":0}x"#.to_owned(), (400, "malformed_json")),
+        (
+            r#"{"wait_seconds":-1}"#.to_owned(),
+            (400, "invalid_request"),
+        ),
+        (
+            r#"{"wait_seconds":1e300}"#.to_owned(),
+            (400, "invalid_request"),
+        ),
+        (r#"{"wait":0}"#.to_owned(), (400, "invalid_request")),
+    ] {
+        let what: String = body.chars().take(40).collect();
+        // Signed for this very body, so that it is the body that is refused.
+        let token = |method, path: &str| identity.token_for_text(method, path, &body);
+        let client = identity.client.clone().with_token(&token("DELETE", &path));
+        let answer = client.delete_text(&path, body.clone()).await;
+        assert_eq!(answer.problem(), refused, "DELETE {what}");
+        let client = identity.client.clone().with_token(&token("POST", &restore));
+        let answer = client
+            .post_text(&restore, "application/json", body.clone())
+            .await;
+        assert_eq!(answer.problem(), refused, "POST {what}");
+    }
+    let (status, _) = identity.client.unwrap_one(ada, "account", &wrapped).await;
+    assert_eq!(status, "ok");
+}
+
+#[tokio::test]
+async fn what_is_asked_in_an_address_is_refused_there() {
+    let (world, vault) = vault().await;
+    let identity = world.caller(&vault, "identity");
+    for path in [
+        "/v1/shreds/nobody",
+        "/v1/shreds/%00",
+        "/v1/audit?subject=nobody",
+        "/v1/audit?subject=",
+        "/v1/audit",
+        &format!("/v1/audit?subject={}", "0".repeat(8_000)),
+    ] {
+        let answer = identity.get(path).await;
+        assert_eq!(answer.status, 400, "{path}: {answer:?}");
+    }
+}
+
+#[tokio::test]
 async fn json_that_is_something_else_is_told_where() {
     let (world, vault) = vault().await;
     let identity = world.caller(&vault, "identity");

@@ -174,7 +174,11 @@ pub(crate) struct Shredder {
 impl Shredder {
     /// A token for this one request.
     pub(crate) fn token(&self, method: &str, path: &str, body: &Value) -> String {
-        let body = BodyDigest::of(body.to_string().as_bytes());
+        self.token_for_text(method, path, &body.to_string())
+    }
+
+    pub(crate) fn token_for_text(&self, method: &str, path: &str, body: &str) -> String {
+        let body = BodyDigest::of(body.as_bytes());
         let operation = Operation::new(method, path);
         self.signer
             .token_for("vault", &operation, body, Clock::system().now())

@@ -14,6 +14,7 @@ mod python;
 mod schemathesis;
 mod smtp;
 mod summary;
+mod tls_scan;
 
 use std::time::Instant;
 
@@ -49,6 +50,8 @@ pub(crate) async fn all(summary: &mut Summary, progress: Progress) -> Result<(),
     summary.watch("oathtool's codes log in", judged).await;
     let judged = forward_auth::judge(&mut stack, progress);
     summary.watch("forward auth in nginx", judged).await;
+    let judged = tls_scan::judge(stack.addresses(), progress);
+    summary.watch("the vault's TLS under sslyze", judged).await;
     let judged = smtp::judge(&mut stack, progress);
     summary.watch("mail through an SMTP server", judged).await;
     // Last: it restarts everything.
