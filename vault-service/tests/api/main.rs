@@ -7,6 +7,7 @@
     reason = "helpers of tests fail by panicking, as the tests do"
 )]
 
+mod attempts;
 mod audit;
 mod authority;
 mod bodies;
