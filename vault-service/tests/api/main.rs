@@ -19,6 +19,7 @@ mod keys;
 mod known_answer;
 mod limits;
 mod ops;
+mod owners;
 mod program;
 mod rotation;
 mod sealing;
