@@ -71,11 +71,11 @@ struct LookedThrough {
 
 impl Follower {
     async fn turn(&mut self, vault: &Vault, shutdown: &Shutdown) -> Result<(), Unexpected> {
-        let Some(before) = vault.keys.if_open() else {
+        if vault.keys.if_open().is_none() {
             return Ok(());
-        };
+        }
         if let KeySource::File(file) = &vault.key_source {
-            self.read_again(vault, &before, file).await?;
+            self.read_again(vault, file).await?;
         }
         record_attempts(vault).await?;
         let now = vault.clock.now();
@@ -87,12 +87,8 @@ impl Follower {
     }
 
     /// Takes what the file says now, if it says something else than before and is right. A wrong one is told once.
-    async fn read_again(
-        &mut self,
-        vault: &Vault,
-        before: &Arc<Keyring>,
-        file: &Path,
-    ) -> Result<(), Unexpected> {
+    async fn read_again(&mut self, vault: &Vault, file: &Path) -> Result<(), Unexpected> {
+        let before = vault.keys.open()?;
         let read = tokio::fs::read_to_string(file).await.map(Zeroizing::new);
         let read = read.map_err(|error| format!("cannot be read: {}", error.kind()));
         let looked_at = read
@@ -106,7 +102,7 @@ impl Follower {
             .and_then(|text| versioned_keys(text.trim()))
             .and_then(|keys| Keyring::new(keys).map_err(|error| error.kind().to_string()));
         let taken = match keyring {
-            Ok(keyring) => match replace_master_keys(vault, before, &keyring).await {
+            Ok(keyring) => match replace_master_keys(vault, &before, &keyring).await {
                 Err(WrongMasterKeys::Unexpected(error)) => {
                     return Err(error);
                 }

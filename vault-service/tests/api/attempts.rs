@@ -9,8 +9,11 @@ use tokio::task::JoinSet;
 
 use crate::{
     client::{Answer, Shredder},
-    sealing::{PHRASE, command, keyring, opens_with_passphrase, ready, world_with_passphrase},
-    world::{Vault, World, somebody},
+    sealing::{
+        PHRASE, command, keyring, opens_with_passphrase, ready, share, split,
+        world_with_passphrase, world_with_shares,
+    },
+    world::{MASTER_KEY, Vault, World, somebody},
 };
 
 const LIMIT: Duration = Duration::from_mins(1);
@@ -152,4 +155,25 @@ async fn sealing_waits_for_no_record() {
     let last = told.iter().rev().take(2).rev();
     let last: Vec<_> = last.map(String::as_str).collect();
     assert_eq!(last, ["operator seal ok", "operator unseal ok"], "{told:?}");
+}
+
+#[tokio::test]
+async fn a_share_counts_neither_after_a_seal_nor_for_another_keyring() {
+    let (world, shares) = world_with_shares().await;
+    let vault = world.start().await;
+    for typed in shares[..3].iter().chain([&shares[3]]) {
+        assert_eq!(share(&world, &vault, typed).await.status, 200);
+    }
+    let closed = command(&world, &vault, "operator", "/v1/seal", json!({})).await;
+    assert_eq!(closed.body["shares_given"], 0, "{closed:?}");
+    let first = share(&world, &vault, &shares[0]).await;
+    assert_eq!(first.body["shares_given"], 1);
+    let file = keyring(&world);
+    fs::remove_file(&file).expect("removed");
+    let others = split(&file, MASTER_KEY);
+    for (given, typed) in [(1, &others[1]), (2, &others[2]), (0, &others[3])] {
+        let answer = share(&world, &vault, typed).await;
+        assert_eq!(answer.body["shares_given"], given, "{answer:?}");
+    }
+    assert!(!is_sealed(&world, &vault).await);
 }

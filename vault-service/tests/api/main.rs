@@ -21,6 +21,7 @@ mod limits;
 mod ops;
 mod owners;
 mod program;
+mod replicas;
 mod rotation;
 mod sealing;
 mod shreds;

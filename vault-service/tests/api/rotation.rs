@@ -26,7 +26,7 @@ pub(crate) async fn world() -> World {
     world
 }
 
-fn write_keys(world: &World, keys: &str) {
+pub(crate) fn write_keys(world: &World, keys: &str) {
     fs::write(world.folder().join("master-keys"), keys).expect("written");
 }
 

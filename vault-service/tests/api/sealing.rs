@@ -46,7 +46,7 @@ pub(crate) fn keyring(world: &World) -> String {
 }
 
 /// Three of five shares open what is sealed in the file of that name.
-fn split(file: &str, keys: &str) -> Vec<String> {
+pub(crate) fn split(file: &str, keys: &str) -> Vec<String> {
     let arguments = [
         "shares",
         "create",
@@ -77,7 +77,7 @@ fn sealed(mut world: World) -> World {
     world
 }
 
-async fn world_with_shares() -> (World, Vec<String>) {
+pub(crate) async fn world_with_shares() -> (World, Vec<String>) {
     let world = World::new().await;
     let shares = split(&keyring(&world), MASTER_KEY);
     (sealed(world), shares)
@@ -105,7 +105,7 @@ pub(crate) async fn unseal(world: &World, vault: &Vault, body: Value) -> Answer 
     command(world, vault, "operator", "/v1/unseal", body).await
 }
 
-async fn share(world: &World, vault: &Vault, share: &str) -> Answer {
+pub(crate) async fn share(world: &World, vault: &Vault, share: &str) -> Answer {
     unseal(world, vault, json!({ "share": share })).await
 }
 
