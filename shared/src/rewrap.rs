@@ -1,8 +1,9 @@
 //! Keeps a service's stored keys under the master key that wraps now, so that older ones can be destroyed.
 //!
 //! Every key is wrapped anew by the vault, shown to it once more to see that it opens, and then put in the place of the very
-//! bytes it was made from. When no key is left under an older master key, and only then, the vault is told so. Wherever this
-//! stops, it goes on there: what is done is not behind any more. Several replicas may do it at once.
+//! bytes it was made from. When no key is left under an older master key, and only then, the vault is told so, and when the
+//! look at them began. Wherever this stops, it goes on there: what is done is not behind any more. Several replicas may do it
+//! at once.
 
 use std::time::Duration;
 
@@ -59,8 +60,9 @@ struct Pass {
 impl Rewrapping<'_> {
     /// Works until the shutdown is requested.
     pub async fn run(&self, mut shutdown: Shutdown) {
+        let mut looked = None;
         loop {
-            let pause = match self.turn(&shutdown).await {
+            let pause = match self.turn(&mut looked, &shutdown).await {
                 Ok(pause) => pause,
                 Err(error) => {
                     tracing::warn!(error = error.chain(), "rewrapping waits");
@@ -75,10 +77,18 @@ impl Rewrapping<'_> {
         }
     }
 
-    async fn turn(&self, shutdown: &Shutdown) -> Result<Duration, Unexpected> {
+    /// `looked` is the version for which all keys have been looked through since the start.
+    ///
+    /// The first look does not ask whether anything is behind: where this database was restored from a backup, the vault
+    /// does not know yet that old keys are back.
+    async fn turn(
+        &self,
+        looked: &mut Option<u32>,
+        shutdown: &Shutdown,
+    ) -> Result<Duration, Unexpected> {
         let asked = self.vault.current_master_key(self.clock.now()).await;
         let current = asked.map_err(Unexpected::from)?;
-        if !current.behind {
+        if !current.behind && *looked == Some(current.version) {
             return Ok(EVERY);
         }
         let mut pass = Pass::default();
@@ -90,6 +100,10 @@ impl Rewrapping<'_> {
         if shutdown.is_requested() {
             return Ok(EVERY);
         }
+        *looked = Some(current.version);
+        if !current.behind && moved + left == 0 {
+            return Ok(EVERY);
+        }
         tracing::info!(
             version = current.version,
             moved,
@@ -97,9 +111,8 @@ impl Rewrapping<'_> {
             "keys are wrapped anew"
         );
         if left == 0 {
-            let now = self.clock.now();
-            let settled = self.vault.settle_master_key(current.version, now).await;
-            settled.map_err(Unexpected::from)?;
+            let settled = self.vault.settle_master_key(current, self.clock.now());
+            settled.await.map_err(Unexpected::from)?;
         }
         Ok(AFTER_A_PASS)
     }
@@ -136,7 +149,8 @@ impl Rewrapping<'_> {
         after: Uuid,
     ) -> Result<Vec<(Uuid, WrappedKey)>, Unexpected> {
         let version = version.to_be_bytes();
-        let db = self.pool.get().await?;
+        // The whole table is read where nothing is behind.
+        let db = self.pool.get_for_long().await?;
         let rows = db
             .query_typed(
                 table.behind,
@@ -240,4 +254,128 @@ fn is_the_same_key(before: &WrappedKey, after: &WrappedKey, version: u32) -> boo
     after.mek_version() == Some(version)
         && after.dek_id().is_some()
         && after.dek_id() == before.dek_id()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        collections::VecDeque,
+        net::SocketAddr,
+        sync::{Arc, Mutex},
+    };
+
+    use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+    use poem::{Route, endpoint::make_sync, post};
+    use rcgen::{KeyPair, PKCS_ED25519};
+    use reqwest::Url;
+    use secrecy::SecretString;
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::{
+        serve::{Edge, Limits, Server, Trigger},
+        service_token::Signer,
+    };
+
+    const TABLE: &KeyTable = &KeyTable {
+        purpose: "account",
+        behind: "",
+        replace: "",
+    };
+
+    /// A vault that gives these answers, one after another.
+    async fn stub(answers: Vec<Value>) -> (VaultClient, Trigger) {
+        let answers = Arc::new(Mutex::new(VecDeque::from(answers)));
+        let rewrap = post(make_sync(move |_| {
+            let next = answers.lock().expect("no panic").pop_front();
+            poem::web::Json(next.expect("an answer for each question"))
+        }));
+        let document =
+            json!({"paths": {"/v1/data-keys/rewrap": {"post": {"operationId": "rewrap"}}}});
+        let address = SocketAddr::from(([127, 0, 0, 1], 0));
+        let server = Server::bind(address, Limits::default()).await;
+        let server = server.expect("a free port");
+        let url = format!("http://{}", server.local_addr());
+        let (trigger, shutdown) = Shutdown::manual();
+        let route = Route::new().at("/v1/data-keys/rewrap", rewrap);
+        tokio::spawn(server.run(Edge::new(route, &document), shutdown));
+        let key = KeyPair::generate_for(&PKCS_ED25519).expect("a key");
+        let signer = Signer::from_pem("identity", &key.serialize_pem()).expect("a key");
+        let url = Url::parse(&url).expect("a URL");
+        (VaultClient::of_a_stub(url, signer), trigger)
+    }
+
+    /// What has the header of that key under that master key, and something behind it.
+    fn wrapped(key: u8, version: u8, rest: u8) -> WrappedKey {
+        let mut bytes = vec![1, 1, 0, 0, 0, 0, 0, version];
+        bytes.extend([key; 16]);
+        bytes.extend([rest; 92]);
+        WrappedKey::from_bytes(bytes)
+    }
+
+    fn answer(items: &[Result<&WrappedKey, &str>]) -> Value {
+        let items = items.iter().map(|item| match item {
+            Ok(wrapped) => {
+                let encoded = BASE64_URL_SAFE_NO_PAD.encode(wrapped.bytes());
+                json!({"status": "ok", "wrapped_key": encoded})
+            }
+            Err(code) => json!({ "status": code }),
+        });
+        json!({ "items": items.collect::<Vec<_>>() })
+    }
+
+    /// Which of these keys are to be replaced, by number, and how many are left.
+    async fn outcome(keys: u8, answers: Vec<Value>) -> (Vec<u8>, u64) {
+        let (vault, _running) = stub(answers).await;
+        let nowhere = SecretString::from("postgres://nobody@127.0.0.1:1/nothing");
+        let rewrapping = Rewrapping {
+            vault: &vault,
+            pool: &Pool::new(&nowhere).expect("a URL"),
+            tables: &[],
+            clock: &Clock::system(),
+        };
+        let keys: Vec<_> = (1..=keys)
+            .map(|key| (Uuid::from_bytes([key; 16]), wrapped(key, 1, 0)))
+            .collect();
+        let outcome = rewrapping.rewrapped(TABLE, 2, &keys).await;
+        let (new, left) = outcome.expect("answers");
+        let replaced = new.iter().map(|it| it.subject.as_bytes()[0]).collect();
+        (replaced, left)
+    }
+
+    #[tokio::test]
+    async fn only_the_same_key_under_the_new_master_key_takes_the_place_of_one() {
+        let good = wrapped(1, 2, 1);
+        let outcome = outcome(
+            7,
+            vec![
+                answer(&[
+                    Ok(&good),
+                    // Another key; under an older master key; no key.
+                    Ok(&wrapped(9, 2, 1)),
+                    Ok(&wrapped(3, 1, 1)),
+                    Ok(&WrappedKey::from_bytes(vec![1, 1, 0, 0, 0, 0, 0, 2])),
+                    Err("wrapped_key_refused"),
+                    // These two never open again.
+                    Err("shredded"),
+                    Err("master_key_destroyed"),
+                ]),
+                answer(&[Ok(&good)]),
+            ],
+        );
+        assert_eq!(outcome.await, (vec![1], 4));
+    }
+
+    #[tokio::test]
+    async fn a_new_key_that_the_vault_does_not_open_takes_the_place_of_none() {
+        let (good, refused, other) = (wrapped(1, 2, 1), wrapped(2, 2, 1), wrapped(3, 2, 1));
+        let outcome = outcome(
+            3,
+            vec![
+                answer(&[Ok(&good), Ok(&refused), Ok(&other)]),
+                answer(&[Ok(&good), Err("wrapped_key_refused"), Ok(&wrapped(3, 2, 2))]),
+            ],
+        );
+        assert_eq!(outcome.await, (vec![1], 2));
+    }
 }

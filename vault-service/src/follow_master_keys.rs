@@ -6,7 +6,7 @@ use std::{path::Path, sync::Arc, time::Duration};
 use sha2::{Digest, Sha256};
 use shared::{problem::Unexpected, serve::Shutdown, settings::versioned_keys};
 use time::OffsetDateTime;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 use tokio_postgres::Transaction;
 use uuid::Uuid;
 use zeroize::Zeroizing;
@@ -24,6 +24,7 @@ use crate::{
         replicas,
         subjects::{self, Resealed},
     },
+    unseal_vault::record_attempts,
 };
 
 /// How often a replica says that it runs, and looks what is new.
@@ -53,10 +54,19 @@ pub(crate) async fn run(vault: Arc<Vault>, mut shutdown: Shutdown) {
 /// What one turn leaves for the next.
 #[derive(Default)]
 struct Follower {
-    /// SHA-256 of the file of master keys as it was looked at last.
+    /// SHA-256 of the file of master keys as it was looked at last, or of why it could not be read.
     file: Option<[u8; 32]>,
     /// Not before then are slots tried again that did not open.
     reseal_at: Option<OffsetDateTime>,
+    /// How far the slots have been looked through.
+    looked_through: LookedThrough,
+}
+
+#[derive(Default)]
+struct LookedThrough {
+    after: Uuid,
+    /// Whether any on the way did not open.
+    damaged: bool,
 }
 
 impl Follower {
@@ -67,31 +77,32 @@ impl Follower {
         if let KeySource::File(file) = &vault.key_source {
             self.read_again(vault, file).await?;
         }
+        record_attempts(vault).await?;
         let now = vault.clock.now();
         let keyring = follow(vault, now).await?;
         if self.reseal_at.is_none_or(|at| at <= now) {
-            let all = reseal(vault, &keyring, shutdown).await?;
-            self.reseal_at = (!all).then_some(now + PATIENCE);
+            self.reseal(vault, &keyring, now, shutdown).await?;
         }
         Ok(())
     }
 
     /// Takes what the file says now, if it says something else than before and is right. A wrong one is told once.
     async fn read_again(&mut self, vault: &Vault, file: &Path) -> Result<(), Unexpected> {
+        let before = vault.keys.open()?;
         let read = tokio::fs::read_to_string(file).await.map(Zeroizing::new);
-        let digest = read
+        let read = read.map_err(|error| format!("cannot be read: {}", error.kind()));
+        let looked_at = read
             .as_ref()
-            .map(|text| Sha256::digest(text.as_bytes()).into())
-            .ok();
-        if digest.is_some() && digest == self.file {
+            .map_or_else(String::as_bytes, |text| text.as_bytes());
+        let digest = Some(Sha256::digest(looked_at).into());
+        if digest == self.file {
             return Ok(());
         }
         let keyring = read
-            .map_err(|error| format!("cannot be read: {}", error.kind()))
             .and_then(|text| versioned_keys(text.trim()))
             .and_then(|keys| Keyring::new(keys).map_err(|error| error.kind().to_string()));
         let taken = match keyring {
-            Ok(keyring) => match replace_master_keys(vault, &keyring).await {
+            Ok(keyring) => match replace_master_keys(vault, &before, &keyring).await {
                 Err(WrongMasterKeys::Unexpected(error)) => {
                     return Err(error);
                 }
@@ -107,6 +118,36 @@ impl Follower {
                 problem,
                 "the file of the master keys has changed and is not taken"
             );
+        }
+        Ok(())
+    }
+
+    /// Seals slots anew that an older version seals, for as long as a turn may take: a replica that is not heard of is taken
+    /// for one that does not run. Those that do not open are left as they are.
+    async fn reseal(
+        &mut self,
+        vault: &Vault,
+        keyring: &Keyring,
+        now: OffsetDateTime,
+        shutdown: &Shutdown,
+    ) -> Result<(), Unexpected> {
+        let (began, current) = (Instant::now(), keyring.current());
+        while !shutdown.is_requested() && began.elapsed() < EVERY {
+            let LookedThrough { after, damaged } = &mut self.looked_through;
+            let behind = subjects::behind(&*vault.pool.get().await?, current, *after).await?;
+            let Some((last, _)) = behind.last() else {
+                self.reseal_at = damaged.then_some(now + PATIENCE);
+                self.looked_through = LookedThrough::default();
+                return Ok(());
+            };
+            let (last, number) = (*last, behind.len());
+            let slots: Vec<_> = behind
+                .into_iter()
+                .filter_map(|(subject, slot)| resealed(keyring, subject, slot))
+                .collect();
+            subjects::reseal(&*vault.pool.get().await?, current, &slots).await?;
+            *after = last;
+            *damaged |= slots.len() < number;
         }
         Ok(())
     }
@@ -140,9 +181,9 @@ async fn follow(vault: &Vault, now: OffsetDateTime) -> Result<Arc<Keyring>, Unex
     if gone.iter().any(|version| keyring.holds(*version)) {
         let rest = keyring.without(&gone);
         let rest = rest.map_err(|error| Unexpected::bug("no memory for keys").caused_by(error))?;
-        vault
-            .keys
-            .put(rest.ok_or_else(|| Unexpected::bug("the version that wraps is destroyed"))?);
+        let rest = rest.ok_or_else(|| Unexpected::bug("the version that wraps is destroyed"))?;
+        // Otherwise somebody was first, and the next look does it.
+        vault.keys.exchange(&keyring, rest);
     }
     vault.keys.open()
 }
@@ -156,12 +197,14 @@ async fn destroy_due(
     now: OffsetDateTime,
 ) -> Result<Vec<KeyVersion>, Unexpected> {
     let mut gone = Vec::new();
+    let active = active(known);
     for known in known.iter().filter(|it| it.destroy_at.is_some()) {
         let version = known.version;
+        let is_old = active.is_some_and(|active| version < active);
         let is_due = known.destroy_at.is_some_and(|at| at <= now);
         if known.destroyed_at.is_some() {
             gone.push(version);
-        } else if known.in_use {
+        } else if known.in_use || !is_old {
             record(vault, "keep_master_key", version, now).await?;
             master_keys::schedule_destruction(transaction, version, None).await?;
             tracing::error!(%version, "a master key is in use and is not destroyed; it was to be");
@@ -186,27 +229,6 @@ async fn record(
         .audit
         .append(vec![entry.about_master_key(version)])
         .await
-}
-
-/// Seals every slot anew that an older version seals. `false` when some did not open: they are left as they are.
-async fn reseal(vault: &Vault, keyring: &Keyring, shutdown: &Shutdown) -> Result<bool, Unexpected> {
-    let current = keyring.current();
-    let (mut after, mut all) = (Uuid::nil(), true);
-    while !shutdown.is_requested() {
-        let behind = subjects::behind(&*vault.pool.get().await?, current, after).await?;
-        let Some((last, _)) = behind.last() else {
-            return Ok(all);
-        };
-        after = *last;
-        let number = behind.len();
-        let slots: Vec<_> = behind
-            .into_iter()
-            .filter_map(|(subject, slot)| resealed(keyring, subject, slot))
-            .collect();
-        all &= slots.len() == number;
-        subjects::reseal(&*vault.pool.get().await?, current, &slots).await?;
-    }
-    Ok(all)
 }
 
 fn resealed(keyring: &Keyring, subject: Uuid, before: Vec<u8>) -> Option<Resealed> {

@@ -78,7 +78,7 @@ fn described(known: &KnownVersion, active: Option<KeyVersion>, uses: &mut Vec<Us
     }
 }
 
-/// Which version wraps, and whether keys of that service depend on older ones.
+/// Which version wraps for this replica, and whether keys of that service depend on older ones.
 pub(crate) async fn current_master_key(
     vault: &Vault,
     owner: Service,

@@ -1,5 +1,7 @@
 //! From sealed to open: with the right master keys, known to the other replicas, and with nobody who was shredded back.
 
+use std::{sync::Arc, time::Duration};
+
 use shared::problem::Unexpected;
 use thiserror::Error;
 
@@ -12,6 +14,9 @@ use crate::{
     store::{master_keys, replicas},
     tombstone_file::Unreadable,
 };
+
+/// When to come again after somebody else was first.
+const RETRY: Duration = Duration::from_secs(1);
 
 /// Why the vault stays as it is.
 #[derive(Debug, Error)]
@@ -53,13 +58,17 @@ pub(crate) async fn open_vault(vault: &Vault, keyring: &Keyring) -> Result<(), N
     Ok(())
 }
 
-/// Lets an open vault go on with other master keys, if they are the right ones.
+/// Lets an open vault go on with other master keys, if they are the right ones and nobody has sealed it meanwhile.
 pub(crate) async fn replace_master_keys(
     vault: &Vault,
+    before: &Arc<Keyring>,
     keyring: &Keyring,
 ) -> Result<(), WrongMasterKeys> {
     let keyring = admit(vault, keyring).await?;
-    vault.keys.put(keyring);
+    if !vault.keys.exchange(before, keyring) {
+        let why = "the master keys were just changed by somebody else";
+        return Err(Unexpected::unavailable(why, RETRY).into());
+    }
     Ok(())
 }
 

@@ -10,7 +10,9 @@ use crate::{
         policy::{Caller, Operation},
         wrapped_key::WrappedKey,
     },
-    unwrap_data_keys::{Item, ItemRefused, Opening, UnwrapError, read, recorded},
+    unwrap_data_keys::{
+        Item, ItemRefused, Opening, UnwrapError, note_older, read, recorded, shown,
+    },
 };
 
 /// Each item stands alone, and the order is kept. What is wrapped anew or refused is on record before the answer; a key that
@@ -31,6 +33,7 @@ pub(crate) async fn rewrap_data_keys(
     let keyring = vault.keys.open()?;
     let opening = Opening::prepare(vault, &keyring, &questions, operation).await?;
     let actor = Actor::calling(caller.service, now);
+    let shown: Vec<_> = questions.iter().map(shown).collect();
     let (answers, entries): (Vec<_>, Vec<_>) = questions
         .into_iter()
         .map(|question| {
@@ -55,5 +58,7 @@ pub(crate) async fn rewrap_data_keys(
         vault.audit.append(entries).await?;
     }
     opening.destroyed?;
+    // What comes of the new ones is not known yet.
+    note_older(vault, &keyring, shown, &answers).await?;
     Ok(answers)
 }

@@ -48,6 +48,14 @@ struct Progress {
     unrecorded: Vec<Entry>,
 }
 
+impl Progress {
+    /// Remembers it for the audit. Of too many the last but one is forgotten: the first are there, and so is the opening.
+    fn note(&mut self, entry: Entry) {
+        self.unrecorded.truncate(REMEMBERED - 1);
+        self.unrecorded.push(entry);
+    }
+}
+
 /// Whether the vault is open, and what is needed if it is not.
 pub(crate) struct SealStatus {
     pub(crate) sealed: bool,
@@ -78,36 +86,50 @@ pub(crate) async fn unseal_vault(
     now: OffsetDateTime,
 ) -> Result<SealStatus, UnsealError> {
     let mut progress = vault.unsealing.0.lock().await;
+    let was_open = vault.keys.if_open().is_some();
+    // Whoever does not wait for the answer has tried, too.
+    progress.note(Actor::calling(caller.service, now).did("unseal", "given_up"));
     let outcome = attempt(vault, &mut progress, caller, secret, now).await;
     let told = match &outcome {
         Ok(true) => "ok",
         Ok(false) => "share_taken",
         Err(error) => error.code(),
     };
+    if let Some(noted) = progress.unrecorded.last_mut() {
+        told.clone_into(&mut noted.outcome);
+    }
     let caller = caller.service;
     if outcome.is_ok() {
         tracing::warn!(%caller, told, "the vault was asked to open");
     } else {
         tracing::error!(%caller, told, "the vault was asked to open and does not");
     }
-    if progress.unrecorded.len() < REMEMBERED {
-        let entry = Actor::calling(caller, now).did("unseal", told);
-        progress.unrecorded.push(entry);
-    }
-    if vault.keys.if_open().is_some()
-        && let Err(error) = record(vault, &mut progress).await
-    {
-        // Nothing is opened that is not on record.
-        vault.keys.wipe();
+    if let Err(error) = record(vault, &mut progress).await {
+        // Nothing is opened that is not on record; but nobody closes an open vault by asking while the audit is away.
+        if !was_open {
+            vault.keys.wipe();
+        }
         return Err(error.into());
     }
     outcome.map(|_| status(vault, &progress))
 }
 
+/// Records what was tried, as soon as the vault is open.
 async fn record(vault: &Vault, progress: &mut Progress) -> Result<(), Unexpected> {
+    if progress.unrecorded.is_empty() || vault.keys.if_open().is_none() {
+        return Ok(());
+    }
     vault.audit.append(progress.unrecorded.clone()).await?;
     progress.unrecorded.clear();
     Ok(())
+}
+
+/// Records what could not be recorded when it was tried, unless somebody is trying right now.
+pub(crate) async fn record_attempts(vault: &Vault) -> Result<(), Unexpected> {
+    match vault.unsealing.0.try_lock() {
+        Ok(mut progress) => record(vault, &mut progress).await,
+        Err(_) => Ok(()),
+    }
 }
 
 /// `false` when more shares are needed.
@@ -122,24 +144,23 @@ async fn attempt(
     if let Some(wait) = progress.attempts.wait(now) {
         return Err(UnsealError::Wait(wait));
     }
-    let keyring = match tried(vault, progress, secret).await {
-        Ok(Some(keyring)) => keyring,
-        Ok(None) => return Ok(false),
-        Err(error) => {
-            if matches!(error, UnsealError::Refused(_)) {
-                progress.attempts.failed(now);
-            }
-            return Err(error);
-        }
+    // Counted before it is looked at: who hangs up meanwhile has had an attempt.
+    let before = progress.attempts;
+    progress.attempts.failed(now);
+    let tried = tried(vault, progress, secret).await;
+    if !matches!(tried, Err(UnsealError::Refused(_))) {
+        progress.attempts = before;
+    }
+    let Some(keyring) = tried? else {
+        return Ok(false);
     };
     progress.attempts.succeeded();
     progress.given.clear();
-    let opened = if vault.keys.if_open().is_some() {
-        replace_master_keys(vault, &keyring)
+    let opened = match vault.keys.if_open() {
+        Some(before) => replace_master_keys(vault, &before, &keyring)
             .await
-            .map_err(NotOpened::from)
-    } else {
-        open_vault(vault, &keyring).await
+            .map_err(NotOpened::from),
+        None => open_vault(vault, &keyring).await,
     };
     opened?;
     Ok(true)
@@ -210,7 +231,8 @@ fn ring(text: &Zeroizing<String>) -> Result<Option<Keyring>, UnsealError> {
     keyring(text).map(Some).map_err(UnsealError::Unusable)
 }
 
-/// Wipes the master keys. Requests that are under way end with those they have.
+/// Wipes the master keys. What a request that is under way has of them goes with it; it cannot be recorded any more, so
+/// it fails.
 pub(crate) async fn seal_vault(
     vault: &Vault,
     caller: Caller,
@@ -222,13 +244,40 @@ pub(crate) async fn seal_vault(
     if vault.keys.if_open().is_some() {
         let outcome = if allowed.is_ok() { "ok" } else { "not_allowed" };
         let entry = Actor::calling(caller.service, now).did(operation.name(), outcome);
-        vault.audit.append(vec![entry]).await?;
+        if let Err(error) = vault.audit.append(vec![entry.clone()]).await {
+            if allowed.is_err() {
+                return Err(error.into());
+            }
+            // Closing gives nothing away and is urgent: it is recorded when the vault is open again.
+            progress.note(entry);
+        }
     }
     allowed?;
     vault.keys.wipe();
     progress.given.clear();
     tracing::warn!(caller = %caller.service, "the vault is sealed");
     // The others need not wait for it: what it lacks then it gets when it is opened.
-    replicas::leave(&*vault.pool.get().await?, vault.replica).await?;
+    if let Ok(db) = vault.pool.get().await {
+        // What it cannot say now is noticed a little later.
+        let _ = replicas::leave(&*db, vault.replica).await;
+    }
     Ok(status(vault, &progress))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_too_many_attempts_the_first_and_the_last_are_remembered() {
+        let actor = Actor::by_itself(OffsetDateTime::UNIX_EPOCH);
+        let mut progress = Progress::default();
+        for number in 0..2 * REMEMBERED {
+            progress.note(actor.did("unseal", &number.to_string()));
+        }
+        let of = |entry: Option<&Entry>| entry.map(|entry| entry.outcome.clone());
+        assert_eq!(progress.unrecorded.len(), REMEMBERED);
+        assert_eq!(of(progress.unrecorded.first()).as_deref(), Some("0"));
+        assert_eq!(of(progress.unrecorded.last()).as_deref(), Some("1999"));
+    }
 }

@@ -139,8 +139,18 @@ pub(crate) async fn unwrap_data_keys(
         .unzip();
     vault.audit.append(entries).await?;
     opening.destroyed?;
-    // Their owner still keeps them so, whatever it said when it was asked to have them wrapped anew.
-    let opened = shown.into_iter().zip(&answers);
+    note_older(vault, &keyring, shown, &answers).await?;
+    Ok(answers)
+}
+
+/// Counts what opened under an older master key as still kept so by its owner, whatever that has said.
+pub(crate) async fn note_older<T>(
+    vault: &Vault,
+    keyring: &Keyring,
+    shown: Vec<Option<(Uuid, KeyVersion)>>,
+    answers: &[Result<T, ItemRefused>],
+) -> Result<(), Unexpected> {
+    let opened = shown.into_iter().zip(answers);
     let opened = opened.filter_map(|(shown, answer)| answer.as_ref().ok().and(shown));
     let older: Vec<_> = opened
         .filter(|(_, version)| *version < keyring.current())
@@ -148,7 +158,7 @@ pub(crate) async fn unwrap_data_keys(
     if !older.is_empty() {
         data_keys::still_under(&*vault.pool.get().await?, &older).await?;
     }
-    Ok(answers)
+    Ok(())
 }
 
 type Salts = HashMap<Uuid, Result<Salt, ItemRefused>>;
@@ -220,7 +230,7 @@ impl<'a> Opening<'a> {
 }
 
 /// Which key is shown, and the master key it depends on, as its header says.
-fn shown(question: &Question) -> Option<(Uuid, KeyVersion)> {
+pub(crate) fn shown(question: &Question) -> Option<(Uuid, KeyVersion)> {
     let (_, wrapped) = question.as_ref().ok()?;
     let wrapped = wrapped.as_ref().ok()?;
     Some((wrapped.dek_id(), wrapped.mek_version()))

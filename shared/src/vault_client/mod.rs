@@ -156,6 +156,17 @@ impl VaultClient {
         }
     }
 
+    /// One that talks to a stub, in the clear.
+    #[cfg(test)]
+    pub(crate) fn of_a_stub(url: Url, signer: Signer) -> Self {
+        Self {
+            http: Client::builder().no_proxy().build().expect("a client"),
+            url,
+            signer: Arc::new(signer),
+            keys: keys::keys(),
+        }
+    }
+
     /// A new data key, in the clear for now and wrapped for storing.
     ///
     /// `proof` is the person's own access token, where the vault's policy wants it.

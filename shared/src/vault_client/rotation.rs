@@ -16,6 +16,9 @@ pub struct CurrentMasterKey {
     pub version: u32,
     /// Whether keys of this service depend on older versions.
     pub behind: bool,
+    /// When that was so, by the clock of the vault.
+    #[serde(with = "time::serde::rfc3339")]
+    pub as_of: OffsetDateTime,
 }
 
 impl WrappedKey {
@@ -75,21 +78,26 @@ impl VaultClient {
         answer.items.into_iter().map(RewrappedItem::read).collect()
     }
 
-    /// Says that no key of this service is left under an older master key than this one.
+    /// Says that this service has looked through all of its keys since it was told this, and that none is left under an
+    /// older master key.
     pub async fn settle_master_key(
         &self,
-        version: u32,
+        told: CurrentMasterKey,
         now: OffsetDateTime,
     ) -> Result<(), VaultError> {
+        let CurrentMasterKey { version, as_of, .. } = told;
         let path = format!("v1/master-keys/{version}/settle");
-        self.command(Method::POST, &path, &NothingMore {}, now)
+        self.command(Method::POST, &path, &Settle { as_of }, now)
             .await?;
         Ok(())
     }
 }
 
 #[derive(Serialize)]
-struct NothingMore {}
+struct Settle {
+    #[serde(with = "time::serde::rfc3339")]
+    as_of: OffsetDateTime,
+}
 
 #[derive(Serialize)]
 struct RewrapBody {

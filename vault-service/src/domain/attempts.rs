@@ -9,7 +9,7 @@ const FIRST_WAIT: Duration = Duration::minutes(1);
 const LONGEST_WAIT: Duration = Duration::HOUR;
 
 /// Wrong answers so far.
-#[derive(Default)]
+#[derive(Clone, Copy, Default)]
 pub(crate) struct Attempts {
     failures: u32,
     not_before: Option<OffsetDateTime>,

@@ -128,6 +128,8 @@ struct CurrentMasterKey {
     version: u32,
     /// Whether data keys of the calling service depend on older versions.
     behind: bool,
+    /// When this was so, by the clock of the vault.
+    as_of: OffsetDateTime,
 }
 
 impl Example for CurrentMasterKey {
@@ -135,6 +137,24 @@ impl Example for CurrentMasterKey {
         Self {
             version: 2,
             behind: true,
+            as_of: datetime!(2026-11-24 12:00 UTC),
+        }
+    }
+}
+
+/// Since when the service has looked through its keys.
+#[derive(Object)]
+#[oai(example, deny_unknown_fields)]
+struct Settle {
+    /// What `current` said before the service began to look. Keys that were made later, or within the two minutes before,
+    /// are not settled by this.
+    as_of: OffsetDateTime,
+}
+
+impl Example for Settle {
+    fn example() -> Self {
+        Self {
+            as_of: datetime!(2026-11-24 12:00 UTC),
         }
     }
 }
@@ -214,18 +234,20 @@ impl MasterKeysApi {
         vault: Data<&Arc<Vault>>,
         service: Authenticated,
     ) -> Result<Json<CurrentMasterKey>, Problem<MasterKeyError>> {
+        let as_of = vault.clock.now();
         let (version, behind) = current_master_key(&vault, service.caller().service).await?;
         Ok(Json(CurrentMasterKey {
             version: version.number(),
             behind,
+            as_of,
         }))
     }
 
     /// Say that nothing is left under older master keys
     ///
     /// For identity and the journal, when every key that they keep is under this version: from then on theirs hold no older
-    /// one back, but for those that were made within the last two minutes. A key that is shown under an older version later
-    /// is counted there again.
+    /// one back, but for those that were made after it had begun to look. A key that is shown under an older version later is
+    /// counted there again.
     #[oai(
         path = "/:version/settle",
         method = "post",
@@ -237,11 +259,12 @@ impl MasterKeysApi {
         service: Bound,
         /// The version that wraps.
         version: Path<u32>,
-        body: DigestedJson<NothingMore>,
+        body: DigestedJson<Settle>,
     ) -> Result<Json<NothingMore>, Problem<MasterKeyError>> {
         let caller = service.spend(&vault, body.digest).await;
         let caller = caller.map_err(MasterKeyError::from)?;
-        settle_master_key(&vault, caller, known(*version)?, vault.clock.now()).await?;
+        let looked = (known(*version)?, body.value.as_of);
+        settle_master_key(&vault, caller, looked, vault.clock.now()).await?;
         Ok(Json(NothingMore {}))
     }
 

@@ -160,8 +160,9 @@ impl SealApi {
 
     /// Seal the vault
     ///
-    /// For the operator, when something is wrong: wipes the master keys of the one replica that answers. Requests that are
-    /// under way end first; from then on nothing opens until somebody opens the vault.
+    /// For the operator, when something is wrong: wipes the master keys of the one replica that answers. From then on nothing
+    /// opens until somebody opens the vault; requests that are under way fail, and what they have of the keys goes with
+    /// them.
     #[oai(path = "/seal", method = "post", operation_id = "seal")]
     async fn seal(
         &self,

@@ -7,6 +7,7 @@
     reason = "helpers of tests fail by panicking, as the tests do"
 )]
 
+mod attempts;
 mod audit;
 mod authority;
 mod bodies;
@@ -19,7 +20,9 @@ mod known_answer;
 mod limits;
 mod many_at_once;
 mod ops;
+mod owners;
 mod program;
+mod replicas;
 mod rotation;
 mod sealing;
 mod shreds;

@@ -16,7 +16,7 @@ use crate::{
 const LIMIT: Duration = Duration::from_secs(30);
 
 /// A world whose vaults read their master keys from a file.
-async fn world() -> World {
+pub(crate) async fn world() -> World {
     let mut world = World::new().await;
     world.environment.remove("MASTER_ENCRYPTION_KEY");
     let file = world.folder().join("master-keys");
@@ -26,17 +26,17 @@ async fn world() -> World {
     world
 }
 
-fn write_keys(world: &World, keys: &str) {
+pub(crate) fn write_keys(world: &World, keys: &str) {
     fs::write(world.folder().join("master-keys"), keys).expect("written");
 }
 
 /// The file of the world with another version in it.
-fn add_version_2(world: &World) {
+pub(crate) fn add_version_2(world: &World) {
     let newer = hex::encode(random::bytes::<32>());
     write_keys(world, &format!("1:{MASTER_KEY}\n2:{newer}\n"));
 }
 
-async fn current(world: &World, vault: &Vault, service: &'static str) -> (u64, bool) {
+pub(crate) async fn current(world: &World, vault: &Vault, service: &'static str) -> (u64, bool) {
     let caller = world.caller(vault, service);
     let answer = caller.get("/v1/master-keys/current").await;
     assert_eq!(answer.status, 200, "{answer:?}");
@@ -44,7 +44,7 @@ async fn current(world: &World, vault: &Vault, service: &'static str) -> (u64, b
     (version, answer.body["behind"].as_bool().expect("a truth"))
 }
 
-async fn wraps(world: &World, vault: &Vault, version: u64) {
+pub(crate) async fn wraps(world: &World, vault: &Vault, version: u64) {
     until("the version that wraps", LIMIT, async || {
         let (current, _) = current(world, vault, "identity").await;
         (current == version).then_some(()).ok_or(current)
@@ -54,14 +54,14 @@ async fn wraps(world: &World, vault: &Vault, version: u64) {
 }
 
 /// What the operator sees of one version.
-async fn seen(world: &World, vault: &Vault, version: usize) -> Value {
+pub(crate) async fn seen(world: &World, vault: &Vault, version: usize) -> Value {
     let answer = world.caller(vault, "operator").get("/v1/master-keys").await;
     assert_eq!(answer.status, 200, "{answer:?}");
     answer.body["master_keys"][version - 1].clone()
 }
 
 /// What cannot be undone, as that service.
-async fn command(
+pub(crate) async fn command(
     world: &World,
     vault: &Vault,
     service: &'static str,
@@ -73,12 +73,36 @@ async fn command(
     caller.client.with_token(&token).post(path, &body).await
 }
 
-async fn settle(world: &World, vault: &Vault, service: &'static str, version: u32) -> Answer {
-    let path = format!("/v1/master-keys/{version}/settle");
-    command(world, vault, service, &path, json!({})).await
+pub(crate) async fn settle(
+    world: &World,
+    vault: &Vault,
+    service: &'static str,
+    version: u32,
+) -> Answer {
+    settle_as_of(world, vault, service, version, "now()").await
 }
 
-async fn schedule(world: &World, vault: &Vault, version: u32, days: u32) -> Answer {
+/// The same for whoever began to look at another time, in SQL.
+pub(crate) async fn settle_as_of(
+    world: &World,
+    vault: &Vault,
+    service: &'static str,
+    version: u32,
+    looked: &str,
+) -> Answer {
+    let sql = format!("SELECT to_jsonb(({looked}) AT TIME ZONE 'UTC')->>0 || 'Z'");
+    let row = world
+        .db()
+        .await
+        .query_typed_one(&sql, &[])
+        .await
+        .expect("a time");
+    let as_of: String = row.get(0);
+    let path = format!("/v1/master-keys/{version}/settle");
+    command(world, vault, service, &path, json!({ "as_of": as_of })).await
+}
+
+pub(crate) async fn schedule(world: &World, vault: &Vault, version: u32, days: u32) -> Answer {
     let path = format!("/v1/master-keys/{version}/schedule-destruction");
     let body = json!({ "wait_days": days });
     command(world, vault, "operator", &path, body).await
@@ -89,19 +113,19 @@ async fn cancel(world: &World, vault: &Vault, version: u32) -> Answer {
     command(world, vault, "operator", &path, json!({})).await
 }
 
-async fn sql(world: &World, statement: &str) {
+pub(crate) async fn sql(world: &World, statement: &str) {
     let done = world.db().await.batch_execute(statement).await;
     done.expect("the test's own statement");
 }
 
 /// The keys that were made a moment ago are as good as older ones.
-async fn a_while_later(world: &World) {
+pub(crate) async fn a_while_later(world: &World) {
     let statement = "UPDATE data_keys SET created_at = created_at - interval '10 minutes'";
     sql(world, statement).await;
 }
 
 /// Ada's key before the rotation, and after it, wrapped anew.
-async fn rotated(world: &World, vault: &Vault) -> (Uuid, Vec<u8>, Vec<u8>) {
+pub(crate) async fn rotated(world: &World, vault: &Vault) -> (Uuid, Vec<u8>, Vec<u8>) {
     let identity = world.caller(vault, "identity");
     let ada = somebody();
     let (old, _) = identity.created(ada, "account").await;
@@ -398,7 +422,8 @@ async fn settling_wants_the_version_that_wraps_and_an_owner() {
         assert_eq!(answer.problem(), told, "{service} {version}");
     }
     let unbound = world.caller(&vault, "identity");
-    let answer = unbound.post("/v1/master-keys/1/settle", &json!({})).await;
+    let body = json!({"as_of": "2026-11-24T12:00:00Z"});
+    let answer = unbound.post("/v1/master-keys/1/settle", &body).await;
     assert_eq!(answer.status, 401, "{answer:?}");
 }
 

@@ -21,7 +21,7 @@ use crate::{
 };
 
 const LIMIT: Duration = Duration::from_secs(30);
-const PHRASE: &str = "correct horse battery staple";
+pub(crate) const PHRASE: &str = "correct horse battery staple";
 
 /// Runs the program for whoever holds the master keys.
 fn program(arguments: &[&str], keys: &str, input: &str) -> Output {
@@ -41,12 +41,12 @@ fn program(arguments: &[&str], keys: &str, input: &str) -> Output {
     child.wait_with_output().expect("it ends")
 }
 
-fn keyring(world: &World) -> String {
+pub(crate) fn keyring(world: &World) -> String {
     world.folder().join("keyring").display().to_string()
 }
 
 /// Three of five shares open what is sealed in the file of that name.
-fn split(file: &str, keys: &str) -> Vec<String> {
+pub(crate) fn split(file: &str, keys: &str) -> Vec<String> {
     let arguments = [
         "shares",
         "create",
@@ -77,19 +77,19 @@ fn sealed(mut world: World) -> World {
     world
 }
 
-async fn world_with_shares() -> (World, Vec<String>) {
+pub(crate) async fn world_with_shares() -> (World, Vec<String>) {
     let world = World::new().await;
     let shares = split(&keyring(&world), MASTER_KEY);
     (sealed(world), shares)
 }
 
-async fn world_with_passphrase() -> World {
+pub(crate) async fn world_with_passphrase() -> World {
     let world = World::new().await;
     seal_with_passphrase(&keyring(&world), MASTER_KEY);
     sealed(world)
 }
 
-async fn command(
+pub(crate) async fn command(
     world: &World,
     vault: &Vault,
     service: &'static str,
@@ -101,15 +101,15 @@ async fn command(
     caller.client.with_token(&token).post(path, &body).await
 }
 
-async fn unseal(world: &World, vault: &Vault, body: Value) -> Answer {
+pub(crate) async fn unseal(world: &World, vault: &Vault, body: Value) -> Answer {
     command(world, vault, "operator", "/v1/unseal", body).await
 }
 
-async fn share(world: &World, vault: &Vault, share: &str) -> Answer {
+pub(crate) async fn share(world: &World, vault: &Vault, share: &str) -> Answer {
     unseal(world, vault, json!({ "share": share })).await
 }
 
-async fn opens_with_passphrase(world: &World, vault: &Vault) {
+pub(crate) async fn opens_with_passphrase(world: &World, vault: &Vault) {
     let opened = unseal(world, vault, json!({ "passphrase": PHRASE })).await;
     assert_eq!(
         (opened.status, &opened.body["sealed"]),
@@ -118,7 +118,7 @@ async fn opens_with_passphrase(world: &World, vault: &Vault) {
 }
 
 /// The answer of `/readyz`, when it has that state.
-async fn ready(vault: &Vault, status: u16) -> Value {
+pub(crate) async fn ready(vault: &Vault, status: u16) -> Value {
     let url = format!("http://{}/readyz", vault.ops);
     let http = Http::builder().timeout(LIMIT).build().expect("a client");
     until("/readyz", LIMIT, async || {

@@ -1,0 +1,108 @@
+//! Master keys, while somebody else is at the database at the same moment, or has been there.
+
+use std::{fs, time::Duration};
+
+use shared::postgres::Connection;
+use stack::until;
+use tokio_postgres::types::Type;
+use uuid::Uuid;
+
+use crate::{
+    rotation::{add_version_2, rotated, seen, sql, world, wraps, write_keys},
+    world::{World, somebody},
+};
+
+const LIMIT: Duration = Duration::from_secs(30);
+
+/// A connection that keeps what it has locked, and by which it is known.
+async fn another(world: &World) -> (Connection, i32) {
+    let db = world.pool.get_for_long().await.expect("the database");
+    let pid = db.query_typed_one("SELECT pg_backend_pid()", &[]).await;
+    let pid = pid.expect("a number").get(0);
+    (db, pid)
+}
+
+#[tokio::test]
+async fn one_replica_at_a_time_moves_a_master_key() {
+    let world = world().await;
+    let vault = world.start().await;
+    wraps(&world, &vault, 1).await;
+    let (other, pid) = another(&world).await;
+    // "mastkeys", as every replica takes it.
+    let lock = format!("SELECT pg_advisory_lock({})", 0x6d61_7374_6b65_7973_i64);
+    other.batch_execute(&lock).await.expect("locked");
+    add_version_2(&world);
+    world.held_up_by(pid).await;
+    let unlock = "SELECT pg_advisory_unlock_all()";
+    other.batch_execute(unlock).await.expect("unlocked");
+    wraps(&world, &vault, 2).await;
+}
+
+async fn has_salt(world: &World, subject: Uuid) -> bool {
+    let sql = "SELECT sealed_salt IS NOT NULL FROM subjects WHERE subject = $1";
+    let db = world.db().await;
+    let row = db.query_typed_one(sql, &[(&subject, Type::UUID)]).await;
+    row.expect("a slot").get(0)
+}
+
+#[tokio::test]
+async fn a_salt_that_goes_while_it_is_sealed_anew_does_not_come_back() {
+    let world = world().await;
+    let vault = world.start().await;
+    let identity = world.caller(&vault, "identity");
+    let (ada, bob) = (somebody(), somebody());
+    identity.created(ada, "account").await;
+    identity.created(bob, "account").await;
+    let (other, pid) = another(&world).await;
+    let purge = format!(
+        "BEGIN; UPDATE subjects SET sealed_salt = NULL, mek_version = NULL WHERE subject = '{ada}'"
+    );
+    other.batch_execute(&purge).await.expect("locked");
+    add_version_2(&world);
+    world.held_up_by(pid).await;
+    other.batch_execute("COMMIT").await.expect("gone");
+    until("all sealed anew", LIMIT, async || {
+        let seen = seen(&world, &vault, 1).await;
+        (seen["slots"] == 0).then_some(()).ok_or(seen)
+    })
+    .await
+    .expect("in time");
+    assert!(!has_salt(&world, ada).await, "her salt is back");
+    assert!(has_salt(&world, bob).await);
+}
+
+#[tokio::test]
+async fn what_wraps_is_not_destroyed_whatever_the_database_says() {
+    let world = world().await;
+    let vault = world.start().await;
+    wraps(&world, &vault, 1).await;
+    add_version_2(&world);
+    wraps(&world, &vault, 2).await;
+    // Nothing depends on it yet.
+    let due = "UPDATE master_keys SET destroy_at = now() - interval '1 day' WHERE version = 2";
+    sql(&world, due).await;
+    until("kept", LIMIT, async || {
+        let seen = seen(&world, &vault, 2).await;
+        (seen["state"] == "active").then_some(()).ok_or(seen)
+    })
+    .await
+    .expect("in time");
+    let identity = world.caller(&vault, "identity");
+    let (wrapped, _) = identity.created(somebody(), "account").await;
+    assert_eq!(wrapped[7], 2);
+}
+
+#[tokio::test]
+async fn a_replica_without_a_version_that_keys_depend_on_does_not_start() {
+    let world = world().await;
+    let vault = world.start().await;
+    rotated(&world, &vault).await;
+    let file = fs::read_to_string(world.folder().join("master-keys")).expect("text");
+    let newer = file.lines().find(|line| line.starts_with("2:"));
+    write_keys(&world, newer.expect("the newer one"));
+    let late = world.start().await;
+    let ended = tokio::time::timeout(LIMIT, late.running).await;
+    let ended = ended.expect("it refuses to serve").expect("no panic");
+    let told = ended.expect_err("a problem").to_string();
+    assert!(told.contains("lacks version 1"), "{told}");
+}
