@@ -92,6 +92,8 @@ fn read_keys(env: &mut Reader<'_>) -> Option<(Option<Keyring>, KeySource)> {
     };
     let given = env.optional(MASTER_KEYS, |_| Ok(()))?;
     if given.is_some() || key_file.is_some() {
+        // Whatever else is wrong with them is told at once.
+        env.secret(MASTER_KEYS, keyring);
         let problem = "is set beside MASTER_ENCRYPTION_KEY: the keys lie open then";
         return env.problem(SEALED_KEYRING, problem);
     }
