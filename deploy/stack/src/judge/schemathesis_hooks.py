@@ -19,7 +19,7 @@ SECRETS = pathlib.Path(os.environ["SECRETS"])
 KEY = (SECRETS / f"{SERVICE}_service_key.pem").read_text()
 [KID] = [
     key["kid"]
-    for key in json.loads((SECRETS / "service_jwks.json").read_text())["keys"]
+    for key in json.loads((SECRETS / "vault_service_jwks.json").read_text())["keys"]
     if key["service"] == SERVICE
 ]
 
