@@ -8,7 +8,7 @@ use poem::{
 };
 use poem_openapi::{
     ApiExtractor, ApiExtractorType, ExtractParamOptions,
-    registry::{MetaParamIn, MetaSchemaRef, Registry},
+    registry::{MetaParamIn, MetaSchema, MetaSchemaRef, Registry},
     types::Type,
 };
 use shared::problem::FieldError;
@@ -24,6 +24,11 @@ pub(super) trait Named {
     const NAME: HeaderName;
     /// As errors name it.
     const POINTER: &'static str;
+
+    /// As the document describes it.
+    fn schema() -> MetaSchema {
+        MetaSchema::new("string")
+    }
 }
 
 /// `If-Match`.
@@ -40,6 +45,15 @@ pub(super) struct IdempotencyKeyHeader;
 impl Named for IdempotencyKeyHeader {
     const NAME: HeaderName = HeaderName::from_static("idempotency-key");
     const POINTER: &'static str = "header:Idempotency-Key";
+
+    fn schema() -> MetaSchema {
+        MetaSchema {
+            min_length: Some(1),
+            max_length: Some(128),
+            pattern: Some("^[!-~]+$".to_owned()),
+            ..MetaSchema::new("string")
+        }
+    }
 }
 
 impl<N: Named> Lines<N> {
@@ -87,7 +101,7 @@ impl<'a, N: Named + Send> ApiExtractor<'a> for Lines<N> {
     }
 
     fn param_schema_ref() -> Option<MetaSchemaRef> {
-        Some(<Self::ParamType as Type>::schema_ref())
+        Some(MetaSchemaRef::Inline(Box::new(N::schema())))
     }
 
     async fn from_request(

@@ -258,6 +258,7 @@ impl MasterKeysApi {
         vault: Data<&Arc<Vault>>,
         service: Bound,
         /// The version that wraps.
+        #[oai(validator(minimum(value = "0"), maximum(value = "4294967295")))]
         version: Path<u32>,
         body: DigestedJson<Settle>,
     ) -> Result<Json<NothingMore>, Problem<MasterKeyError>> {
@@ -283,6 +284,7 @@ impl MasterKeysApi {
         vault: Data<&Arc<Vault>>,
         service: Bound,
         /// The version.
+        #[oai(validator(minimum(value = "0"), maximum(value = "4294967295")))]
         version: Path<u32>,
         body: DigestedJson<ScheduleDestruction>,
     ) -> Result<Json<DestructionScheduled>, Problem<MasterKeyError>> {
@@ -307,6 +309,7 @@ impl MasterKeysApi {
         vault: Data<&Arc<Vault>>,
         service: Bound,
         /// The version.
+        #[oai(validator(minimum(value = "0"), maximum(value = "4294967295")))]
         version: Path<u32>,
         body: DigestedJson<NothingMore>,
     ) -> Result<Json<NothingMore>, Problem<MasterKeyError>> {
