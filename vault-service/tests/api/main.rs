@@ -19,6 +19,7 @@ mod keys;
 mod known_answer;
 mod limits;
 mod many_at_once;
+mod memory;
 mod ops;
 mod owners;
 mod program;

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::{
     rotation::{add_version_2, rotated, seen, sql, world, wraps, write_keys},
-    world::{World, somebody},
+    world::{KEY_FILE, World, somebody},
 };
 
 const LIMIT: Duration = Duration::from_secs(30);
@@ -97,7 +97,7 @@ async fn a_replica_without_a_version_that_keys_depend_on_does_not_start() {
     let world = world().await;
     let vault = world.start().await;
     rotated(&world, &vault).await;
-    let file = fs::read_to_string(world.folder().join("master-keys")).expect("text");
+    let file = fs::read_to_string(world.folder().join(KEY_FILE)).expect("text");
     let newer = file.lines().find(|line| line.starts_with("2:"));
     write_keys(&world, newer.expect("the newer one"));
     let late = world.start().await;

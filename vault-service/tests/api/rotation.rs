@@ -10,24 +10,18 @@ use uuid::Uuid;
 
 use crate::{
     client::{Answer, decoded, item},
-    world::{MASTER_KEY, Vault, World, somebody},
+    world::{KEY_FILE, MASTER_KEY, Vault, World, somebody},
 };
 
 const LIMIT: Duration = Duration::from_secs(30);
 
 /// A world whose vaults read their master keys from a file.
 pub(crate) async fn world() -> World {
-    let mut world = World::new().await;
-    world.environment.remove("MASTER_ENCRYPTION_KEY");
-    let file = world.folder().join("master-keys");
-    fs::write(&file, MASTER_KEY).expect("written");
-    let file = file.display().to_string();
-    world.environment.insert("MASTER_ENCRYPTION_KEY_FILE", file);
-    world
+    World::new().await.with_key_file(MASTER_KEY)
 }
 
 pub(crate) fn write_keys(world: &World, keys: &str) {
-    fs::write(world.folder().join("master-keys"), keys).expect("written");
+    fs::write(world.folder().join(KEY_FILE), keys).expect("written");
 }
 
 /// The file of the world with another version in it.

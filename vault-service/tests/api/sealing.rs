@@ -3,19 +3,18 @@
 use std::{
     fs,
     io::Write as _,
-    os::unix::fs::FileExt as _,
     process::{Command, Output, Stdio},
     time::Duration,
 };
 
 use reqwest::Client as Http;
 use serde_json::{Value, json};
-use shared::{envelope::committed, random};
+use shared::random;
 use stack::until;
-use zeroize::Zeroize as _;
 
 use crate::{
     client::{Answer, item},
+    memory::{places, wrap_key_turned_over},
     program::PROGRAM,
     world::{MASTER_KEY, Vault, World, somebody},
 };
@@ -225,42 +224,6 @@ async fn a_passphrase_opens_it_and_sealing_it_wipes_the_keys() {
     assert_eq!(opened, ("ok".to_owned(), Some(key)));
 }
 
-/// `Kwrap` of a master key with every bit turned over, so that the test itself does not hold what it looks for.
-fn wrap_key_turned_over(master_key: &str) -> Vec<u8> {
-    let mut key = hex::decode(master_key).expect("hexadecimal digits");
-    let secret = committed::extract(b"vault/v1/mek", &key);
-    key.zeroize();
-    let mut wrap = vec![0; 32];
-    secret
-        .expand(b"vault/v1/wrap", &mut wrap)
-        .expect("32 bytes");
-    for byte in &mut wrap {
-        *byte = !*byte;
-    }
-    wrap
-}
-
-/// How often these bytes, turned over, are in the memory of this process.
-fn in_memory(turned_over: &[u8]) -> usize {
-    let maps = fs::read_to_string("/proc/self/maps").expect("Linux tells its mappings");
-    let memory = fs::File::open("/proc/self/mem").expect("one's own memory");
-    let mut found = 0;
-    for line in maps.lines().filter(|line| line.contains(" rw-p ")) {
-        let (from, rest) = line.split_once('-').expect("a range");
-        let (to, _) = rest.split_once(' ').expect("a range");
-        let number = |text| u64::from_str_radix(text, 16).expect("an address");
-        let (from, to) = (number(from), number(to));
-        let mut bytes = vec![0; usize::try_from(to - from).expect("a length")];
-        if memory.read_exact_at(&mut bytes, from).is_ok() {
-            let is_it = |window: &&[u8]| window.iter().zip(turned_over).all(|(a, b)| *a == !*b);
-            found += bytes.windows(turned_over.len()).filter(is_it).count();
-        }
-        // The copy must not be found in its turn.
-        bytes.zeroize();
-    }
-    found
-}
-
 #[tokio::test]
 async fn a_sealed_vault_has_no_key_left_in_its_memory() {
     let master_key = hex::encode(random::bytes::<32>());
@@ -274,28 +237,29 @@ async fn a_sealed_vault_has_no_key_left_in_its_memory() {
     let ada = somebody();
     let (wrapped, _) = identity.created(ada, "account").await;
     assert_eq!(identity.unwrap_one(ada, "account", &wrapped).await.0, "ok");
-    assert!(in_memory(&wanted) >= 1, "the search finds nothing");
+    assert!(
+        places("self", &wanted).len() >= 1,
+        "the search finds nothing"
+    );
     let closed = command(&world, &vault, "operator", "/v1/seal", json!({})).await;
     assert_eq!(closed.status, 200);
-    assert_eq!(in_memory(&wanted), 0);
+    assert_eq!(places("self", &wanted).len(), 0);
 }
 
 #[tokio::test]
 async fn a_key_file_vault_that_is_sealed_has_no_key_left_either() {
     let master_key = hex::encode(random::bytes::<32>());
-    let mut world = World::new().await;
-    world.environment.remove("MASTER_ENCRYPTION_KEY");
-    let file = world.folder().join("master-keys");
-    fs::write(&file, &master_key).expect("written");
-    let file = file.display().to_string();
-    world.environment.insert("MASTER_ENCRYPTION_KEY_FILE", file);
+    let world = World::new().await.with_key_file(&master_key);
     let vault = world.start().await;
     ready(&vault, 200).await;
     let wanted = wrap_key_turned_over(&master_key);
-    assert!(in_memory(&wanted) >= 1, "the search finds nothing");
+    assert!(
+        places("self", &wanted).len() >= 1,
+        "the search finds nothing"
+    );
     let closed = command(&world, &vault, "operator", "/v1/seal", json!({})).await;
     assert_eq!(closed.status, 200);
-    assert_eq!(in_memory(&wanted), 0);
+    assert_eq!(places("self", &wanted).len(), 0);
 }
 
 #[tokio::test]
@@ -397,12 +361,7 @@ async fn an_open_vault_takes_a_newer_keyring_from_whoever_can_open_it() {
 
 #[tokio::test]
 async fn a_vault_with_a_key_file_is_sealed_and_opens_from_it_again() {
-    let mut world = World::new().await;
-    world.environment.remove("MASTER_ENCRYPTION_KEY");
-    let file = world.folder().join("master-keys");
-    fs::write(&file, MASTER_KEY).expect("written");
-    let file = file.display().to_string();
-    world.environment.insert("MASTER_ENCRYPTION_KEY_FILE", file);
+    let world = World::new().await.with_key_file(MASTER_KEY);
     let vault = world.start().await;
     ready(&vault, 200).await;
     let closed = command(&world, &vault, "operator", "/v1/seal", json!({})).await;

@@ -40,6 +40,9 @@ use crate::{
 pub(crate) const MASTER_KEY: &str =
     "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
 
+/// In the folder of a world.
+pub(crate) const KEY_FILE: &str = "master-keys";
+
 /// What a vault needs around it. Dropping it ends what it started and removes what it made.
 pub(crate) struct World {
     pub(crate) authority: Authority,
@@ -105,6 +108,13 @@ impl World {
     pub(crate) fn with(mut self, name: &'static str, value: &str) -> Self {
         self.environment.insert(name, value.to_owned());
         self
+    }
+
+    /// The same world, whose master keys are in [`KEY_FILE`] and in no variable.
+    pub(crate) fn with_key_file(mut self, keys: &str) -> Self {
+        self.environment.remove("MASTER_ENCRYPTION_KEY");
+        let file = self.folder.put(KEY_FILE, keys);
+        self.with("MASTER_ENCRYPTION_KEY_FILE", &file)
     }
 
     pub(crate) fn folder(&self) -> &Path {
