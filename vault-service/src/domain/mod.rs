@@ -14,6 +14,6 @@ pub(crate) mod slot;
 pub(crate) mod wrapped_key;
 
 #[cfg(test)]
-mod hostile;
+pub(crate) mod hostile;
 #[cfg(test)]
 mod speed;
