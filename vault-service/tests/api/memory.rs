@@ -12,13 +12,15 @@ use std::{
 };
 
 use rustix::process::{Pid, Resource, Rlimit, Signal, geteuid, getrlimit, kill_process, prlimit};
+use serde_json::json;
 use shared::{envelope::committed, random};
 use stack::until;
 use zeroize::Zeroize as _;
 
 use crate::{
     program::{PROGRAM, Program, listening, start_as},
-    sealing::ready,
+    seal_keyring::{keyring, seal_with_passphrase},
+    sealing::{opens_with_passphrase, ready, sealed},
     world::{World, somebody},
 };
 
@@ -325,4 +327,46 @@ async fn keys_lie_in_locked_pages_that_are_not_dumped_and_nowhere_else() {
     for master_key in [key.as_slice(), scene.key.as_bytes()] {
         assert_eq!(places(&pid, &turned_over(master_key)), Vec::<u64>::new());
     }
+}
+
+#[tokio::test]
+async fn a_sealed_vault_has_no_key_left_in_its_memory() {
+    let master_key = hex::encode(random::bytes::<32>());
+    let world = World::new().await;
+    seal_with_passphrase(&keyring(&world), &master_key);
+    let world = sealed(world);
+    let vault = world.start().await;
+    let wanted = wrap_key_turned_over(&master_key);
+    opens_with_passphrase(&world, &vault).await;
+    let identity = world.caller(&vault, "identity");
+    let ada = somebody();
+    let (wrapped, _) = identity.created(ada, "account").await;
+    assert_eq!(identity.unwrap_one(ada, "account", &wrapped).await.0, "ok");
+    assert!(
+        !places("self", &wanted).is_empty(),
+        "the search finds nothing"
+    );
+    let closed = world
+        .command(&vault, "operator", "/v1/seal", json!({}))
+        .await;
+    assert_eq!(closed.status, 200);
+    assert_eq!(places("self", &wanted), Vec::<u64>::new());
+}
+
+#[tokio::test]
+async fn a_key_file_vault_that_is_sealed_has_no_key_left_either() {
+    let master_key = hex::encode(random::bytes::<32>());
+    let world = World::new().await.with_key_file(&master_key);
+    let vault = world.start().await;
+    ready(&vault, 200).await;
+    let wanted = wrap_key_turned_over(&master_key);
+    assert!(
+        !places("self", &wanted).is_empty(),
+        "the search finds nothing"
+    );
+    let closed = world
+        .command(&vault, "operator", "/v1/seal", json!({}))
+        .await;
+    assert_eq!(closed.status, 200);
+    assert_eq!(places("self", &wanted), Vec::<u64>::new());
 }

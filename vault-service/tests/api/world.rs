@@ -10,7 +10,7 @@ use std::{
 
 use poem::{Route, endpoint::make, get};
 use secrecy::SecretString;
-use serde_json::json;
+use serde_json::{Value, json};
 use shared::{
     clock::Clock,
     jwk::JwkSet,
@@ -32,7 +32,7 @@ use vault_service::{Application, Settings};
 
 use crate::{
     authority::{Authority, Certified},
-    client::{Client, Shredder},
+    client::{Answer, Client, Shredder},
     keys::{AUDIENCE, ISSUER, SigningKey},
 };
 
@@ -201,6 +201,19 @@ impl World {
             client: self.caller(vault, service),
             signer: Arc::new(self.service_key(service).signer(service)),
         }
+    }
+
+    /// What cannot be undone, as that service, with a token for this one request.
+    pub(crate) async fn command(
+        &self,
+        vault: &Vault,
+        service: &'static str,
+        path: &str,
+        body: Value,
+    ) -> Answer {
+        let caller = self.shredder(vault, service);
+        let token = caller.token("POST", path, &body);
+        caller.client.with_token(&token).post(path, &body).await
     }
 
     /// The journal, with the access token of that person at hand.
