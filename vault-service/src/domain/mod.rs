@@ -17,3 +17,5 @@ pub(crate) mod wrapped_key;
 pub(crate) mod hostile;
 #[cfg(test)]
 mod speed;
+#[cfg(test)]
+mod whole_policy;
