@@ -311,6 +311,14 @@ mod tests {
                 Err(details) => prop_assert!(!format!("{details:?}").contains("hunter2"), "{details:?}"),
             }
         }
+
+        #[test]
+        fn no_other_media_type_is_json(
+            text in "\\PC{0,40}", like in "(application|text)/(x[+])?json(; ?charset=\"?(utf-8|UTF-8|latin-1)\"?)?",
+        ) {
+            prop_assert!(!is_json(&text) || text.to_lowercase().contains("json"));
+            prop_assert_eq!(is_json(&like), like.starts_with("application/") && !like.contains("latin"), "{}", like);
+        }
     }
 
     #[test]
