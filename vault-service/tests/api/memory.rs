@@ -233,7 +233,9 @@ async fn a_vault_that_crashes_leaves_no_core_where_another_program_does() {
         let core: Vec<_> = core.expect("one of them").split_whitespace().collect();
         assert_eq!(core[4..6], ["0", "0"]);
         // What the kernel does not dump belongs to root, whoever runs it.
-        let owner = fs::metadata(format!("/proc/{pid}")).expect("it runs").uid();
+        let owner = fs::metadata(format!("/proc/{pid}/environ"))
+            .expect("it runs")
+            .uid();
         assert_eq!(owner, 0);
         if is_root() && signal == Signal::SEGV {
             let none = Rlimit {
