@@ -20,6 +20,7 @@ mod known_answer;
 mod limits;
 mod many_at_once;
 mod ops;
+mod opening;
 mod owners;
 mod program;
 mod replicas;

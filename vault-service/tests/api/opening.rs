@@ -5,7 +5,6 @@ use std::time::Duration;
 use reqwest::Client as Http;
 use serde_json::json;
 use tokio::time::{Instant, sleep_until};
-use uuid::Uuid;
 
 use crate::{
     sealing::{
@@ -17,7 +16,7 @@ use crate::{
 
 /// What a table is locked with, so that nothing is read from it or written to it.
 async fn locked(world: &World, table: &str) -> shared::postgres::Connection {
-    let db = world.db().await;
+    let db = world.pool.get_for_long().await.expect("the database");
     let lock = format!("BEGIN; LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE");
     db.batch_execute(&lock).await.expect("locked");
     db
