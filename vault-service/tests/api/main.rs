@@ -22,6 +22,7 @@ mod limits;
 mod many_at_once;
 mod memory;
 mod ops;
+mod opening;
 mod owners;
 mod program;
 mod replicas;
