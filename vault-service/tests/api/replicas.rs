@@ -64,9 +64,14 @@ async fn whoever_opens_has_said_with_which_master_keys() {
     fs::remove_file(keyring(&world)).expect("removed");
     seal_with_passphrase(&keyring(&world), &newer);
     opens_with_passphrase(&world, &vault).await;
-    let mut announced = announced(&world).await.concat();
-    announced.sort_unstable();
-    assert_eq!(announced, [1, 2]);
+    until("both announced", LIMIT, async || {
+        let mut announced = announced(&world).await.concat();
+        announced.sort_unstable();
+        let told = format!("{announced:?}");
+        (announced == [1, 2]).then_some(()).ok_or(told)
+    })
+    .await
+    .expect("in time");
 }
 
 async fn has_salt(world: &World, subject: Uuid) -> bool {
