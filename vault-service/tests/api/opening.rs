@@ -11,7 +11,7 @@ use crate::{
         PHRASE, opens_with_passphrase, ready, share, unseal, world_with_passphrase,
         world_with_shares,
     },
-    world::{Vault, World},
+    world::World,
 };
 
 /// What a table is locked with, so that nothing is read from it or written to it.
