@@ -8,6 +8,7 @@ mod domain;
 mod entries;
 mod expiry;
 mod http;
+mod pillars;
 mod rewrap;
 mod settings;
 mod store;

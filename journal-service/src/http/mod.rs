@@ -4,7 +4,9 @@ mod entries;
 mod found;
 mod header_lines;
 mod people;
+mod pillars;
 mod revisions;
+mod scores;
 mod service_caller;
 
 use std::{process::ExitCode, sync::Arc};
@@ -23,12 +25,14 @@ use shared::{
 use crate::Journal;
 use entries::EntriesApi;
 use people::PeopleApi;
+use pillars::PillarsApi;
 use revisions::RevisionsApi;
+use scores::ScoresApi;
 
 const TITLE: &str = "Keystead journal";
 const DESCRIPTION: &str = "A person's journal, sealed under a key that only opens while they are here. \
     Every call but identity's own needs the person's access token from the identity service: as a bearer token, or in the \
-    cookie of a browser session. Another person's entry and one that does not exist are the same 404.";
+    cookie of a browser session. Another person's entry and one that does not exist are the same 404; so it is with everything else that has an id.";
 
 /// Every operation wants a person, or identity, and refuses in the same words when there is none.
 const SCHEMES: &[openapi::Scheme] = &{
@@ -40,6 +44,8 @@ const SCHEMES: &[openapi::Scheme] = &{
 enum Tag {
     /// What a person writes, day by day.
     Entries,
+    /// The areas of a person's life, and how each one goes.
+    Pillars,
     /// What identity does when somebody deletes their account. Not for people, and for no other service.
     People,
 }
@@ -81,13 +87,11 @@ async fn readiness(journal: Arc<Journal>, prepared: bool) -> Readiness {
         .check("schema", prepared)
 }
 
-fn service() -> OpenApiService<(EntriesApi, RevisionsApi, PeopleApi), ()> {
-    OpenApiService::new(
-        (EntriesApi, RevisionsApi, PeopleApi),
-        TITLE,
-        env!("CARGO_PKG_VERSION"),
-    )
-    .description(DESCRIPTION)
+type Apis = (EntriesApi, RevisionsApi, PillarsApi, ScoresApi, PeopleApi);
+
+fn service() -> OpenApiService<Apis, ()> {
+    let apis = (EntriesApi, RevisionsApi, PillarsApi, ScoresApi, PeopleApi);
+    OpenApiService::new(apis, TITLE, env!("CARGO_PKG_VERSION")).description(DESCRIPTION)
 }
 
 #[cfg(test)]
