@@ -35,6 +35,11 @@ impl Amount {
         let thousandths = self.0 as f64;
         thousandths / PARTS
     }
+
+    /// How far it is from another one to this.
+    pub(crate) fn since(self, first: Self) -> Self {
+        Self(self.0.saturating_sub(first.0))
+    }
 }
 
 #[cfg(test)]
@@ -54,6 +59,13 @@ mod tests {
         for number in [0.0, -0.5, 72.5, 0.1, 0.007, 1e9, -1e9, 999_999_999.999] {
             assert_eq!(of(number), Some(number));
         }
+    }
+
+    #[test]
+    fn changes_are_exact() {
+        let (first, last) = (Amount::of(0.1), Amount::of(0.3));
+        let change = last.zip(first).map(|(last, first)| last.since(first));
+        assert_eq!(change.map(Amount::number), Some(0.2));
     }
 
     proptest! {

@@ -47,6 +47,7 @@ impl Position {
 pub(crate) enum List {
     Entries,
     Scores(PillarId),
+    Feels,
 }
 
 impl List {
@@ -71,6 +72,7 @@ impl List {
         let (field, record_id) = match self {
             Self::Entries => ("entries", Uuid::nil()),
             Self::Scores(pillar) => ("scores", pillar.uuid()),
+            Self::Feels => ("feels", Uuid::nil()),
         };
         RecordContext {
             owner: OWNER,

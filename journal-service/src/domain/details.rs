@@ -24,6 +24,20 @@ pub(crate) struct Details {
 }
 
 impl Details {
+    /// Of an entry that has nothing else.
+    #[cfg(test)]
+    pub(super) fn of_tags(tags: Vec<String>) -> Self {
+        Self {
+            date: 0,
+            created_at: 0,
+            updated_at: 0,
+            mood: None,
+            tags,
+            completed: false,
+            pillars: String::new(),
+        }
+    }
+
     pub(super) fn of(entry: &Entry) -> Self {
         let content = entry.content.parts();
         Self {

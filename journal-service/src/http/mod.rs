@@ -1,6 +1,8 @@
 //! The API port and the ops port of the journal.
 
 mod entries;
+mod feel_shapes;
+mod feels;
 mod found;
 mod header_lines;
 mod people;
@@ -8,6 +10,8 @@ mod pillars;
 mod revisions;
 mod scores;
 mod service_caller;
+mod week_shapes;
+mod weekly;
 
 use std::{process::ExitCode, sync::Arc};
 
@@ -24,10 +28,12 @@ use shared::{
 
 use crate::Journal;
 use entries::EntriesApi;
+use feels::FeelsApi;
 use people::PeopleApi;
 use pillars::PillarsApi;
 use revisions::RevisionsApi;
 use scores::ScoresApi;
+use weekly::WeeklyApi;
 
 const TITLE: &str = "Keystead journal";
 const DESCRIPTION: &str = "A person's journal, sealed under a key that only opens while they are here. \
@@ -46,6 +52,10 @@ enum Tag {
     Entries,
     /// The areas of a person's life, and how each one goes.
     Pillars,
+    /// How a person's days began and ended.
+    Feels,
+    /// Weeks at a glance.
+    Weekly,
     /// What identity does when somebody deletes their account. Not for people, and for no other service.
     People,
 }
@@ -87,10 +97,26 @@ async fn readiness(journal: Arc<Journal>, prepared: bool) -> Readiness {
         .check("schema", prepared)
 }
 
-type Apis = (EntriesApi, RevisionsApi, PillarsApi, ScoresApi, PeopleApi);
+type Apis = (
+    EntriesApi,
+    RevisionsApi,
+    PillarsApi,
+    ScoresApi,
+    FeelsApi,
+    WeeklyApi,
+    PeopleApi,
+);
 
 fn service() -> OpenApiService<Apis, ()> {
-    let apis = (EntriesApi, RevisionsApi, PillarsApi, ScoresApi, PeopleApi);
+    let apis = (
+        EntriesApi,
+        RevisionsApi,
+        PillarsApi,
+        ScoresApi,
+        FeelsApi,
+        WeeklyApi,
+        PeopleApi,
+    );
     OpenApiService::new(apis, TITLE, env!("CARGO_PKG_VERSION")).description(DESCRIPTION)
 }
 

@@ -9,6 +9,8 @@ pub(crate) mod idempotency_keys;
 pub(crate) mod pillar_orders;
 pub(crate) mod pillar_scores;
 pub(crate) mod pillars;
+pub(crate) mod reflections;
+pub(crate) mod weeks;
 
 use shared::postgres::Migration;
 
@@ -37,5 +39,9 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
     Migration {
         name: "0006_pillars.sql",
         sql: include_str!("../../migrations/0006_pillars.sql"),
+    },
+    Migration {
+        name: "0007_reflections.sql",
+        sql: include_str!("../../migrations/0007_reflections.sql"),
     },
 ];

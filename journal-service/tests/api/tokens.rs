@@ -55,7 +55,7 @@ async fn without_a_valid_access_token_no_operation_answers() {
 }
 
 #[tokio::test]
-async fn neither_does_one_on_pillars() {
+async fn neither_does_one_on_pillars_feels_and_weeks() {
     let ada = Journal::of_a_new_person().await;
     let pillar = format!("/pillars/{}", ada.pillar("private").await);
     let scores = format!("{pillar}/scores");
@@ -71,6 +71,16 @@ async fn neither_does_one_on_pillars() {
         (&get, scores.as_str()),
         (&Method::POST, scores.as_str()),
         (&Method::DELETE, score.as_str()),
+        (&get, "/feels"),
+        (&get, "/feels/2026-11-24/morning"),
+        (&put, "/feels/2026-11-24/morning"),
+        (&Method::DELETE, "/feels/2026-11-24/morning"),
+        (&get, "/feels/2026-11-24/evening"),
+        (&put, "/feels/2026-11-24/evening"),
+        (&Method::DELETE, "/feels/2026-11-24/evening"),
+        (&get, "/weekly/2026-W48"),
+        (&put, "/weekly/2026-W48"),
+        (&Method::DELETE, "/weekly/2026-W48"),
     ] {
         let request = ada.unauthenticated(method.clone(), &format!("/..{path}"));
         let answer = sent(request).await;
@@ -92,11 +102,15 @@ async fn the_document_is_served_and_names_every_operation() {
             "/api/entries",
             "/api/entries/{id}",
             "/api/entries/{id}/revisions",
+            "/api/feels",
+            "/api/feels/{date}/evening",
+            "/api/feels/{date}/morning",
             "/api/pillars",
             "/api/pillars/order",
             "/api/pillars/{id}",
             "/api/pillars/{id}/scores",
             "/api/pillars/{id}/scores/{score_id}",
+            "/api/weekly/{iso_week}",
             "/internal/people/{user_id}",
             "/internal/people/{user_id}/closure",
         ]
