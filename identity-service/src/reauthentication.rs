@@ -94,11 +94,13 @@ pub(crate) async fn reauthenticate(
         if !sessions::is_alive(&*db, session, user, now).await? {
             return Err(NotProven::Ended);
         }
-        accounts::credentials_of(&*db, user).await?
+        // Deleted since: no password would be the right one.
+        let credentials = accounts::credentials_of(&*db, user).await?;
+        credentials.ok_or(NotProven::Ended)?
     };
     let bucket = Bucket::session(&identity.secrets, user, session);
     lockout::admit(identity, &bucket, now).await?;
-    match compare(identity, Password::presented(password), credentials).await {
+    match compare(identity, Password::presented(password), Some(credentials)).await {
         Ok(Some((credentials, _))) => {
             lockout::clear(identity, &bucket).await;
             Ok(credentials)

@@ -171,3 +171,34 @@ fn refused(user: UserId, error: VaultError) -> KeyError {
         _ => Unexpected::from(error).into(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use shared::random;
+
+    use super::*;
+
+    #[test]
+    fn what_the_vault_says_of_a_person_s_key_is_told_and_what_it_says_of_us_is_not() {
+        for (code, told) in [
+            ("wrapped_key_refused", "journal_unreadable"),
+            ("unknown_subject", "journal_unreadable"),
+            ("slot_damaged", "journal_unreadable"),
+            ("master_key_destroyed", "journal_unreadable"),
+            ("shred_pending", "account_closed"),
+            ("shredded", "account_closed"),
+            ("user_token_expired", EXPIRED.code),
+            ("invalid_user_token", INVALID.code),
+            ("wrong_token_type", INVALID.code),
+            ("not_allowed", INTERNAL.code),
+            ("user_token_required", INTERNAL.code),
+            ("user_token_mismatch", INTERNAL.code),
+            ("certificate_mismatch", INTERNAL.code),
+            ("invalid_service_token", INTERNAL.code),
+        ] {
+            let user = UserId::new(random::uuid_v7(OffsetDateTime::UNIX_EPOCH));
+            let refused = refused(user, VaultError::Refused(code.to_owned()));
+            assert_eq!(refused.case().code, told, "{code}");
+        }
+    }
+}

@@ -2,13 +2,15 @@
 //! and nothing counts but what was made.
 
 use aws_lc_rs::signature::Ed25519KeyPair;
+use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use proptest::{collection::vec, prelude::*, sample::Index};
 use rcgen::{KeyPair, PKCS_ED25519};
 use shared::{
-    access_token::KeySet,
+    access_token::{Claims, KeySet, Verifier},
     envelope::{DataKey, RecordContext},
     jwk::{Jwk, JwkSet},
-    service_token::{Operation, Signer, TrustedServices},
+    service_token::{BodyDigest, Operation, Signer, TrustedServices},
+    user_id::UserId,
 };
 use time::{OffsetDateTime, macros::datetime};
 use uuid::Uuid;
@@ -58,7 +60,68 @@ fn service() -> (Signer, TrustedServices, String) {
     (signer, trusted, set)
 }
 
+/// A person's token, and who takes it.
+fn person() -> (String, Verifier) {
+    let key = KeyPair::generate_for(&PKCS_ED25519).expect("a key");
+    let pair = Ed25519KeyPair::from_pkcs8_maybe_unchecked(key.serialized_der()).expect("its pair");
+    let jwk = Jwk::of(&pair);
+    let mut header = Header::new(Algorithm::EdDSA);
+    header.typ = Some("at+jwt".to_owned());
+    header.kid = Some(jwk.kid.clone());
+    let claims = Claims {
+        iss: "https://identity.test".to_owned(),
+        aud: "keystead".to_owned(),
+        sub: UserId::new(PLACE.subject),
+        sid: Uuid::from_u128(4),
+        jti: Uuid::from_u128(5),
+        iat: NOW.unix_timestamp(),
+        exp: NOW.unix_timestamp() + 900,
+        auth_time: NOW.unix_timestamp(),
+        amr: vec!["pwd".to_owned()],
+        nbf: None,
+        csrf: None,
+    };
+    let signer = EncodingKey::from_ed_der(key.serialized_der());
+    let token = encode(&header, &claims, &signer).expect("JSON");
+    let verifier = Verifier::local(&claims.iss, &claims.aud);
+    verifier.replace_keys(KeySet::from_jwks(&JwkSet { keys: vec![jwk] }).expect("a good set"));
+    (token, verifier)
+}
+
+/// Whether it is taken. A verifier that has its keys waits for nothing.
+fn is_taken(verifier: &Verifier, token: &str) -> bool {
+    let runtime = tokio::runtime::Builder::new_current_thread().build();
+    let runtime = runtime.expect("a runtime");
+    runtime.block_on(verifier.verify(token, NOW)).is_ok()
+}
+
 proptest! {
+    #[test]
+    fn an_access_token_counts_as_it_was_signed_and_in_no_other_way(
+        changes in changes(), text in "\\PC{0,200}", part in "[A-Za-z0-9_-]{0,80}",
+    ) {
+        let (good, verifier) = person();
+        let bytes = changed(good.as_bytes(), &changes);
+        let changed = String::from_utf8_lossy(&bytes);
+        prop_assert_eq!(is_taken(&verifier, &changed), changed == good, "{}", changed);
+        let (head, _) = good.rsplit_once('.').expect("three parts");
+        for other in [text, [head, &part].join(".")] {
+            prop_assert!(!is_taken(&verifier, &other), "{}", other);
+        }
+    }
+
+    #[test]
+    fn a_bound_token_counts_as_it_was_signed_and_in_no_other_way(changes in changes()) {
+        let (signer, trusted, _) = service();
+        let operation = Operation::new("DELETE", "/v1/subjects/1");
+        let good = signer.token_for("vault", &operation, BodyDigest::of(b"{}"), NOW);
+        let bytes = changed(good.as_bytes(), &changes);
+        let text = String::from_utf8_lossy(&bytes);
+        let taken = trusted.verify_bound(&text, "vault", &operation, NOW);
+        prop_assert_eq!(taken.is_ok(), text == good, "{}", text);
+        prop_assert!(trusted.verify(&text, "vault", NOW).is_err());
+    }
+
     #[test]
     fn a_record_opens_as_it_was_sealed_and_in_no_other_way(text in vec(any::<u8>(), 0..200), changes in changes()) {
         let key = DataKey::generate(1);

@@ -19,7 +19,7 @@ use crate::{
     follow_master_keys, http,
     limits::CallerLimits,
     master_keys::MasterKeys,
-    open_vault::{NotOpened, open_vault},
+    open_vault::{NotOpened, prepare_to_open},
     purge,
     settings::{MASTER_KEYS, Settings, TOMBSTONES},
     slots::Slots,
@@ -120,8 +120,11 @@ async fn prepare(vault: &Vault, keyring: Option<&Keyring>) -> Result<(), StartEr
         tracing::warn!("the vault is sealed until somebody opens it");
         return Ok(());
     };
-    match open_vault(vault, keyring).await {
-        Ok(()) => Ok(()),
+    match prepare_to_open(vault, keyring).await {
+        Ok(()) => {
+            vault.keys.opened();
+            Ok(())
+        }
         Err(NotOpened::Unexpected(error)) => Err(error.into()),
         Err(NotOpened::WrongKeys(wrong)) => Err(Problems::one(MASTER_KEYS, wrong).into()),
         Err(NotOpened::Tombstones(why)) => Err(Problems::one(TOMBSTONES, why).into()),

@@ -213,7 +213,7 @@ async fn write(
         return Ok(());
     }
     let mut db = vault.audit.pool.get().await?;
-    let keyring = vault.keys.open()?;
+    let keyring = vault.keys.for_the_audit()?;
     position.leave_unless(keyring.current());
     if let Some(link) = &mut position.link {
         return link.append(&keyring, &*db, &entries).await;

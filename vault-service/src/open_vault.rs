@@ -47,24 +47,30 @@ impl From<ReplayError> for NotOpened {
     }
 }
 
-/// Opens the vault with these master keys, before which it answers nobody.
-pub(crate) async fn open_vault(vault: &Vault, keyring: &Keyring) -> Result<(), NotOpened> {
-    let keyring = admit(vault, keyring).await?;
+/// Gets a sealed vault ready to answer with these master keys, which are the audit's until the caller opens it.
+pub(crate) async fn prepare_to_open(vault: &Vault, keyring: &Keyring) -> Result<(), NotOpened> {
+    // It may say that it has them: it answers nobody without.
+    let keyring = admit(vault, keyring, &numbers(keyring)).await?;
     if let Some(file) = &vault.tombstones {
         replay_tombstones(vault, &keyring, file).await?;
     }
     limits::remember(vault).await?;
-    vault.keys.put(keyring);
+    vault.keys.opening(keyring);
     Ok(())
 }
 
 /// Lets an open vault go on with other master keys, if they are the right ones and nobody has sealed it meanwhile.
+///
+/// Until its next look this replica says that it has what it has before and after: no version may begin to wrap that it
+/// does not have yet, or not any more.
 pub(crate) async fn replace_master_keys(
     vault: &Vault,
     before: &Arc<Keyring>,
     keyring: &Keyring,
 ) -> Result<(), WrongMasterKeys> {
-    let keyring = admit(vault, keyring).await?;
+    let mut both = numbers(keyring);
+    both.retain(|version| before.holds(*version));
+    let keyring = admit(vault, keyring, &both).await?;
     if !vault.keys.exchange(before, keyring) {
         let why = "the master keys were just changed by somebody else";
         return Err(Unexpected::unavailable(why, RETRY).into());
@@ -72,13 +78,17 @@ pub(crate) async fn replace_master_keys(
     Ok(())
 }
 
-/// Under one lock with whoever lets another version wrap: this replica has it, or is seen to lack it.
-async fn admit(vault: &Vault, keyring: &Keyring) -> Result<Keyring, WrongMasterKeys> {
+/// Under one lock with whoever lets another version wrap: what this replica says that it has.
+async fn admit(
+    vault: &Vault,
+    keyring: &Keyring,
+    announced: &[KeyVersion],
+) -> Result<Keyring, WrongMasterKeys> {
     let mut db = vault.pool.get().await?;
     let transaction = db.transaction().await.map_err(Unexpected::from)?;
     master_keys::lock(&transaction).await?;
     let keyring = check_master_keys(&transaction, keyring, vault.clock.now()).await?;
-    replicas::announce(&transaction, vault.replica, &numbers(&keyring)).await?;
+    replicas::announce(&transaction, vault.replica, announced).await?;
     transaction.commit().await.map_err(Unexpected::from)?;
     Ok(keyring)
 }

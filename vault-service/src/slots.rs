@@ -11,7 +11,7 @@ use std::{
 use shared::{postgres::Pool, problem::Unexpected};
 use tokio::{
     sync::{Mutex, oneshot},
-    time::timeout,
+    time::{sleep, timeout},
 };
 use uuid::Uuid;
 
@@ -19,6 +19,9 @@ use crate::store::subjects::{self, Slot};
 
 /// How long a request waits.
 const PATIENCE: Duration = Duration::from_secs(3);
+/// While so many wait when their turn comes, more are about to: it is cheaper for all to wait for them.
+const MANY: usize = 8;
+const LINGER: Duration = Duration::from_millis(1);
 /// When to come again.
 const RETRY: Duration = Duration::from_secs(2);
 
@@ -81,6 +84,9 @@ impl Slots {
 
 impl Shared {
     async fn ask_for_all(&self) {
+        if self.waiting().len() >= MANY {
+            sleep(LINGER).await;
+        }
         let mut all = std::mem::take(&mut *self.waiting());
         // Whoever has given up was told so.
         all.retain(|it| !it.told.is_closed());

@@ -185,3 +185,137 @@ fn whole_lines(file: &mut File, whole: impl FnOnce(&str) -> bool) -> io::Result<
     file.sync_all()?;
     Ok(text)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use proptest::{collection::vec, prelude::*, sample::Index};
+    use shared::random;
+
+    use super::*;
+    use crate::domain::hostile::{change, changed, receipts};
+
+    /// A tombstone file that is removed with its folder.
+    struct Kept(PathBuf);
+
+    impl Kept {
+        fn holding(bytes: &[u8]) -> Self {
+            let name = format!("keystead-tombstones-{}", hex::encode(random::bytes::<8>()));
+            let folder = std::env::temp_dir().join(name);
+            fs::create_dir(&folder).expect("a temporary folder");
+            fs::write(folder.join("file"), bytes).expect("a temporary file");
+            Self(folder)
+        }
+
+        fn path(&self) -> PathBuf {
+            self.0.join("file")
+        }
+
+        fn bytes(&self) -> Vec<u8> {
+            fs::read(self.path()).expect("it is there")
+        }
+
+        /// The receipts that a vault finds when it starts.
+        fn read(&self, keys: &ReceiptKeys) -> Result<Vec<String>, Unreadable> {
+            let tombstones = done(TombstoneFile::new(self.path()).read(keys))?;
+            Ok(tombstones.into_iter().map(|it| it.receipt).collect())
+        }
+
+        fn append(&self, (id, receipt): &(Uuid, String)) {
+            let file = TombstoneFile::new(self.path());
+            done(file.append(&[(*id, receipt)])).expect("it takes a line");
+            assert!(file.holds(*id));
+        }
+    }
+
+    impl Drop for Kept {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    fn done<T>(work: impl Future<Output = T>) -> T {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .build();
+        runtime.expect("a runtime").block_on(work)
+    }
+
+    fn lines(receipts: &[(Uuid, String)]) -> String {
+        let lines = receipts.iter().flat_map(|(_, receipt)| [receipt, "\n"]);
+        lines.collect()
+    }
+
+    proptest! {
+        // Each case waits for the disk some times.
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn a_file_that_ends_anywhere_has_every_line_that_is_whole_and_takes_more(cut in any::<Index>()) {
+            let (keys, [first, second, third]) = receipts();
+            let both = [first, second];
+            let text = lines(&both);
+            let cut = cut.index(text.len() + 1);
+            let file = Kept::holding(&text.as_bytes()[..cut]);
+            let mut whole = Vec::new();
+            let mut end = 0;
+            for (_, receipt) in both {
+                end += receipt.len();
+                if end <= cut {
+                    whole.push(receipt);
+                }
+                end += 1;
+            }
+            // A vault that runs goes on with a line of another one that crashed; one that starts looks first.
+            let appended_to = Kept::holding(&text.as_bytes()[..cut]);
+            appended_to.append(&third);
+            let found = appended_to.read(&keys).expect("only the last line is not whole");
+            prop_assert_eq!(found.last(), Some(&third.1));
+            prop_assert!(whole.starts_with(&found[..found.len() - 1]));
+
+            prop_assert_eq!(file.read(&keys).expect("only the last line is not whole"), whole.clone());
+            file.append(&third);
+            whole.push(third.1);
+            prop_assert_eq!(file.read(&keys).expect("whole lines"), whole);
+        }
+
+        #[test]
+        fn a_changed_file_is_refused_or_has_what_it_had(changes in vec(change(), 1..4)) {
+            let (keys, written) = receipts::<3>();
+            let bytes = changed(lines(&written).as_bytes(), &changes);
+            let file = Kept::holding(&bytes);
+            match file.read(&keys) {
+                Ok(found) => {
+                    let text = String::from_utf8(bytes).expect("it was read");
+                    for (_, receipt) in &written {
+                        let stands = text.lines().any(|line| line == receipt);
+                        prop_assert_eq!(found.contains(receipt), stands);
+                    }
+                    prop_assert!(found.iter().all(|found| written.iter().any(|(_, it)| it == found)));
+                    // What stands after a start is what counted in it.
+                    let after = file.bytes();
+                    prop_assert_eq!(file.read(&keys).expect("read before"), found);
+                    prop_assert_eq!(file.bytes(), after);
+                }
+                Err(why) => {
+                    let told = why.to_string();
+                    prop_assert!(told.starts_with("is damaged: line ") || told.starts_with("cannot be used"), "{}", told);
+                }
+            }
+        }
+
+        #[test]
+        fn any_bytes_are_no_tombstones(bytes in vec(any::<u8>(), 0..200), lines in "([A-Za-z0-9_.-]{0,40}\n){1,3}") {
+            let (keys, [receipt]) = receipts();
+            if let Ok(found) = Kept::holding(&bytes).read(&keys) {
+                prop_assert_eq!(found, Vec::<String>::new());
+            }
+            for text in [lines.clone(), format!("{}\n{lines}", receipt.1)] {
+                let damaged = Kept::holding(text.as_bytes());
+                prop_assert!(damaged.read(&keys).is_err());
+                prop_assert_eq!(damaged.bytes(), text.into_bytes());
+            }
+        }
+    }
+}

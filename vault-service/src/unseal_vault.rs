@@ -21,7 +21,8 @@ use crate::{
         share::{NotAShare, Share},
     },
     key_source::{KeySource, keyring, open_file, sealed_keyring},
-    open_vault::{NotOpened, open_vault, replace_master_keys},
+    master_keys::MasterKeys,
+    open_vault::{NotOpened, prepare_to_open, replace_master_keys},
     store::replicas,
     unseal_error::UnsealError,
 };
@@ -56,6 +57,16 @@ impl Progress {
     }
 }
 
+/// What is not open by then is sealed again: nothing is opened that is not on record, or for somebody who hung up; but
+/// nobody closes an open vault by asking while the audit is away.
+struct SealedAgain<'a>(&'a MasterKeys);
+
+impl Drop for SealedAgain<'_> {
+    fn drop(&mut self) {
+        self.0.give_up_opening();
+    }
+}
+
 /// Whether the vault is open, and what is needed if it is not.
 pub(crate) struct SealStatus {
     pub(crate) sealed: bool,
@@ -86,7 +97,7 @@ pub(crate) async fn unseal_vault(
     now: OffsetDateTime,
 ) -> Result<SealStatus, UnsealError> {
     let mut progress = vault.unsealing.0.lock().await;
-    let was_open = vault.keys.if_open().is_some();
+    let _sealed_again = SealedAgain(&vault.keys);
     // Whoever does not wait for the answer has tried, too.
     progress.note(Actor::calling(caller.service, now).did("unseal", "given_up"));
     let outcome = attempt(vault, &mut progress, caller, secret, now).await;
@@ -104,19 +115,14 @@ pub(crate) async fn unseal_vault(
     } else {
         tracing::error!(%caller, told, "the vault was asked to open and does not");
     }
-    if let Err(error) = record(vault, &mut progress).await {
-        // Nothing is opened that is not on record; but nobody closes an open vault by asking while the audit is away.
-        if !was_open {
-            vault.keys.wipe();
-        }
-        return Err(error.into());
-    }
+    record(vault, &mut progress).await?;
+    vault.keys.opened();
     outcome.map(|_| status(vault, &progress))
 }
 
-/// Records what was tried, as soon as the vault is open.
+/// Records what was tried, as soon as the audit has its key.
 async fn record(vault: &Vault, progress: &mut Progress) -> Result<(), Unexpected> {
-    if progress.unrecorded.is_empty() || vault.keys.if_open().is_none() {
+    if progress.unrecorded.is_empty() || vault.keys.for_the_audit().is_err() {
         return Ok(());
     }
     vault.audit.append(progress.unrecorded.clone()).await?;
@@ -155,13 +161,16 @@ async fn attempt(
         return Ok(false);
     };
     progress.attempts.succeeded();
-    progress.given.clear();
     let opened = match vault.keys.if_open() {
         Some(before) => replace_master_keys(vault, &before, &keyring)
             .await
             .map_err(NotOpened::from),
-        None => open_vault(vault, &keyring).await,
+        None => prepare_to_open(vault, &keyring).await,
     };
+    // While the database is away nobody has to gather all the holders of shares once more.
+    if !matches!(opened, Err(NotOpened::Unexpected(_))) {
+        progress.given.clear();
+    }
     opened?;
     Ok(true)
 }

@@ -318,3 +318,31 @@ impl<'a> Look<'a> {
 fn broken(chain: Uuid, what: String) -> AuditError {
     AuditError::Broken { chain, what }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::{collection::vec, prelude::*};
+
+    use super::*;
+    use crate::domain::hostile::{change, changed};
+
+    proptest! {
+        #[test]
+        fn a_head_is_read_as_it_was_printed_and_no_other_text_is_that_head(
+            chain in any::<u128>(), number in any::<u64>(), mac in any::<[u8; 32]>(),
+            changes in vec(change(), 1..4), text in "\\PC{0,100}",
+        ) {
+            let printed = Printed { chain: Uuid::from_u128(chain), number, mac: hex::encode(mac) };
+            let line = serde_json::to_string(&printed).expect("texts and a number");
+            let Head { chain, number, mac } = head(&line).expect("its own line");
+            prop_assert_eq!((chain, number, hex::encode(mac)), (printed.chain, printed.number, printed.mac));
+            let bytes = changed(line.as_bytes(), &changes);
+            if let Ok(other) = head(&String::from_utf8_lossy(&bytes)) {
+                // White space and the case of digits say nothing.
+                let same = bytes.to_ascii_lowercase().iter().filter(|it| !it.is_ascii_whitespace()).eq(line.as_bytes());
+                prop_assert_eq!((other.chain, other.number, other.mac) == (chain, number, mac), same);
+            }
+            prop_assert!(head(&text).is_err());
+        }
+    }
+}

@@ -224,6 +224,7 @@ impl<T: ToJSON> ApiResponse for Json<T> {
 mod tests {
     use super::*;
     use poem_openapi::Object;
+    use proptest::{collection::vec, prelude::*};
 
     #[derive(Debug, Object)]
     struct Login {
@@ -291,6 +292,33 @@ mod tests {
     fn an_item_that_repeats_another_is_named() {
         let details = problem(r#"{"email":"a","password":"p","scopes":["x","y","x"]}"#);
         assert_eq!(details.errors[0].pointer, "#/scopes/2");
+    }
+
+    proptest! {
+        #[test]
+        fn any_body_is_the_type_or_is_refused_without_a_value_of_it(
+            bytes in vec(any::<u8>(), 0..100),
+            fields in vec(("email|password|remember|code|scopes|[a-z]", "\"hunter2[0-9]{0,12}\"|[0-9]{1,9}|null|true|\\[\"hunter2\"\\]|\\{\\}"), 0..6),
+        ) {
+            let _ = parse::<Login>(&bytes);
+            let fields: Vec<_> = fields.iter().map(|(name, value)| format!("\"{name}\":{value}")).collect();
+            let body = format!("{{{}}}", fields.join(","));
+            match parse::<Login>(body.as_bytes()) {
+                Ok(login) => {
+                    let sent: serde_json::Value = serde_json::from_str(&body).expect("it was read");
+                    prop_assert_eq!(login.to_json().map(|it| it["email"].clone()), Some(sent["email"].clone()));
+                }
+                Err(details) => prop_assert!(!format!("{details:?}").contains("hunter2"), "{details:?}"),
+            }
+        }
+
+        #[test]
+        fn no_other_media_type_is_json(
+            text in "\\PC{0,40}", like in "(application|text)/(x[+])?json(; ?charset=\"?(utf-8|UTF-8|latin-1)\"?)?",
+        ) {
+            prop_assert!(!is_json(&text) || text.to_lowercase().contains("json"));
+            prop_assert_eq!(is_json(&like), like.starts_with("application/") && !like.contains("latin"), "{}", like);
+        }
     }
 
     #[test]

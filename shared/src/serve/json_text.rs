@@ -109,7 +109,75 @@ impl<'de> Visitor<'de> for Strict {
 
 #[cfg(test)]
 mod tests {
+    use proptest::{collection::vec, prelude::*, sample::Index};
+
     use super::*;
+
+    /// Any value, of some depth, with few names for its keys.
+    fn value() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            any::<u64>().prop_map(Value::from),
+            any::<f64>().prop_map(Value::from),
+            ".{0,8}".prop_map(Value::from),
+        ];
+        leaf.prop_recursive(4, 32, 4, |inner| {
+            let entries = vec(("[ab]|.{0,3}", inner.clone()), 0..4);
+            prop_oneof![
+                vec(inner, 0..4).prop_map(Value::from),
+                entries.prop_map(|entries| Value::Object(entries.into_iter().collect())),
+            ]
+        })
+    }
+
+    /// What is read is what serde_json reads, and all that it reads but keys that come twice.
+    fn agrees(text: &[u8]) -> Result<(), TestCaseError> {
+        match (parse(text), serde_json::from_slice::<Value>(text)) {
+            (Ok(ours), Ok(theirs)) => prop_assert_eq!(ours, theirs),
+            (Ok(ours), Err(_)) => prop_assert!(false, "only we read {ours}"),
+            (Err(error), Ok(_)) => prop_assert!(error.to_string().starts_with(TWICE), "{error}"),
+            (Err(_), Err(_)) => {}
+        }
+        Ok(())
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_read_as_serde_json_reads_them(bytes in vec(any::<u8>(), 0..100), text in "[\\[\\]{}:,\"\\\\u0-9a-e.+ -]{0,40}") {
+            agrees(&bytes)?;
+            agrees(text.as_bytes())?;
+        }
+
+        #[test]
+        fn whatever_was_written_is_read_also_when_it_was_changed(
+            value in value(), changes in vec((any::<Index>(), any::<u8>()), 1..4),
+        ) {
+            let mut text = value.to_string().into_bytes();
+            let read = parse(&text);
+            prop_assert_eq!(read.ok(), serde_json::from_slice::<Value>(&text).ok());
+            for (at, byte) in changes {
+                let at = at.index(text.len());
+                text[at] = byte;
+                agrees(&text)?;
+                let cut = &text[..at];
+                agrees(cut)?;
+            }
+        }
+
+        /// However a key is spelled: two that are the same text are one key.
+        #[test]
+        fn no_value_has_a_key_twice(key in "[a-z]{1,4}", first in value(), second in value(), depth in 0_usize..5) {
+            let escaped: String = key.chars().map(|it| format!("\\u{:04x}", u32::from(it))).collect();
+            for again in [&key, &escaped] {
+                let object = format!(r#"{{"{key}":{first},"{again}":{second}}}"#);
+                let text = format!("{}{object}{}", "[".repeat(depth), "]".repeat(depth));
+                let error = parse(text.as_bytes()).expect_err("a key comes twice");
+                prop_assert!(error.to_string().starts_with(TWICE), "{}: {}", text, error);
+            }
+        }
+    }
 
     #[test]
     fn the_value_is_the_one_serde_json_reads() {

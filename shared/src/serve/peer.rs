@@ -49,3 +49,45 @@ impl PeerCertificate {
         Some(Self { common_name, uris })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::{collection::vec, prelude::*, sample::Index};
+    use rcgen::{CertificateParams, KeyPair, SanType};
+
+    use super::*;
+
+    fn certificate() -> Vec<u8> {
+        let mut params = CertificateParams::default();
+        let uri = "spiffe://keystead/journal".try_into().expect("ASCII");
+        params.subject_alt_names = vec![SanType::URI(uri)];
+        let key = KeyPair::generate().expect("a key");
+        params
+            .self_signed(&key)
+            .expect("a certificate")
+            .der()
+            .to_vec()
+    }
+
+    #[test]
+    fn a_certificate_names_its_uris() {
+        let read = PeerCertificate::read(&certificate().into()).expect("a certificate");
+        assert_eq!(read.uris, ["spiffe://keystead/journal"]);
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_the_reader_panic(
+            bytes in vec(any::<u8>(), 0..200), changes in vec((any::<Index>(), any::<u8>()), 1..4),
+        ) {
+            let mut changed = certificate();
+            for (at, byte) in changes {
+                let at = at.index(changed.len());
+                changed[at] = byte;
+                let _ = PeerCertificate::read(&changed[..at].to_vec().into());
+            }
+            let _ = PeerCertificate::read(&changed.into());
+            let _ = PeerCertificate::read(&bytes.into());
+        }
+    }
+}

@@ -118,7 +118,25 @@ fn read_traceparent(header: &str) -> Option<(String, String)> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn no_header_puts_anything_but_hexadecimal_digits_into_a_log(
+            text in "\\PC{0,80}", like in "0[01f]-[0-9a-fA-F]{31,33}-[0-9a-f]{16}-[0-9a-f]{2}(-.)?",
+        ) {
+            prop_assert_eq!(read_traceparent(&text), None);
+            if let Some((trace, flags)) = read_traceparent(&like) {
+                prop_assert_eq!((trace.len(), flags.len()), (32, 2));
+                let rest = trace.chars().chain(flags.chars()).find(|it| !matches!(it, '0'..='9' | 'a'..='f'));
+                prop_assert_eq!(rest, None);
+                let (begins, ends) = (format!("00-{trace}-"), format!("-{flags}"));
+                prop_assert!(like.starts_with(&begins) && like.ends_with(&ends));
+            }
+        }
+    }
 
     #[test]
     fn only_a_valid_trace_is_continued() {

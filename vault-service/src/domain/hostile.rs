@@ -11,6 +11,8 @@ use super::{
     keyring::tests::{COUNTING, ring},
     policy::{Purpose, Service},
     receipt::{ReceiptKeys, Statement},
+    sealed_keyring::{Opener, SealedKeyring},
+    share::Share,
     slot::Salt,
     wrapped_key::{Place, PlainKey, Refused, WrappedKey},
 };
@@ -19,7 +21,7 @@ const ADA: Uuid = Uuid::from_u128(1);
 
 /// What somebody does to bytes.
 #[derive(Clone, Debug)]
-enum Change {
+pub(crate) enum Change {
     Flip(Index, u8),
     Set(Index, u8),
     Insert(Index, Vec<u8>),
@@ -63,7 +65,7 @@ impl Change {
     }
 }
 
-fn change() -> impl Strategy<Value = Change> {
+pub(crate) fn change() -> impl Strategy<Value = Change> {
     let at = any::<Index>;
     prop_oneof![
         (at(), any::<u8>()).prop_map(|(at, bit)| Change::Flip(at, bit)),
@@ -75,7 +77,7 @@ fn change() -> impl Strategy<Value = Change> {
     ]
 }
 
-fn changed(good: &[u8], changes: &[Change]) -> Vec<u8> {
+pub(crate) fn changed(good: &[u8], changes: &[Change]) -> Vec<u8> {
     let mut bytes = good.to_vec();
     for change in changes {
         change.of(&mut bytes);
@@ -91,16 +93,29 @@ fn place() -> Place {
     }
 }
 
-fn receipt() -> (ReceiptKeys, String, Statement) {
-    let ring = ring(COUNTING);
-    let statement = Statement {
-        shred_id: Uuid::from_u128(7),
+fn statement(shred: u128) -> Statement {
+    Statement {
+        shred_id: Uuid::from_u128(shred),
         subject: ADA,
         requested_at: datetime!(2026-11-24 08:00 UTC),
         purged_at: datetime!(2026-12-01 08:00 UTC),
-    };
-    let signed = ring.sign_receipt(&statement);
-    (ReceiptKeys::new([], &ring), signed, statement)
+    }
+}
+
+fn receipt() -> (ReceiptKeys, String, Statement) {
+    let (keys, [(_, signed)]) = receipts();
+    (keys, signed, statement(1))
+}
+
+/// Receipts of so many shreds, and the keys that verify them.
+pub(crate) fn receipts<const SHREDS: usize>() -> (ReceiptKeys, [(Uuid, String); SHREDS]) {
+    let ring = ring(COUNTING);
+    let mut shreds = 1..;
+    let signed = [(); SHREDS].map(|()| {
+        let statement = statement(shreds.next().unwrap_or_default());
+        (statement.shred_id, ring.sign_receipt(&statement))
+    });
+    (ReceiptKeys::new([], &ring), signed)
 }
 
 proptest! {
@@ -188,6 +203,30 @@ proptest! {
                 *version > 0 && text.contains(&format!("{version}:{}", hex::encode(key.as_slice())))
             });
             prop_assert!(said, "{}", text);
+        }
+    }
+    #[test]
+    fn a_share_is_taken_as_it_was_made_and_in_no_other_way(changes in vec(change(), 1..4), text in "\\PC{0,200}") {
+        let (keyring, shares) = SealedKeyring::with_shares("keys", 2, 2).expect("possible");
+        let Opener::Shares(set) = keyring.opener() else {
+            panic!("it was sealed with shares");
+        };
+        let good = shares[0].text();
+        let bytes = changed(good.as_bytes(), &changes);
+        let typed = String::from_utf8_lossy(&bytes);
+        prop_assert_eq!(Share::parse(&typed, set).is_ok(), typed.trim() == good.as_str(), "{}", typed);
+        for other in [format!("keystead-share-{text}"), text] {
+            prop_assert!(Share::parse(&other, set).is_err());
+        }
+    }
+
+    #[test]
+    fn no_other_name_is_one_of_a_service_or_a_purpose(text in "\\PC{0,20}", name in "[a-z-]{0,12}") {
+        for text in [text, name] {
+            let service = Service::ALL.map(Service::name).contains(&text.as_str());
+            prop_assert_eq!(text.parse::<Service>().is_ok(), service);
+            let purpose = Purpose::ALL.map(Purpose::name).contains(&text.as_str());
+            prop_assert_eq!(text.parse::<Purpose>().is_ok(), purpose);
         }
     }
 }

@@ -14,6 +14,8 @@ pub(crate) mod slot;
 pub(crate) mod wrapped_key;
 
 #[cfg(test)]
-mod hostile;
+pub(crate) mod hostile;
 #[cfg(test)]
 mod speed;
+#[cfg(test)]
+mod whole_policy;

@@ -34,8 +34,11 @@ pub(crate) struct Uses {
     pub(crate) data_keys: Vec<(String, u64)>,
 }
 
-/// Waits until nobody else opens a replica or moves a version; held until the transaction ends.
+/// Waits until nobody else opens a replica or moves a version; held until the transaction ends, and by a replica that stands
+/// still no longer than five seconds: the others go on without it.
 pub(crate) async fn lock(transaction: &Transaction<'_>) -> Result<(), Unexpected> {
+    let patience = "SET LOCAL idle_in_transaction_session_timeout = '5s'";
+    transaction.execute_typed(patience, &[]).await?;
     let sql = "SELECT pg_advisory_xact_lock($1)";
     transaction
         .execute_typed(sql, &[(&LOCK, Type::INT8)])

@@ -32,4 +32,8 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
         name: "0005_audit_records.sql",
         sql: include_str!("../../migrations/0005_audit_records.sql"),
     },
+    Migration {
+        name: "0006_audit_by_time.sql",
+        sql: include_str!("../../migrations/0006_audit_by_time.sql"),
+    },
 ];

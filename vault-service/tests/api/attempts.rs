@@ -9,9 +9,10 @@ use tokio::task::JoinSet;
 
 use crate::{
     client::{Answer, Shredder},
+    seal_keyring::{keyring, split},
     sealing::{
-        PHRASE, command, keyring, opens_with_passphrase, ready, share, split,
-        world_with_passphrase, world_with_shares,
+        PHRASE, opens_with_passphrase, ready, share, unseal, world_with_passphrase,
+        world_with_shares,
     },
     world::{MASTER_KEY, Vault, World, somebody},
 };
@@ -116,7 +117,7 @@ async fn nobody_closes_an_open_vault_by_an_attempt_that_cannot_be_recorded() {
         ("journal", json!({ "passphrase": PHRASE })),
         ("operator", guess()),
     ] {
-        let answer = command(&world, &vault, service, "/v1/unseal", body).await;
+        let answer = world.command(&vault, service, "/v1/unseal", body).await;
         assert_eq!(answer.problem(), (503, "unavailable"), "{service}");
         assert!(!is_sealed(&world, &vault).await, "{service} sealed it");
     }
@@ -144,10 +145,14 @@ async fn sealing_waits_for_no_record() {
     let vault = world.start().await;
     opens_with_passphrase(&world, &vault).await;
     let lock = locked(&world).await;
-    let refused = command(&world, &vault, "journal", "/v1/seal", json!({})).await;
+    let refused = world
+        .command(&vault, "journal", "/v1/seal", json!({}))
+        .await;
     assert_eq!(refused.problem(), (503, "unavailable"));
     assert!(!is_sealed(&world, &vault).await);
-    let closed = command(&world, &vault, "operator", "/v1/seal", json!({})).await;
+    let closed = world
+        .command(&vault, "operator", "/v1/seal", json!({}))
+        .await;
     assert_eq!((closed.status, &closed.body["sealed"]), (200, &json!(true)));
     lock.batch_execute("COMMIT").await.expect("unlocked");
     opens_with_passphrase(&world, &vault).await;
@@ -164,7 +169,9 @@ async fn a_share_counts_neither_after_a_seal_nor_for_another_keyring() {
     for typed in shares[..3].iter().chain([&shares[3]]) {
         assert_eq!(share(&world, &vault, typed).await.status, 200);
     }
-    let closed = command(&world, &vault, "operator", "/v1/seal", json!({})).await;
+    let closed = world
+        .command(&vault, "operator", "/v1/seal", json!({}))
+        .await;
     assert_eq!(closed.body["shares_given"], 0, "{closed:?}");
     let first = share(&world, &vault, &shares[0]).await;
     assert_eq!(first.body["shares_given"], 1);
@@ -176,4 +183,74 @@ async fn a_share_counts_neither_after_a_seal_nor_for_another_keyring() {
         assert_eq!(answer.body["shares_given"], given, "{answer:?}");
     }
     assert!(!is_sealed(&world, &vault).await);
+}
+
+#[tokio::test]
+async fn wrong_attempts_make_everybody_wait_even_with_the_right_one() {
+    let world = world_with_passphrase().await;
+    let vault = world.start().await;
+    for _ in 0..5 {
+        let wrong = unseal(&world, &vault, json!({"passphrase": "guess"})).await;
+        assert_eq!(wrong.problem(), (403, "unseal_refused"));
+    }
+    let waits = unseal(&world, &vault, json!({ "passphrase": PHRASE })).await;
+    assert_eq!(waits.problem(), (429, "unseal_limited"));
+    assert!((1..=60).contains(&waits.retry_after), "{waits:?}");
+}
+
+#[tokio::test]
+async fn what_was_tried_while_it_was_sealed_is_in_the_audit_before_anything_else() {
+    let (world, shares) = world_with_shares().await;
+    let vault = world.start().await;
+    let refused = share(&world, &vault, "keystead-share-of-mine").await;
+    assert_eq!(refused.problem(), (403, "unseal_refused"));
+    for typed in &shares[..3] {
+        assert_eq!(share(&world, &vault, typed).await.status, 200);
+    }
+    let closed = world
+        .command(&vault, "operator", "/v1/seal", json!({}))
+        .await;
+    assert_eq!(closed.status, 200);
+    let sql = "SELECT caller, operation, outcome FROM audit_records WHERE operation <> 'begin'
+               ORDER BY number";
+    let rows = world
+        .db()
+        .await
+        .query_typed(sql, &[])
+        .await
+        .expect("the audit");
+    let told: Vec<_> = rows
+        .iter()
+        .map(|row| [row.get::<_, &str>(0), row.get(1), row.get(2)].join(" "))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            "operator unseal unseal_refused",
+            "operator unseal share_taken",
+            "operator unseal share_taken",
+            "operator unseal ok",
+            "operator seal ok"
+        ]
+    );
+}
+
+#[tokio::test]
+async fn an_opening_that_cannot_be_recorded_opens_nothing() {
+    let world = world_with_passphrase().await;
+    let vault = world.start().await;
+    ready(&vault, 503).await;
+    let mut db = world.db().await;
+    let transaction = db.transaction().await.expect("a transaction");
+    let lock = "LOCK TABLE audit_chains IN ACCESS EXCLUSIVE MODE";
+    transaction.batch_execute(lock).await.expect("locked");
+    let refused = unseal(&world, &vault, json!({ "passphrase": PHRASE })).await;
+    assert_eq!(refused.problem(), (503, "unavailable"));
+    let status = world
+        .caller(&vault, "operator")
+        .get("/v1/seal-status")
+        .await;
+    assert_eq!(status.body["sealed"], json!(true));
+    drop(transaction);
+    opens_with_passphrase(&world, &vault).await;
 }

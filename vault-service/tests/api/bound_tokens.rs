@@ -6,7 +6,8 @@ use tokio::task::JoinSet;
 use uuid::Uuid;
 
 use crate::{
-    client::{Answer, Shredder},
+    client::{Answer, Client, Shredder},
+    rotation,
     world::{somebody, vault},
 };
 
@@ -38,6 +39,94 @@ async fn an_ordinary_token_shreds_and_restores_nobody() {
     let answer = identity.client.post(&restore, &json!({})).await;
     assert_eq!(answer.problem(), (401, "service_token_not_bound"));
     assert_eq!(identity.client.create(ada, "account").await.status, 200);
+}
+
+/// Sends with that token, to whichever route.
+async fn send(client: &Client, token: &str, (method, path): (&str, &str), body: &Value) -> Answer {
+    let client = client.clone().with_token(token);
+    match method {
+        "GET" => client.get(path).await,
+        "DELETE" => client.delete(path, body).await,
+        _ => client.post(path, body).await,
+    }
+}
+
+#[tokio::test]
+async fn whatever_cannot_be_undone_takes_a_token_for_it_alone_and_once() {
+    let world = rotation::world().await;
+    let vault = world.start().await;
+    let ada = somebody();
+    let (shred, restore) = (path(ada), format!("{}/restore", path(ada)));
+    let looked = json!({"as_of": "2026-11-24T12:00:00Z"});
+    for (service, method, path, body) in [
+        ("identity", "DELETE", shred.as_str(), body()),
+        ("identity", "POST", restore.as_str(), json!({})),
+        ("identity", "POST", "/v1/master-keys/1/settle", looked),
+        (
+            "operator",
+            "POST",
+            "/v1/master-keys/1/schedule-destruction",
+            json!({"wait_days": 7}),
+        ),
+        ("operator", "POST", "/v1/master-keys/1/cancel", json!({})),
+        ("operator", "POST", "/v1/seal", json!({})),
+        ("operator", "POST", "/v1/unseal", json!({})),
+    ] {
+        let caller = world.shredder(&vault, service);
+        let route = (method, path);
+        let ordinary = match method {
+            "DELETE" => caller.client.delete(path, &body).await,
+            _ => caller.client.post(path, &body).await,
+        };
+        assert_eq!(
+            ordinary.problem(),
+            (401, "service_token_not_bound"),
+            "{path}"
+        );
+        for token in [
+            caller.token_for_text(method, path, "{ }"),
+            caller.token(method, "/v1/elsewhere", &body),
+            caller.token("PUT", path, &body),
+        ] {
+            let other = send(&caller.client, &token, route, &body).await;
+            let refused = (401, "service_token_for_another_request");
+            assert_eq!(other.problem(), refused, "{path}");
+        }
+        let token = caller.token(method, path, &body);
+        let first = send(&caller.client, &token, route, &body).await;
+        assert_ne!(first.status, 401, "{path}: {first:?}");
+        let again = send(&caller.client, &token, route, &body).await;
+        assert_eq!(again.problem(), (401, "service_token_spent"), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn whatever_is_no_more_than_asked_takes_no_token_for_one_request() {
+    let (world, vault) = vault().await;
+    let ada = somebody();
+    let identity = world.shredder(&vault, "identity");
+    let (shred, audit) = (
+        format!("/v1/shreds/{ada}"),
+        format!("/v1/audit?subject={ada}"),
+    );
+    for (method, path) in [
+        ("POST", "/v1/data-keys"),
+        ("POST", "/v1/data-keys/unwrap"),
+        ("POST", "/v1/data-keys/rewrap"),
+        ("GET", "/v1/master-keys"),
+        ("GET", "/v1/master-keys/current"),
+        ("GET", "/v1/seal-status"),
+        ("GET", "/v1/receipt-keys"),
+        ("GET", "/v1/audit/head"),
+        ("GET", shred.as_str()),
+        ("GET", audit.as_str()),
+    ] {
+        let (bare, _) = path.split_once('?').unwrap_or((path, ""));
+        let token = identity.token(method, bare, &json!({}));
+        let refused = send(&identity.client, &token, (method, path), &json!({})).await;
+        let told = (401, "service_token_for_another_request");
+        assert_eq!(refused.problem(), told, "{method} {path}");
+    }
 }
 
 #[tokio::test]

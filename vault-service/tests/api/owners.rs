@@ -205,3 +205,51 @@ async fn a_key_that_is_wrapped_anew_once_more_is_counted_as_old_until_that_is_st
     let counted = seen(&world, &vault, 1).await["data_keys"].clone();
     assert_eq!(counted, json!([{"owner": "identity", "number": 1}]));
 }
+
+#[tokio::test]
+async fn only_what_its_owner_has_settled_stops_holding_a_master_key_back() {
+    let world = world().await;
+    let vault = world.start().await;
+    let (ada, old, new) = rotated(&world, &vault).await;
+    let identity = world.caller(&vault, "identity");
+    // Wrapped anew, and perhaps not stored.
+    assert_eq!(current(&world, &vault, "identity").await, (2, true));
+    let refused = schedule(&world, &vault, 1, 7).await;
+    assert_eq!(refused.problem(), (409, "master_key_in_use"));
+    // A key that was made a moment ago may not be stored yet.
+    assert_eq!(settle(&world, &vault, "identity", 2).await.status, 200);
+    assert_eq!(current(&world, &vault, "identity").await, (2, true));
+    a_while_later(&world).await;
+    // Nobody settles for another.
+    assert_eq!(settle(&world, &vault, "journal", 2).await.status, 200);
+    assert_eq!(current(&world, &vault, "identity").await, (2, true));
+    assert_eq!(settle(&world, &vault, "identity", 2).await.status, 200);
+    assert_eq!(current(&world, &vault, "identity").await, (2, false));
+    // It was not true: the old one is still kept somewhere, and is counted where it belongs.
+    assert_eq!(identity.unwrap_one(ada, "account", &old).await.0, "ok");
+    assert_eq!(current(&world, &vault, "identity").await, (2, true));
+    let seen = seen(&world, &vault, 1).await;
+    assert_eq!(
+        seen["data_keys"],
+        json!([{"owner": "identity", "number": 1}])
+    );
+    assert_eq!(identity.unwrap_one(ada, "account", &new).await.0, "ok");
+}
+
+#[tokio::test]
+async fn settling_wants_the_version_that_wraps_and_an_owner() {
+    let world = world().await;
+    let vault = world.start().await;
+    for (service, version, told) in [
+        ("operator", 1, (403, "not_allowed")),
+        ("identity", 2, (409, "master_key_not_current")),
+        ("identity", 0, (404, "unknown_master_key")),
+    ] {
+        let answer = settle(&world, &vault, service, version).await;
+        assert_eq!(answer.problem(), told, "{service} {version}");
+    }
+    let unbound = world.caller(&vault, "identity");
+    let body = json!({"as_of": "2026-11-24T12:00:00Z"});
+    let answer = unbound.post("/v1/master-keys/1/settle", &body).await;
+    assert_eq!(answer.status, 401, "{answer:?}");
+}

@@ -3,7 +3,7 @@
 use std::{
     fs::{self, File},
     net::SocketAddr,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Child, Command},
     sync::{
         Arc,
@@ -161,7 +161,7 @@ async fn whatever_a_vault_gave_away_before_it_was_killed_is_on_record() {
 }
 
 /// Killed when dropped, so that a test that fails leaves nothing behind.
-struct Program(Child);
+pub(crate) struct Program(pub(crate) Child);
 
 impl Drop for Program {
     fn drop(&mut self) {
@@ -171,13 +171,16 @@ impl Drop for Program {
     }
 }
 
-/// `serve` with its log where the run searches.
 fn start(world: &World) -> (Program, PathBuf) {
+    let mut command = Command::new(PROGRAM);
+    command.arg("serve").env_clear().envs(&world.environment);
+    start_as(command)
+}
+
+/// `serve` with its log where the run searches.
+pub(crate) fn start_as(mut command: Command) -> (Program, PathBuf) {
     let log = suite_log::path("vault-program.log");
-    let child = Command::new(PROGRAM)
-        .arg("serve")
-        .env_clear()
-        .envs(&world.environment)
+    let child = command
         .stdout(File::create(&log).expect("a log file"))
         .spawn()
         .expect("the program starts");
@@ -185,7 +188,7 @@ fn start(world: &World) -> (Program, PathBuf) {
 }
 
 /// The addresses from the program's own line about them.
-async fn listening(log: &PathBuf) -> Vault {
+pub(crate) async fn listening(log: &Path) -> Vault {
     let line = until("listening", LIMIT, async || {
         let text = fs::read_to_string(log).unwrap_or_default();
         let lines = text
@@ -215,7 +218,6 @@ async fn listening(log: &PathBuf) -> Vault {
     }
 }
 
-/// What the kernel says about a process that forbids dumps: no core, and its files belong to root.
 async fn stop(program: &mut Program) {
     let pid = Pid::from_child(&program.0);
     kill_process(pid, Signal::TERM).expect("it runs");

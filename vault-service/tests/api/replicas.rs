@@ -2,14 +2,16 @@
 
 use std::{fs, time::Duration};
 
-use shared::postgres::Connection;
+use shared::{postgres::Connection, random};
 use stack::until;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
 use crate::{
     rotation::{add_version_2, rotated, seen, sql, world, wraps, write_keys},
-    world::{World, somebody},
+    seal_keyring::{keyring, seal_with_passphrase},
+    sealing::{opens_with_passphrase, ready, world_with_passphrase},
+    world::{KEY_FILE, MASTER_KEY, World, somebody},
 };
 
 const LIMIT: Duration = Duration::from_secs(30);
@@ -36,6 +38,40 @@ async fn one_replica_at_a_time_moves_a_master_key() {
     let unlock = "SELECT pg_advisory_unlock_all()";
     other.batch_execute(unlock).await.expect("unlocked");
     wraps(&world, &vault, 2).await;
+}
+
+/// Which versions each replica that runs has said to have.
+async fn announced(world: &World) -> Vec<Vec<i64>> {
+    let rows = world
+        .db()
+        .await
+        .query_typed("SELECT versions FROM replicas", &[])
+        .await;
+    let rows = rows.expect("replicas");
+    rows.iter().map(|row| row.get(0)).collect()
+}
+
+#[tokio::test]
+async fn whoever_opens_has_said_with_which_master_keys() {
+    let world = world_with_passphrase().await;
+    let vault = world.start().await;
+    ready(&vault, 503).await;
+    assert_eq!(announced(&world).await, Vec::<Vec<i64>>::new());
+    // Before it wraps anything, and not only at its next look.
+    opens_with_passphrase(&world, &vault).await;
+    assert_eq!(announced(&world).await, [[1]]);
+    let newer = format!("1:{MASTER_KEY},2:{}", hex::encode(random::bytes::<32>()));
+    fs::remove_file(keyring(&world)).expect("removed");
+    seal_with_passphrase(&keyring(&world), &newer);
+    opens_with_passphrase(&world, &vault).await;
+    until("both announced", LIMIT, async || {
+        let mut announced = announced(&world).await.concat();
+        announced.sort_unstable();
+        let told = format!("{announced:?}");
+        (announced == [1, 2]).then_some(()).ok_or(told)
+    })
+    .await
+    .expect("in time");
 }
 
 async fn has_salt(world: &World, subject: Uuid) -> bool {
@@ -97,7 +133,7 @@ async fn a_replica_without_a_version_that_keys_depend_on_does_not_start() {
     let world = world().await;
     let vault = world.start().await;
     rotated(&world, &vault).await;
-    let file = fs::read_to_string(world.folder().join("master-keys")).expect("text");
+    let file = fs::read_to_string(world.folder().join(KEY_FILE)).expect("text");
     let newer = file.lines().find(|line| line.starts_with("2:"));
     write_keys(&world, newer.expect("the newer one"));
     let late = world.start().await;

@@ -10,7 +10,7 @@ use std::{
 
 use poem::{Route, endpoint::make, get};
 use secrecy::SecretString;
-use serde_json::json;
+use serde_json::{Value, json};
 use shared::{
     clock::Clock,
     jwk::JwkSet,
@@ -32,13 +32,16 @@ use vault_service::{Application, Settings};
 
 use crate::{
     authority::{Authority, Certified},
-    client::{Client, Shredder},
+    client::{Answer, Client, Shredder},
     keys::{AUDIENCE, ISSUER, SigningKey},
 };
 
 /// The master key of the known answers.
 pub(crate) const MASTER_KEY: &str =
     "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
+
+/// In the folder of a world.
+pub(crate) const KEY_FILE: &str = "master-keys";
 
 /// What a vault needs around it. Dropping it ends what it started and removes what it made.
 pub(crate) struct World {
@@ -105,6 +108,13 @@ impl World {
     pub(crate) fn with(mut self, name: &'static str, value: &str) -> Self {
         self.environment.insert(name, value.to_owned());
         self
+    }
+
+    /// The same world, whose master keys are in [`KEY_FILE`] and in no variable.
+    pub(crate) fn with_key_file(mut self, keys: &str) -> Self {
+        self.environment.remove("MASTER_ENCRYPTION_KEY");
+        let file = self.folder.put(KEY_FILE, keys);
+        self.with("MASTER_ENCRYPTION_KEY_FILE", &file)
     }
 
     pub(crate) fn folder(&self) -> &Path {
@@ -191,6 +201,19 @@ impl World {
             client: self.caller(vault, service),
             signer: Arc::new(self.service_key(service).signer(service)),
         }
+    }
+
+    /// What cannot be undone, as that service, with a token for this one request.
+    pub(crate) async fn command(
+        &self,
+        vault: &Vault,
+        service: &'static str,
+        path: &str,
+        body: Value,
+    ) -> Answer {
+        let caller = self.shredder(vault, service);
+        let token = caller.token("POST", path, &body);
+        caller.client.with_token(&token).post(path, &body).await
     }
 
     /// The journal, with the access token of that person at hand.

@@ -15,6 +15,7 @@ mod erasure;
 mod first_entry;
 mod forged_tokens;
 mod frozen_postgres;
+mod frozen_vault;
 mod hints;
 mod key_rotation;
 mod master_key_rotation;

@@ -1,0 +1,200 @@
+//! The end of a master key that nothing depends on, and who brings it about.
+
+use std::time::Duration;
+
+use serde_json::json;
+use stack::until;
+use tokio_postgres::types::Type;
+
+use crate::{
+    client::{Answer, item},
+    rotation::{a_while_later, rotated, schedule, seen, settle, sql, world, wraps},
+    world::{Vault, World, somebody},
+};
+
+const LIMIT: Duration = Duration::from_secs(30);
+
+async fn cancel(world: &World, vault: &Vault, version: u32) -> Answer {
+    let path = format!("/v1/master-keys/{version}/cancel");
+    world.command(vault, "operator", &path, json!({})).await
+}
+
+/// Version 1 is destroyed: nothing depended on it.
+async fn destroyed(world: &World, vault: &Vault) {
+    until("nothing left behind", LIMIT, async || {
+        let seen = seen(world, vault, 1).await;
+        let free = seen["slots"] == 0 && seen["data_keys"] == json!([]);
+        free.then_some(()).ok_or(seen)
+    })
+    .await
+    .expect("in time");
+    let scheduled = schedule(world, vault, 1, 7).await;
+    assert_eq!(scheduled.status, 200, "{scheduled:?}");
+    sql(
+        world,
+        "UPDATE master_keys SET destroy_at = destroy_at - interval '7 days' WHERE version = 1",
+    )
+    .await;
+    until("destroyed", LIMIT, async || {
+        let seen = seen(world, vault, 1).await;
+        (seen["state"] == "destroyed").then_some(()).ok_or(seen)
+    })
+    .await
+    .expect("in time");
+}
+
+#[tokio::test]
+async fn a_master_key_that_nothing_depends_on_is_destroyed_after_its_wait() {
+    let world = world().await;
+    let vault = world.start().await;
+    let (ada, old, new) = rotated(&world, &vault).await;
+    let identity = world.caller(&vault, "identity");
+    a_while_later(&world).await;
+    assert_eq!(settle(&world, &vault, "identity", 2).await.status, 200);
+    destroyed(&world, &vault).await;
+    let answer = identity
+        .unwrap(&[item(ada, "account", &old), item(ada, "account", &new)])
+        .await;
+    assert_eq!(answer.statuses(), ["master_key_destroyed", "ok"]);
+    let answer = identity.rewrap(&[item(ada, "account", &old)]).await;
+    assert_eq!(answer.statuses(), ["master_key_destroyed"]);
+    for answer in [
+        schedule(&world, &vault, 1, 7).await,
+        cancel(&world, &vault, 1).await,
+    ] {
+        assert_eq!(answer.problem(), (410, "master_key_destroyed"));
+    }
+    // The file still has it. It is not used again, not even after a restart.
+    let restarted = world.start().await;
+    let identity = world.caller(&restarted, "identity");
+    let answer = identity
+        .unwrap(&[item(ada, "account", &old), item(ada, "account", &new)])
+        .await;
+    assert_eq!(answer.statuses(), ["master_key_destroyed", "ok"]);
+}
+
+#[tokio::test]
+async fn a_destruction_is_taken_back_by_the_operator_and_by_a_key_that_turns_up() {
+    let world = world().await;
+    let vault = world.start().await;
+    let (ada, old, _) = rotated(&world, &vault).await;
+    let identity = world.caller(&vault, "identity");
+    a_while_later(&world).await;
+    assert_eq!(settle(&world, &vault, "identity", 2).await.status, 200);
+    until("scheduled", LIMIT, async || {
+        let answer = schedule(&world, &vault, 1, 30).await;
+        (answer.status == 200).then_some(()).ok_or(answer.body)
+    })
+    .await
+    .expect("in time");
+    assert_eq!(
+        seen(&world, &vault, 1).await["state"],
+        "destruction_scheduled"
+    );
+    assert_eq!(cancel(&world, &vault, 1).await.status, 200);
+    assert_eq!(seen(&world, &vault, 1).await["state"], "retired");
+    assert_eq!(schedule(&world, &vault, 1, 7).await.status, 200);
+    // Somebody restored an old backup.
+    assert_eq!(identity.unwrap_one(ada, "account", &old).await.0, "ok");
+    sql(
+        &world,
+        "UPDATE master_keys SET destroy_at = destroy_at - interval '7 days' WHERE version = 1",
+    )
+    .await;
+    until("kept", LIMIT, async || {
+        let seen = seen(&world, &vault, 1).await;
+        (seen["state"] == "retired").then_some(()).ok_or(seen)
+    })
+    .await
+    .expect("in time");
+    assert_eq!(identity.unwrap_one(ada, "account", &old).await.0, "ok");
+}
+
+#[tokio::test]
+async fn the_operator_alone_sees_and_destroys_and_never_what_wraps() {
+    let world = world().await;
+    let vault = world.start().await;
+    wraps(&world, &vault, 1).await;
+    for service in ["identity", "journal"] {
+        let answer = world.caller(&vault, service).get("/v1/master-keys").await;
+        assert_eq!(answer.problem(), (403, "not_allowed"));
+        for (path, body) in [
+            (
+                "/v1/master-keys/1/schedule-destruction",
+                json!({"wait_days": 7}),
+            ),
+            ("/v1/master-keys/1/cancel", json!({})),
+        ] {
+            let answer = world.command(&vault, service, path, body).await;
+            assert_eq!(answer.problem(), (403, "not_allowed"), "{path}");
+        }
+    }
+    let wrapping = schedule(&world, &vault, 1, 7).await;
+    assert_eq!(wrapping.problem(), (409, "master_key_in_use"));
+    let unknown = schedule(&world, &vault, 7, 7).await;
+    assert_eq!(unknown.problem(), (404, "unknown_master_key"));
+    for days in [0, 6, 31] {
+        let answer = schedule(&world, &vault, 1, days).await;
+        assert_eq!(answer.problem(), (400, "invalid_request"), "{days}");
+    }
+    // They own no keys and open none.
+    let operator = world.caller(&vault, "operator");
+    let ada = somebody();
+    assert_eq!(
+        operator.create(ada, "account").await.problem(),
+        (403, "not_allowed")
+    );
+    let (wrapped, _) = world
+        .caller(&vault, "identity")
+        .created(ada, "account")
+        .await;
+    assert_eq!(
+        operator.unwrap_one(ada, "account", &wrapped).await.0,
+        "not_allowed"
+    );
+    let shredder = world.shredder(&vault, "operator");
+    assert_eq!(
+        shredder.shred(ada, &json!({})).await.problem(),
+        (403, "not_allowed")
+    );
+}
+
+#[tokio::test]
+async fn a_rotation_is_in_the_audit_which_goes_on_under_the_new_key() {
+    let world = world().await;
+    let vault = world.start().await;
+    let (ada, _, new) = rotated(&world, &vault).await;
+    let identity = world.caller(&vault, "identity");
+    a_while_later(&world).await;
+    assert_eq!(settle(&world, &vault, "identity", 2).await.status, 200);
+    destroyed(&world, &vault).await;
+    assert_eq!(identity.unwrap_one(ada, "account", &new).await.0, "ok");
+    let sql = "SELECT operation, outcome, mek_version
+               FROM audit_records JOIN audit_chains USING (chain_id)
+               WHERE purpose IN ('master-key-1', 'master-key-2') OR subject = $1
+               ORDER BY opened_at, number";
+    let db = world.db().await;
+    let rows = db.query_typed(sql, &[(&ada, Type::UUID)]).await;
+    let rows = rows.expect("the audit");
+    let told: Vec<_> = rows
+        .iter()
+        .map(|row| {
+            let (operation, outcome): (&str, &str) = (row.get(0), row.get(1));
+            format!("{operation} {outcome} {}", row.get::<_, i64>(2))
+        })
+        .collect();
+    assert_eq!(
+        told,
+        [
+            "create ok 1",
+            "activate_master_key ok 1",
+            "rewrap ok 2",
+            "settle asked 2",
+            "settle ok 2",
+            "schedule_destruction asked 2",
+            "schedule_destruction ok 2",
+            "destroy_master_key ok 2",
+            "unwrap ok 2"
+        ]
+    );
+}
