@@ -8,9 +8,12 @@ mod domain;
 mod entries;
 mod expiry;
 mod http;
+mod pillars;
+mod reflections;
 mod rewrap;
 mod settings;
 mod store;
+mod weekly;
 
 pub use application::Application;
 pub use doctor::run_doctor;

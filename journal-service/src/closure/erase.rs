@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// Closes the journal, if it is not, and deletes its rows. Safe to repeat: the second time nothing is left. Without its
-/// keys nothing is stored in it any more, so that the entries can go in steps, each of which stays done.
+/// keys nothing is stored in it any more, so that what it holds can go in steps, each of which stays done.
 pub(crate) async fn erase(
     journal: &Journal,
     user: UserId,
@@ -32,6 +32,7 @@ pub(crate) async fn erase(
         }
         entries += gone;
     }
+    while closed_journals::erase_rest(&*journal.pool.get().await?, user).await? > 0 {}
     tracing::info!(user.id = %user, entries, "journal erased");
     Ok(())
 }

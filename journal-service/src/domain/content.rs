@@ -5,6 +5,8 @@ use std::collections::HashSet;
 use shared::problem::FieldError;
 use time::Date;
 
+use super::pillar::PillarId;
+
 /// The longest title, in characters (Unicode scalar values).
 pub(crate) const TITLE_CHARS: usize = 200;
 /// The longest body, in bytes of UTF-8: what one record envelope holds.
@@ -14,7 +16,9 @@ pub(crate) const TAGS: usize = 32;
 /// The longest tag, in characters.
 pub(crate) const TAG_CHARS: usize = 64;
 /// The years a calendar day may lie in: those that ISO 8601 writes with four digits and no sign.
-const YEARS: std::ops::RangeInclusive<i32> = 1..=9999;
+pub(super) const YEARS: std::ops::RangeInclusive<i32> = 1..=9999;
+/// The most pillars that an entry is about.
+pub(crate) const ENTRY_PILLARS: usize = 20;
 const MOODS: std::ops::RangeInclusive<u8> = 1..=10;
 
 /// An entry as it came, unchecked. Personal text: no `Debug`.
@@ -26,6 +30,7 @@ pub(crate) struct Draft {
     pub(crate) body: String,
     pub(crate) mood: Option<u8>,
     pub(crate) tags: Vec<String>,
+    pub(crate) pillar_ids: Vec<PillarId>,
     pub(crate) completed: bool,
 }
 
@@ -73,6 +78,7 @@ impl Content {
             check(fits, &at, "is not 1 to 64 characters long");
             check(seen.insert(tag), &at, "repeats an earlier tag");
         }
+        check_pillars(&draft.pillar_ids, &mut errors);
         if errors.is_empty() {
             Ok(Self(draft))
         } else {
@@ -83,6 +89,14 @@ impl Content {
     /// What was within the limits when it was sealed; they may have become narrower since, and what a person
     /// wrote stays readable.
     pub(super) fn sealed_before(draft: Draft) -> Self {
+        Self(draft)
+    }
+
+    /// The content without the pillars that are not there any more.
+    #[must_use]
+    pub(crate) fn with_pillars_among(self, known: &[PillarId]) -> Self {
+        let mut draft = self.0;
+        draft.pillar_ids.retain(|id| known.contains(id));
         Self(draft)
     }
 
@@ -100,10 +114,25 @@ impl Content {
     }
 }
 
+fn check_pillars(ids: &[PillarId], errors: &mut Vec<FieldError>) {
+    if ids.len() > ENTRY_PILLARS {
+        errors.push(FieldError::body("pillar_ids", "has more than 20 items"));
+        return;
+    }
+    let mut seen = HashSet::new();
+    for (index, id) in ids.iter().enumerate() {
+        if !seen.insert(id) {
+            let at = format!("pillar_ids/{index}");
+            errors.push(FieldError::body(&at, "repeats an earlier pillar"));
+        }
+    }
+}
+
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
     use time::macros::date;
+    use uuid::Uuid;
 
     pub(in crate::domain) fn draft() -> Draft {
         Draft {
@@ -112,8 +141,14 @@ pub(super) mod tests {
             body: "Dear diary".to_owned(),
             mood: Some(7),
             tags: vec!["home".to_owned(), "walk".to_owned()],
+            pillar_ids: pillars(1),
             completed: true,
         }
+    }
+
+    pub(in crate::domain) fn pillars(number: u128) -> Vec<PillarId> {
+        let id = |number| PillarId::new(Uuid::from_u128(number));
+        (1..=number).map(id).collect()
     }
 
     fn wrong(draft: Draft) -> Vec<String> {
@@ -129,6 +164,7 @@ pub(super) mod tests {
             body: "x".repeat(BODY_BYTES),
             mood: Some(10),
             tags: (0..TAGS).map(|tag| format!("{tag:é<64}")).collect(),
+            pillar_ids: pillars(20),
             completed: false,
         };
         let empty = Draft {
@@ -137,6 +173,7 @@ pub(super) mod tests {
             body: String::new(),
             mood: None,
             tags: Vec::new(),
+            pillar_ids: Vec::new(),
             completed: false,
         };
         let odd = Draft {
@@ -161,10 +198,18 @@ pub(super) mod tests {
                 "b".to_owned(),
                 "b".to_owned(),
             ],
+            pillar_ids: [pillars(1), pillars(2)].concat(),
             completed: false,
         };
         let pointers = [
-            "#/date", "#/title", "#/body", "#/mood", "#/tags/0", "#/tags/1", "#/tags/3",
+            "#/date",
+            "#/title",
+            "#/body",
+            "#/mood",
+            "#/tags/0",
+            "#/tags/1",
+            "#/tags/3",
+            "#/pillar_ids/1",
         ];
         assert_eq!(wrong(broken), pointers);
         assert_eq!(
@@ -176,5 +221,13 @@ pub(super) mod tests {
         );
         let tags = (0..10_000).map(|tag| tag.to_string()).collect();
         assert_eq!(wrong(Draft { tags, ..draft() }), ["#/tags"]);
+        let pillar_ids = pillars(21);
+        assert_eq!(
+            wrong(Draft {
+                pillar_ids,
+                ..draft()
+            }),
+            ["#/pillar_ids"]
+        );
     }
 }

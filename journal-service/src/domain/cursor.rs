@@ -9,7 +9,7 @@ use shared::{
 use time::Date;
 use uuid::Uuid;
 
-use super::{entry::EntryId, sealed_entry::OWNER};
+use super::{entry::EntryId, pillar::PillarId, sealed_entry::OWNER};
 
 /// The last entry of a page; the next one holds what is older. Lists run from the newest day to the oldest,
 /// and within a day from the latest id to the earliest.
@@ -28,32 +28,60 @@ impl Position {
 
     /// The opaque text for the client.
     pub(crate) fn seal(self, user: UserId, key: &DataKey) -> String {
-        let mut bytes = self.date.to_julian_day().to_be_bytes().to_vec();
-        bytes.extend_from_slice(self.id.uuid().as_bytes());
-        let envelope = key.seal(&place(user), &bytes).expect("20 bytes fit");
-        BASE64_URL_SAFE_NO_PAD.encode(envelope)
+        let Self { date, id } = self;
+        List::Entries.seal((date, id.uuid()), user, key)
     }
 
     /// What [`Position::seal`] made for the same person; `None` for anything else.
     pub(crate) fn open(text: &str, user: UserId, key: &DataKey) -> Option<Self> {
-        let envelope = BASE64_URL_SAFE_NO_PAD.decode(text).ok()?;
-        let bytes = key.open(&place(user), &envelope).ok()?;
-        let (day, id) = bytes.split_first_chunk::<4>()?;
+        let (date, id) = List::Entries.open(text, user, key)?;
         Some(Self {
-            date: Date::from_julian_day(i32::from_be_bytes(*day)).ok()?,
-            id: EntryId::new(Uuid::from_slice(id).ok()?),
+            date,
+            id: EntryId::new(id),
         })
     }
 }
 
-fn place(user: UserId) -> RecordContext {
-    RecordContext {
-        owner: OWNER,
-        subject: user.uuid(),
-        collection: "cursor",
-        field: "entries",
-        record_id: Uuid::nil(),
-        revision: 0,
+/// Which list a cursor belongs to, and is of no use in any other.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum List {
+    Entries,
+    Scores(PillarId),
+    Feels,
+}
+
+impl List {
+    /// The opaque text for the last day and id of a page.
+    pub(crate) fn seal(self, (day, id): (Date, Uuid), user: UserId, key: &DataKey) -> String {
+        let mut bytes = day.to_julian_day().to_be_bytes().to_vec();
+        bytes.extend_from_slice(id.as_bytes());
+        let envelope = key.seal(&self.place(user), &bytes).expect("20 bytes fit");
+        BASE64_URL_SAFE_NO_PAD.encode(envelope)
+    }
+
+    /// What [`List::seal`] made for the same list of the same person; `None` for anything else.
+    pub(crate) fn open(self, text: &str, user: UserId, key: &DataKey) -> Option<(Date, Uuid)> {
+        let envelope = BASE64_URL_SAFE_NO_PAD.decode(text).ok()?;
+        let bytes = key.open(&self.place(user), &envelope).ok()?;
+        let (day, id) = bytes.split_first_chunk::<4>()?;
+        let day = Date::from_julian_day(i32::from_be_bytes(*day)).ok()?;
+        Some((day, Uuid::from_slice(id).ok()?))
+    }
+
+    fn place(self, user: UserId) -> RecordContext {
+        let (field, record_id) = match self {
+            Self::Entries => ("entries", Uuid::nil()),
+            Self::Scores(pillar) => ("scores", pillar.uuid()),
+            Self::Feels => ("feels", Uuid::nil()),
+        };
+        RecordContext {
+            owner: OWNER,
+            subject: user.uuid(),
+            collection: "cursor",
+            field,
+            record_id,
+            revision: 0,
+        }
     }
 }
 
@@ -81,6 +109,18 @@ mod tests {
             Position::open(&cursor, person(1), &DataKey::generate(1)),
             None
         );
+    }
+
+    #[test]
+    fn a_cursor_of_one_list_leads_nowhere_in_another() {
+        let key = DataKey::generate(1);
+        let pillar = |number| List::Scores(PillarId::new(Uuid::from_u128(number)));
+        let (user, at) = (person(1), (HERE.date, HERE.id.uuid()));
+        let cursor = pillar(7).seal(at, user, &key);
+        assert_eq!(pillar(7).open(&cursor, user, &key), Some(at));
+        assert_eq!(pillar(8).open(&cursor, user, &key), None);
+        assert_eq!(Position::open(&cursor, user, &key), None);
+        assert_eq!(pillar(7).open(&HERE.seal(user, &key), user, &key), None);
     }
 
     #[test]

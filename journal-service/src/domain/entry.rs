@@ -6,7 +6,7 @@ use shared::random;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::content::Content;
+use super::{content::Content, pillar::PillarId};
 
 /// Names an entry of one person; unique together with the person.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,6 +90,15 @@ impl Entry {
             created_at: now,
             updated_at: now,
             content,
+        }
+    }
+
+    /// The same, naming only pillars that are still there.
+    #[must_use]
+    pub(crate) fn with_pillars_among(self, known: &[PillarId]) -> Self {
+        Self {
+            content: self.content.with_pillars_among(known),
+            ..self
         }
     }
 

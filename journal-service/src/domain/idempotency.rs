@@ -7,12 +7,10 @@ use shared::{
     problem::FieldError,
     user_id::UserId,
 };
+use uuid::Uuid;
+use zeroize::Zeroizing;
 
-use super::{
-    content::Content,
-    entry::{EntryId, Revision},
-    sealed_entry::OWNER,
-};
+use super::{content::Content, entry::Revision, pillar::PillarContent, sealed_entry::OWNER};
 
 /// Characters of a key at most.
 const LONGEST: usize = 128;
@@ -57,28 +55,46 @@ impl Request {
         for tag in &parts.tags {
             put(tag.as_bytes());
         }
+        if !parts.pillar_ids.is_empty() {
+            // No tag is empty: here they end.
+            put(b"");
+        }
+        for id in &parts.pillar_ids {
+            put(id.uuid().as_bytes());
+        }
         Self(digest.finalize().into())
     }
 
-    /// For storing beside the entry that it made.
-    pub(crate) fn seal(&self, user: UserId, made: EntryId, key: &DataKey) -> Vec<u8> {
+    /// No entry is asked for like this, so that one name cannot stand for both.
+    pub(crate) fn of_pillar(content: &PillarContent) -> Self {
+        let json = serde_json::to_vec(content.parts()).expect("numbers and texts are always JSON");
+        Self(
+            Sha256::new_with_prefix("pillar")
+                .chain_update(&*Zeroizing::new(json))
+                .finalize()
+                .into(),
+        )
+    }
+
+    /// For storing beside what it made.
+    pub(crate) fn seal(&self, user: UserId, made: Uuid, key: &DataKey) -> Vec<u8> {
         key.seal(&place(user, made), &self.0).expect("32 bytes fit")
     }
 
     /// What [`Request::seal`] sealed; `None` for anything else.
-    pub(crate) fn open(sealed: &[u8], user: UserId, made: EntryId, key: &DataKey) -> Option<Self> {
+    pub(crate) fn open(sealed: &[u8], user: UserId, made: Uuid, key: &DataKey) -> Option<Self> {
         let opened = key.open(&place(user, made), sealed).ok()?;
         Some(Self(opened.as_slice().try_into().ok()?))
     }
 }
 
-fn place(user: UserId, made: EntryId) -> RecordContext {
+fn place(user: UserId, made: Uuid) -> RecordContext {
     RecordContext {
         owner: OWNER,
         subject: user.uuid(),
         collection: "idempotency",
         field: "request",
-        record_id: made.uuid(),
+        record_id: made,
         revision: Revision::FIRST.counted(),
     }
 }
@@ -86,9 +102,14 @@ fn place(user: UserId, made: EntryId) -> RecordContext {
 #[cfg(test)]
 mod tests {
     use time::macros::date;
-    use uuid::Uuid;
 
-    use super::super::content::{Draft, tests::draft};
+    use super::super::{
+        content::{
+            Draft,
+            tests::{draft, pillars},
+        },
+        pillar,
+    };
     use super::*;
 
     fn request(draft: Draft) -> Request {
@@ -128,6 +149,14 @@ mod tests {
                 ..draft()
             },
             Draft {
+                pillar_ids: Vec::new(),
+                ..draft()
+            },
+            Draft {
+                pillar_ids: pillars(2),
+                ..draft()
+            },
+            Draft {
                 tags: vec!["homewalk".to_owned()],
                 ..draft()
             },
@@ -141,12 +170,22 @@ mod tests {
     }
 
     #[test]
+    fn a_pillar_is_another_request_than_any_other_one() {
+        let pillar = |draft| Request::of_pillar(&PillarContent::parse(draft).expect("right"));
+        let usual = || pillar(pillar::tests::draft());
+        assert!(usual() == usual());
+        assert!(usual() != request(draft()));
+        let archived = pillar::PillarDraft {
+            archived: true,
+            ..pillar::tests::draft()
+        };
+        assert!(usual() != pillar(archived));
+    }
+
+    #[test]
     fn a_request_opens_beside_its_own_entry_alone() {
         let (ada, key) = (UserId::new(Uuid::from_u128(1)), DataKey::generate(1));
-        let (made, other) = (
-            EntryId::new(Uuid::from_u128(7)),
-            EntryId::new(Uuid::from_u128(8)),
-        );
+        let (made, other) = (Uuid::from_u128(7), Uuid::from_u128(8));
         let sealed = request(draft()).seal(ada, made, &key);
         assert!(Request::open(&sealed, ada, made, &key) == Some(request(draft())));
         assert!(Request::open(&sealed, ada, other, &key).is_none());

@@ -4,13 +4,17 @@ use shared::problem::FieldError;
 
 use super::entry::Revision;
 
+/// Stands for the revision of what was not written yet; revisions count from 1.
+const NOTHING: &str = "0";
 const SEPARATORS: [char; 3] = [' ', '\t', ','];
 
 /// What a client demands of the revision it is about to replace.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Precondition {
-    /// Nothing, or only that there is an entry: the last write wins.
+    /// Nothing: the last write wins.
     Any,
+    /// Only that there is something.
+    Something,
     /// One of these entity tags, without their quotes.
     OneOf(Vec<String>),
 }
@@ -20,7 +24,7 @@ impl Precondition {
     pub(crate) fn parse(header: &str) -> Result<Self, FieldError> {
         let header = header.trim();
         if header == "*" {
-            return Ok(Self::Any);
+            return Ok(Self::Something);
         }
         let wrong = "is not * or a list of entity tags such as \"3\"";
         read(header)
@@ -31,8 +35,17 @@ impl Precondition {
     /// Whether an entry at `current` may be changed.
     pub(crate) fn allows(&self, current: Revision) -> bool {
         match self {
-            Self::Any => true,
+            Self::Any | Self::Something => true,
             Self::OneOf(tags) => tags.contains(&current.to_string()),
+        }
+    }
+
+    /// Whether something may be written where nothing is.
+    pub(crate) fn allows_nothing(&self) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Something => false,
+            Self::OneOf(tags) => tags.iter().any(|tag| tag == NOTHING),
         }
     }
 }
@@ -40,6 +53,11 @@ impl Precondition {
 /// The entity tag of a revision.
 pub(crate) fn entity_tag(revision: Revision) -> String {
     format!("\"{revision}\"")
+}
+
+/// The entity tag of what is there, or of nothing.
+pub(crate) fn entity_tag_or_none(revision: Option<Revision>) -> String {
+    revision.map_or_else(|| format!("\"{NOTHING}\""), entity_tag)
 }
 
 /// At least one entity tag, in a list that may have empty places (RFC 9110 §5.6.1.2). Weak ones are left
@@ -125,6 +143,22 @@ mod tests {
             let error = Precondition::parse(header).expect_err(header);
             assert_eq!(error.pointer, "header:If-Match");
         }
+    }
+
+    #[test]
+    fn nothing_is_replaced_without_a_demand_or_by_its_own_tag() {
+        for (header, allowed) in [
+            ("\"0\"", true),
+            ("\"1\", \"0\"", true),
+            ("\"1\"", false),
+            ("*", false),
+        ] {
+            let precondition = Precondition::parse(header).expect("it is well formed");
+            assert_eq!(precondition.allows_nothing(), allowed, "{header}");
+        }
+        assert!(Precondition::Any.allows_nothing());
+        assert_eq!(entity_tag_or_none(None), "\"0\"");
+        assert!(!allows("\"0\""));
     }
 
     #[test]

@@ -4,7 +4,6 @@
 //! The calendar day and the times are repeated inside the sealed details: whoever changes the clear ones
 //! makes the entry unreadable, and cannot move it to another day.
 
-use serde::{Deserialize, Serialize};
 use shared::{
     envelope::{DataKey, OpenError, RecordContext},
     user_id::UserId,
@@ -15,17 +14,14 @@ use zeroize::Zeroizing;
 
 use super::{
     content::{Content, Draft},
+    details::Details,
     entry::{Entry, EntryId, Revision},
+    sealed_json::{micros, padded},
 };
 
 /// The service whose data this is, in every context.
 pub(super) const OWNER: &str = "journal";
 const COLLECTION: &str = "entry";
-/// Details fill whole steps of this many bytes, so that a mood, a tag more or less, or a finished entry does
-/// not show in their size.
-const DETAILS_STEP: usize = 256;
-/// What the envelope puts in front of the text it pads (DESIGN §2).
-const LENGTH_PREFIX: usize = 4;
 
 /// A row of `entries`. Nothing in it tells what was written.
 pub(crate) struct SealedEntry {
@@ -70,19 +66,6 @@ pub(crate) enum Unopened {
     Moved,
 }
 
-/// Everything of an entry that is neither title nor body. Fields that later versions add get a default.
-#[derive(Serialize, Deserialize)]
-struct Details {
-    /// Julian day number.
-    date: i32,
-    /// Microseconds since the epoch.
-    created_at: i64,
-    updated_at: i64,
-    mood: Option<u8>,
-    tags: Vec<String>,
-    completed: bool,
-}
-
 impl SealedEntry {
     /// Seals an entry under the person's data key.
     pub(crate) fn seal(entry: &Entry, user: UserId, key: &DataKey) -> Self {
@@ -99,7 +82,7 @@ impl SealedEntry {
             updated_at: Some(entry.updated_at),
             title: seal(Column::Title, content.title.as_bytes()),
             body: seal(Column::Body, content.body.as_bytes()),
-            details: seal(Column::Details, &Details::of(entry).padded()),
+            details: seal(Column::Details, &padded(&Details::of(entry))),
         }
     }
 
@@ -111,19 +94,10 @@ impl SealedEntry {
         };
         let title = text(Column::Title, open(Column::Title, &self.title)?)?;
         let body = text(Column::Body, open(Column::Body, &self.body)?)?;
-        let details: Details = serde_json::from_slice(&open(Column::Details, &self.details)?)
-            .map_err(|_| Unopened::Foreign(Column::Details.name()))?;
-        let (Some(created_at), Some(updated_at)) = (self.created_at, self.updated_at) else {
-            return Err(Unopened::Moved);
-        };
-        let clear = (
-            self.date.to_julian_day(),
-            micros(created_at),
-            micros(updated_at),
-        );
-        if clear != (details.date, details.created_at, details.updated_at) {
-            return Err(Unopened::Moved);
-        }
+        let details = self.open_details(user, key)?;
+        let pillar_ids = details.pillar_ids()?;
+        let times = self.created_at.zip(self.updated_at);
+        let (created_at, updated_at) = times.ok_or(Unopened::Moved)?;
         Ok(Entry {
             id: self.id,
             revision: self.revision,
@@ -135,31 +109,30 @@ impl SealedEntry {
                 body,
                 mood: details.mood,
                 tags: details.tags,
+                pillar_ids,
                 completed: details.completed,
             }),
         })
     }
-}
 
-impl Details {
-    fn of(entry: &Entry) -> Self {
-        let content = entry.content.parts();
-        Self {
-            date: content.date.to_julian_day(),
-            created_at: micros(entry.created_at),
-            updated_at: micros(entry.updated_at),
-            mood: content.mood,
-            tags: content.tags.clone(),
-            completed: content.completed,
+    /// Everything but title and body, which need not be there for it.
+    pub(crate) fn open_details(&self, user: UserId, key: &DataKey) -> Result<Details, Unopened> {
+        let place = place(user, self.id, self.revision, Column::Details);
+        let json = key.open(&place, &self.details);
+        let json = json.map_err(|cause| Unopened::Envelope(place.field, cause))?;
+        let details: Details =
+            serde_json::from_slice(&json).map_err(|_| Unopened::Foreign(place.field))?;
+        let times = self.created_at.zip(self.updated_at);
+        let (created_at, updated_at) = times.ok_or(Unopened::Moved)?;
+        let clear = (
+            self.date.to_julian_day(),
+            micros(created_at),
+            micros(updated_at),
+        );
+        if clear != (details.date, details.created_at, details.updated_at) {
+            return Err(Unopened::Moved);
         }
-    }
-
-    /// As JSON that ends in blanks, which JSON ignores.
-    fn padded(&self) -> Zeroizing<Vec<u8>> {
-        let mut json = serde_json::to_vec(self).expect("numbers and texts are always JSON");
-        let length = (LENGTH_PREFIX + json.len()).next_multiple_of(DETAILS_STEP) - LENGTH_PREFIX;
-        json.resize(length, b' ');
-        Zeroizing::new(json)
+        Ok(details)
     }
 }
 
@@ -178,14 +151,9 @@ fn text(column: Column, mut bytes: Zeroizing<Vec<u8>>) -> Result<String, Unopene
     String::from_utf8(std::mem::take(&mut *bytes)).map_err(|_| Unopened::Foreign(column.name()))
 }
 
-/// What Postgres keeps of a time.
-fn micros(at: OffsetDateTime) -> i64 {
-    i64::try_from(at.unix_timestamp_nanos() / 1_000).expect("years up to 9999 fit")
-}
-
 #[cfg(test)]
 mod tests {
-    use super::super::content::tests::draft;
+    use super::super::content::tests::{draft, pillars};
     use super::*;
     use proptest::prelude::*;
     use time::{Duration, macros::datetime};
@@ -352,6 +320,14 @@ mod tests {
                 ..draft()
             },
             Draft {
+                pillar_ids: Vec::new(),
+                ..draft()
+            },
+            Draft {
+                pillar_ids: pillars(3),
+                ..draft()
+            },
+            Draft {
                 tags: vec!["a longer tag than before".to_owned()],
                 ..draft()
             },
@@ -388,6 +364,7 @@ mod tests {
             body in any::<String>(),
             tags in prop::collection::hash_set("\\PC{1,64}", 0..32),
             mood in prop::option::of(1..=10u8),
+            pillar_ids in (0..20u128).prop_map(pillars),
         ) {
             let key = DataKey::generate(1);
             let draft = || Draft {
@@ -395,6 +372,7 @@ mod tests {
                 body: body.clone(),
                 tags: tags.iter().cloned().collect(),
                 mood,
+                pillar_ids: pillar_ids.clone(),
                 ..draft()
             };
             let opened = SealedEntry::seal(&entry(draft()), ada(), &key).open(ada(), &key);

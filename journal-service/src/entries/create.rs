@@ -10,13 +10,17 @@ use thiserror::Error;
 use time::OffsetDateTime;
 use tokio_postgres::GenericClient;
 
-use super::open;
+use super::{
+    open,
+    pillars::{are_known, with_known},
+    refusals::UNKNOWN_PILLAR,
+};
 use crate::{
     Journal,
     data_key::{self, ACCOUNT_CLOSED, JOURNAL_UNREADABLE, KeyError},
     domain::{
         content::{Content, Draft},
-        entry::Entry,
+        entry::{Entry, EntryId},
         idempotency::{IdempotencyKey, Request},
         sealed_entry::SealedEntry,
     },
@@ -34,6 +38,8 @@ pub(crate) enum CreateError {
     KeyReused,
     #[error("It was made, and has been deleted, or edited too often to be shown as it was.")]
     Gone,
+    #[error("Name only pillars of your own that are still there.")]
+    UnknownPillar,
     #[error(transparent)]
     Key(#[from] KeyError),
     #[error(transparent)]
@@ -47,7 +53,7 @@ impl CreateError {
     }
 }
 
-const KEY_REUSED: Case = Case::new(
+pub(crate) const KEY_REUSED: Case = Case::new(
     409,
     "idempotency_key_reused",
     "Another request had this Idempotency-Key",
@@ -65,6 +71,7 @@ impl Failure for CreateError {
         EXPIRED,
         KEY_REUSED,
         ENTRY_GONE,
+        UNKNOWN_PILLAR,
         JOURNAL_UNREADABLE,
         ACCOUNT_CLOSED,
         INTERNAL,
@@ -76,6 +83,7 @@ impl Failure for CreateError {
             Self::Invalid(_) => &INVALID_REQUEST,
             Self::KeyReused => &KEY_REUSED,
             Self::Gone => &ENTRY_GONE,
+            Self::UnknownPillar => &UNKNOWN_PILLAR,
             Self::Key(error) => error.case(),
             Self::Unexpected(unexpected) => unexpected.case(),
         }
@@ -90,7 +98,7 @@ impl Failure for CreateError {
 
     fn unexpected(&self) -> Option<&Unexpected> {
         match self {
-            Self::Invalid(_) | Self::KeyReused | Self::Gone => None,
+            Self::Invalid(_) | Self::KeyReused | Self::Gone | Self::UnknownPillar => None,
             Self::Key(error) => error.unexpected(),
             Self::Unexpected(unexpected) => Some(unexpected),
         }
@@ -113,18 +121,18 @@ pub(crate) async fn create(
     let user = caller.user_id();
     let mut db = journal.pool.get().await?;
     let Some(name) = name else {
-        return stored(&*db, user, &sealed).await.map(|()| entry);
+        return stored(&*db, user, (&entry, &sealed)).await.map(|()| entry);
     };
     let request = Request::of(&entry.content);
     let made = Made {
-        entry: entry.id,
-        request_sealed: request.seal(user, entry.id, &key),
+        id: entry.id.uuid(),
+        request_sealed: request.seal(user, entry.id.uuid(), &key),
     };
     let transaction = db.transaction().await.map_err(Unexpected::from)?;
     if !idempotency_keys::claim(&transaction, user, &name.hash(), &made, now).await? {
         return repeated(&transaction, user, (&name, &request), &key).await;
     }
-    stored(&transaction, user, &sealed).await?;
+    stored(&transaction, user, (&entry, &sealed)).await?;
     transaction.commit().await.map_err(Unexpected::from)?;
     Ok(entry)
 }
@@ -132,8 +140,11 @@ pub(crate) async fn create(
 async fn stored(
     db: &impl GenericClient,
     user: UserId,
-    sealed: &SealedEntry,
+    (entry, sealed): (&Entry, &SealedEntry),
 ) -> Result<(), CreateError> {
+    if !are_known(db, user, &entry.content).await? {
+        return Err(CreateError::UnknownPillar);
+    }
     if store::entries::insert(db, user, sealed).await? {
         return Ok(());
     }
@@ -151,11 +162,12 @@ async fn repeated(
     let made = idempotency_keys::find(db, user, &name.hash()).await?;
     let made = made.ok_or_else(|| Unexpected::bug("a request that was there is gone"))?;
     // One that was changed in the database is another request, too.
-    let before = Request::open(&made.request_sealed, user, made.entry, key);
+    let before = Request::open(&made.request_sealed, user, made.id, key);
     if before.as_ref() != Some(request) {
         return Err(CreateError::KeyReused);
     }
-    let first = entry_revisions::first(db, user, made.entry).await?;
+    let first = entry_revisions::first(db, user, EntryId::new(made.id)).await?;
     let first = first.ok_or(CreateError::Gone)?;
-    open(&first, user, key).map_err(|_| CreateError::Gone)
+    let first = open(&first, user, key).map_err(|_| CreateError::Gone)?;
+    Ok(with_known(db, user, first).await?)
 }

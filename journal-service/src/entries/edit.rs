@@ -10,7 +10,8 @@ use time::OffsetDateTime;
 
 use super::{
     open,
-    refusals::{ENTRY_NOT_FOUND, ENTRY_UNREADABLE, REVISION_CONFLICT},
+    pillars::{are_known, with_known},
+    refusals::{ENTRY_NOT_FOUND, ENTRY_UNREADABLE, REVISION_CONFLICT, UNKNOWN_PILLAR},
 };
 use crate::{
     Journal,
@@ -41,6 +42,8 @@ pub(crate) enum EditError {
     Conflict(Revision),
     #[error("What is stored is not what was written; it is kept, and can be deleted.")]
     Unreadable(Unopened),
+    #[error("Name only pillars of your own that are still there.")]
+    UnknownPillar,
     #[error(transparent)]
     Key(#[from] KeyError),
     #[error(transparent)]
@@ -61,6 +64,7 @@ impl Failure for EditError {
         EXPIRED,
         ENTRY_NOT_FOUND,
         ENTRY_UNREADABLE,
+        UNKNOWN_PILLAR,
         JOURNAL_UNREADABLE,
         ACCOUNT_CLOSED,
         REVISION_CONFLICT,
@@ -74,6 +78,7 @@ impl Failure for EditError {
             Self::NotFound => &ENTRY_NOT_FOUND,
             Self::Conflict(_) => &REVISION_CONFLICT,
             Self::Unreadable(_) => &ENTRY_UNREADABLE,
+            Self::UnknownPillar => &UNKNOWN_PILLAR,
             Self::Key(error) => error.case(),
             Self::Unexpected(unexpected) => unexpected.case(),
         }
@@ -123,11 +128,15 @@ pub(crate) async fn edit(
     let row = store::entries::find_and_lock(&transaction, user, edit.id).await?;
     let row = row.ok_or(EditError::NotFound)?;
     let current = open(&row, user, &key).map_err(EditError::Unreadable)?;
+    let current = with_known(&transaction, user, current).await?;
     if current.content == content {
         return Ok(current);
     }
     if !edit.precondition.allows(current.revision) {
         return Err(EditError::Conflict(current.revision));
+    }
+    if !are_known(&transaction, user, &content).await? {
+        return Err(EditError::UnknownPillar);
     }
     let next = current.edited(content, now);
     replace(&transaction, caller, (&current, &next), &key).await?;

@@ -10,13 +10,14 @@ use thiserror::Error;
 use time::{Date, OffsetDateTime, macros::date};
 use tokio::try_join;
 
-use super::open;
+use super::{open, pillars::known};
 use crate::{
     Journal,
     data_key::{self, ACCOUNT_CLOSED, JOURNAL_UNREADABLE, KeyError, Stored},
     domain::{
         cursor::Position,
         entry::{Entry, EntryId, Revision},
+        pillar::PillarId,
         sealed_entry::SealedEntry,
         search::Found,
     },
@@ -57,6 +58,15 @@ impl Wanted {
 pub(crate) struct Shown {
     pub(crate) entry: Entry,
     pub(crate) found: Option<Found>,
+}
+
+impl Shown {
+    fn with_pillars_among(self, known: &[PillarId]) -> Self {
+        Self {
+            entry: self.entry.with_pillars_among(known),
+            ..self
+        }
+    }
 }
 
 /// One page.
@@ -158,7 +168,7 @@ pub(crate) async fn list(
         return Ok(Listed::default());
     }
     let key = data_key::opened(journal, caller, stored, now).await?;
-    Ok(opened(user, &key, &page))
+    with_known_pillars(journal, user, opened(user, &key, &page)).await
 }
 
 /// A cursor opens only with the key, so here the rows wait for the vault.
@@ -179,7 +189,21 @@ async fn continued(
     let after = Position::open(cursor, user, &key).ok_or(ListError::InvalidCursor)?;
     let query = PageQuery { after, ..query };
     let page = page(&*journal.pool.get().await?, user, &query).await?;
-    Ok(opened(user, &key, &page))
+    with_known_pillars(journal, user, opened(user, &key, &page)).await
+}
+
+async fn with_known_pillars(
+    journal: &Journal,
+    user: UserId,
+    mut listed: Listed,
+) -> Result<Listed, ListError> {
+    let entries = listed.entries.iter().map(|shown| &shown.entry);
+    let known = known(journal, user, entries).await?;
+    let shown = listed.entries.into_iter();
+    listed.entries = shown
+        .map(|shown| shown.with_pillars_among(&known))
+        .collect();
+    Ok(listed)
 }
 
 fn opened(user: UserId, key: &DataKey, page: &Page) -> Listed {

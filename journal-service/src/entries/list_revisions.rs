@@ -7,7 +7,7 @@ use shared::{
 use thiserror::Error;
 use time::OffsetDateTime;
 
-use super::{list::Unreadable, open, refusals::ENTRY_NOT_FOUND};
+use super::{list::Unreadable, open, pillars::known, refusals::ENTRY_NOT_FOUND};
 use crate::{
     Journal,
     data_key::{self, ACCOUNT_CLOSED, JOURNAL_UNREADABLE, KeyError, Stored},
@@ -126,5 +126,10 @@ pub(crate) async fn list_revisions(
             Err(_) => revisions.unreadable.push(Unreadable::of(row)),
         }
     }
+    let known = known(journal, user, revisions.entries.iter()).await?;
+    let entries = revisions.entries.into_iter();
+    revisions.entries = entries
+        .map(|entry| entry.with_pillars_among(&known))
+        .collect();
     Ok(revisions)
 }

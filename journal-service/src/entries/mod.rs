@@ -5,6 +5,7 @@ pub(crate) mod delete;
 pub(crate) mod edit;
 pub(crate) mod list;
 pub(crate) mod list_revisions;
+mod pillars;
 pub(crate) mod read;
 mod refusals;
 pub(crate) mod search;

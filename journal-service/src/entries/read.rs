@@ -10,6 +10,7 @@ use tokio::try_join;
 
 use super::{
     open,
+    pillars::known,
     refusals::{ENTRY_NOT_FOUND, ENTRY_UNREADABLE},
 };
 use crate::{
@@ -86,5 +87,7 @@ pub(crate) async fn read(
         None => return Err(ReadError::NotFound),
     };
     let key = data_key::opened(journal, caller, stored, now).await?;
-    open(&row, user, &key).map_err(ReadError::Unreadable)
+    let entry = open(&row, user, &key).map_err(ReadError::Unreadable)?;
+    let known = known(journal, user, [&entry].into_iter()).await?;
+    Ok(entry.with_pillars_among(&known))
 }

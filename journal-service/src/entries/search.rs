@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 
 use shared::{access_token::Caller, envelope::DataKey, problem::Unexpected, user_id::UserId};
 use time::OffsetDateTime;
-use tokio::{task::spawn_blocking, time::Instant};
+use tokio::{task::spawn_blocking, time::Instant, try_join};
 
 use super::{
     list::{ListError, Listed, Shown, Unreadable, Wanted},
@@ -14,8 +14,11 @@ use super::{
 use crate::{
     Journal,
     data_key::{self, Stored},
-    domain::{cursor::Position, entry::Entry, search::Question},
-    store::entries::{Page, PageQuery, page},
+    domain::{cursor::Position, entry::Entry, pillar::PillarId, search::Question},
+    store::{
+        entries::{Page, PageQuery, page},
+        pillars,
+    },
 };
 
 /// Rows that are looked at in one go.
@@ -32,9 +35,15 @@ pub(crate) struct Sought {
     pub(crate) question: Option<Question>,
     /// A tag, exactly as it was written.
     pub(crate) tag: Option<String>,
+    pub(crate) pillar: Option<PillarId>,
 }
 
 impl Sought {
+    /// Whether nothing is looked for in particular.
+    pub(crate) fn is_everything(&self) -> bool {
+        self.question.is_none() && self.tag.is_none() && self.pillar.is_none()
+    }
+
     /// The entry, with where it holds it, if it does.
     fn find(&self, entry: Entry) -> Option<Shown> {
         let content = entry.content.parts();
@@ -42,6 +51,12 @@ impl Sought {
             .tag
             .as_ref()
             .is_some_and(|tag| !content.tags.contains(tag))
+        {
+            return None;
+        }
+        if self
+            .pillar
+            .is_some_and(|id| !content.pillar_ids.contains(&id))
         {
             return None;
         }
@@ -62,7 +77,11 @@ pub(crate) async fn search(
     now: OffsetDateTime,
 ) -> Result<Listed, ListError> {
     let user = caller.user_id();
-    let stored = data_key::stored(&*journal.pool.get().await?, user).await?;
+    let (stored, known) = {
+        let db = journal.pool.get().await?;
+        // Both questions travel together: one round trip.
+        try_join!(data_key::stored(&*db, user), pillars::ids(&*db, user))?
+    };
     if let Stored::Nothing = stored {
         // Who never wrote was never given a cursor.
         let cursor = wanted.after.as_ref();
@@ -79,7 +98,7 @@ pub(crate) async fn search(
         ..wanted.days()
     };
     let until = Instant::now() + TIME;
-    let mut search = Search::new(sought, wanted.limit, user, key);
+    let mut search = Search::new((sought, wanted.limit), user, key, known);
     loop {
         let page = page(&*journal.pool.get().await?, user, &query).await?;
         let more = page.more;
@@ -106,6 +125,8 @@ struct Search {
     limit: usize,
     user: UserId,
     key: Arc<DataKey>,
+    /// Those that there are.
+    pillars: Vec<PillarId>,
     listed: Listed,
     bytes: usize,
     /// The last row that was looked at.
@@ -115,12 +136,18 @@ struct Search {
 }
 
 impl Search {
-    fn new(sought: Sought, limit: u32, user: UserId, key: Arc<DataKey>) -> Self {
+    fn new(
+        (sought, limit): (Sought, u32),
+        user: UserId,
+        key: Arc<DataKey>,
+        pillars: Vec<PillarId>,
+    ) -> Self {
         Self {
             sought,
             limit: usize::try_from(limit).unwrap_or(usize::MAX),
             user,
             key,
+            pillars,
             listed: Listed::default(),
             bytes: 0,
             last: None,
@@ -134,6 +161,7 @@ impl Search {
             match open(row, self.user, &self.key) {
                 Err(_) => self.listed.unreadable.push(Unreadable::of(row)),
                 Ok(entry) => {
+                    let entry = entry.with_pillars_among(&self.pillars);
                     if let Some(shown) = self.sought.find(entry) {
                         self.bytes += shown.entry.content.text_bytes();
                         let taken = self.listed.entries.len();

@@ -25,6 +25,7 @@ use crate::{
     domain::{
         content::Draft,
         entry::{self, EntryId},
+        pillar::PillarId,
         precondition::entity_tag,
         search::Question,
     },
@@ -59,6 +60,9 @@ struct EntryDraft {
         validator(max_items = 32, unique_items, min_length = 1, max_length = 64)
     )]
     tags: Vec<String>,
+    /// At most 20 different pillars of the person's own that it is about, kept in order.
+    #[oai(default, validator(max_items = 20, unique_items))]
+    pillar_ids: Vec<Uuid>,
     /// Whether the person is done with this entry.
     #[oai(default)]
     completed: bool,
@@ -72,6 +76,7 @@ impl Example for EntryDraft {
             body: "Walked along the river.".to_owned(),
             mood: Some(7),
             tags: vec!["outside".to_owned()],
+            pillar_ids: Vec::new(),
             completed: true,
         }
     }
@@ -90,6 +95,8 @@ pub(super) struct Entry {
     #[oai(skip_serializing_if_is_none)]
     mood: Option<u8>,
     tags: Vec<String>,
+    /// The pillars it is about, of those that are still there: one that is deleted is left out from then on, without an edit.
+    pillar_ids: Vec<Uuid>,
     completed: bool,
     /// Counts the edits, from 1. The header `ETag` is this number in quotes.
     revision: i64,
@@ -110,6 +117,7 @@ impl Example for Entry {
             body: draft.body,
             mood: draft.mood,
             tags: draft.tags,
+            pillar_ids: draft.pillar_ids,
             completed: draft.completed,
             revision: 1,
             created_at: datetime!(2026-11-24 21:04:05.123456 UTC),
@@ -225,7 +233,7 @@ impl EntriesApi {
     ///
     /// With `q`, entries that hold every word of it, anywhere in title, body or tags; case, accents and widths make no
     /// difference (`strasse` finds `Straße`), and a part of a word is enough. Each says in `found` where. With `tag`, those
-    /// that have it. All entries are opened for that, so a page may also end after two seconds, and may be empty.
+    /// that have it; with `pillar`, those that name it, which are none when there is no such pillar. All entries are opened for that, so a page may also end after two seconds, and may be empty.
     #[oai(path = "/", method = "get", operation_id = "list_entries")]
     #[expect(
         clippy::too_many_arguments,
@@ -245,6 +253,8 @@ impl EntriesApi {
         /// Only entries with this tag, exactly as it was written.
         #[oai(validator(min_length = 1, max_length = 64))]
         tag: Query<Option<String>>,
+        /// Only entries about this pillar.
+        pillar: Query<Option<Uuid>>,
         /// `next` of the page before. Made for one person's list; nothing else is accepted.
         #[oai(validator(max_length = 512))]
         after: Query<Option<String>>,
@@ -262,13 +272,16 @@ impl EntriesApi {
             limit: limit.0,
         };
         let now = journal.clock.now();
-        let listed = match (q.0, tag.0) {
-            (None, None) => list(&journal, &caller, wanted, now).await?,
-            (question, tag) => {
-                let question = question.map(|text| Question::parse(&text)).transpose();
-                let question = question.map_err(ListError::Question)?;
-                search(&journal, &caller, Sought { question, tag }, &wanted, now).await?
-            }
+        let question = q.0.map(|text| Question::parse(&text)).transpose();
+        let sought = Sought {
+            question: question.map_err(ListError::Question)?,
+            tag: tag.0,
+            pillar: pillar.0.map(PillarId::new),
+        };
+        let listed = if sought.is_everything() {
+            list(&journal, &caller, wanted, now).await?
+        } else {
+            search(&journal, &caller, sought, &wanted, now).await?
         };
         Ok(OnePage::Ok(Json(listed.into())))
     }
@@ -350,6 +363,7 @@ impl From<EntryDraft> for Draft {
             body: draft.body,
             mood: draft.mood,
             tags: draft.tags,
+            pillar_ids: draft.pillar_ids.into_iter().map(PillarId::new).collect(),
             completed: draft.completed,
         }
     }
@@ -365,6 +379,7 @@ impl From<entry::Entry> for Entry {
             body: content.body,
             mood: content.mood,
             tags: content.tags,
+            pillar_ids: content.pillar_ids.into_iter().map(PillarId::uuid).collect(),
             completed: content.completed,
             revision: entry.revision.number(),
             created_at: entry.created_at,

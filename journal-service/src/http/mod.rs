@@ -1,11 +1,17 @@
 //! The API port and the ops port of the journal.
 
 mod entries;
+mod feel_shapes;
+mod feels;
 mod found;
 mod header_lines;
 mod people;
+mod pillars;
 mod revisions;
+mod scores;
 mod service_caller;
+mod week_shapes;
+mod weekly;
 
 use std::{process::ExitCode, sync::Arc};
 
@@ -22,13 +28,17 @@ use shared::{
 
 use crate::Journal;
 use entries::EntriesApi;
+use feels::FeelsApi;
 use people::PeopleApi;
+use pillars::PillarsApi;
 use revisions::RevisionsApi;
+use scores::ScoresApi;
+use weekly::WeeklyApi;
 
 const TITLE: &str = "Keystead journal";
 const DESCRIPTION: &str = "A person's journal, sealed under a key that only opens while they are here. \
     Every call but identity's own needs the person's access token from the identity service: as a bearer token, or in the \
-    cookie of a browser session. Another person's entry and one that does not exist are the same 404.";
+    cookie of a browser session. Another person's entry and one that does not exist are the same 404; so it is with everything else that has an id.";
 
 /// Every operation wants a person, or identity, and refuses in the same words when there is none.
 const SCHEMES: &[openapi::Scheme] = &{
@@ -40,6 +50,12 @@ const SCHEMES: &[openapi::Scheme] = &{
 enum Tag {
     /// What a person writes, day by day.
     Entries,
+    /// The areas of a person's life, and how each one goes.
+    Pillars,
+    /// How a person's days began and ended.
+    Feels,
+    /// Weeks at a glance.
+    Weekly,
     /// What identity does when somebody deletes their account. Not for people, and for no other service.
     People,
 }
@@ -81,13 +97,27 @@ async fn readiness(journal: Arc<Journal>, prepared: bool) -> Readiness {
         .check("schema", prepared)
 }
 
-fn service() -> OpenApiService<(EntriesApi, RevisionsApi, PeopleApi), ()> {
-    OpenApiService::new(
-        (EntriesApi, RevisionsApi, PeopleApi),
-        TITLE,
-        env!("CARGO_PKG_VERSION"),
-    )
-    .description(DESCRIPTION)
+type Apis = (
+    EntriesApi,
+    RevisionsApi,
+    PillarsApi,
+    ScoresApi,
+    FeelsApi,
+    WeeklyApi,
+    PeopleApi,
+);
+
+fn service() -> OpenApiService<Apis, ()> {
+    let apis = (
+        EntriesApi,
+        RevisionsApi,
+        PillarsApi,
+        ScoresApi,
+        FeelsApi,
+        WeeklyApi,
+        PeopleApi,
+    );
+    OpenApiService::new(apis, TITLE, env!("CARGO_PKG_VERSION")).description(DESCRIPTION)
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use shared::{problem::Unexpected, rewrap::KeyTable, user_id::UserId, vault_client::WrappedKey};
 use time::OffsetDateTime;
-use tokio_postgres::{GenericClient, types::Type};
+use tokio_postgres::{GenericClient, Transaction, types::Type};
 
 /// For the rewrapping of all of them. There is one generation, so one key for each person.
 pub(crate) const KEYS: KeyTable = KeyTable {
@@ -74,4 +74,14 @@ pub(crate) async fn insert_first(
     )
     .await?;
     Ok(())
+}
+
+/// Until the transaction ends, nobody else holds this person's key, and it is not erased; `false` when it is gone, and
+/// everything that was sealed under it. Entries are stored meanwhile.
+pub(crate) async fn hold(transaction: &Transaction<'_>, user: UserId) -> Result<bool, Unexpected> {
+    let sql = "SELECT 1 FROM data_keys WHERE user_id = $1 ORDER BY generation FOR NO KEY UPDATE";
+    let rows = transaction
+        .query_typed(sql, &[(&user.uuid(), Type::UUID)])
+        .await?;
+    Ok(!rows.is_empty())
 }

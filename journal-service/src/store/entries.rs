@@ -199,13 +199,13 @@ pub(super) fn read_page(rows: &[Row]) -> Result<Page, Unexpected> {
     Ok(page)
 }
 
-type Parameter<'a> = (&'a (dyn tokio_postgres::types::ToSql + Sync), Type);
+pub(super) type Parameter<'a> = (&'a (dyn tokio_postgres::types::ToSql + Sync), Type);
 
-fn named<'a>(user: &'a uuid::Uuid, id: &'a uuid::Uuid) -> [Parameter<'a>; 2] {
+pub(super) fn named<'a>(user: &'a uuid::Uuid, id: &'a uuid::Uuid) -> [Parameter<'a>; 2] {
     [(user, Type::UUID), (id, Type::UUID)]
 }
 
-fn read(row: &Row) -> Result<SealedEntry, Unexpected> {
+pub(super) fn read(row: &Row) -> Result<SealedEntry, Unexpected> {
     Ok(SealedEntry {
         id: EntryId::new(row.try_get("entry_id")?),
         date: row.try_get("date")?,
@@ -234,13 +234,12 @@ impl<'a> FromSql<'a> for Shown {
     }
 }
 
-fn time(row: &Row, column: &str) -> Result<Option<OffsetDateTime>, Unexpected> {
+pub(super) fn time(row: &Row, column: &str) -> Result<Option<OffsetDateTime>, Unexpected> {
     let Shown(time) = row.try_get(column)?;
     Ok(time)
 }
 
-fn revision(row: &Row) -> Result<Revision, Unexpected> {
+pub(super) fn revision(row: &Row) -> Result<Revision, Unexpected> {
     let number = row.try_get("revision")?;
-    Revision::new(number)
-        .ok_or_else(|| Unexpected::bug(format!("impossible revision {number} in entries")))
+    Revision::new(number).ok_or_else(|| Unexpected::bug(format!("impossible revision {number}")))
 }

@@ -1,14 +1,14 @@
-//! Table `idempotency_keys`: which request made which entry.
+//! Table `idempotency_keys`: which request made what.
 
 use shared::{problem::Unexpected, user_id::UserId};
 use time::OffsetDateTime;
 use tokio_postgres::{GenericClient, Transaction, types::Type};
-
-use crate::domain::entry::EntryId;
+use uuid::Uuid;
 
 /// What a request made that named itself so.
 pub(crate) struct Made {
-    pub(crate) entry: EntryId,
+    /// An entry, or a pillar: the column is older than those.
+    pub(crate) id: Uuid,
     pub(crate) request_sealed: Vec<u8>,
 }
 
@@ -28,7 +28,7 @@ pub(crate) async fn claim(
             &[
                 (&user.uuid(), Type::UUID),
                 (&key_hash.as_slice(), Type::BYTEA),
-                (&made.entry.uuid(), Type::UUID),
+                (&made.id, Type::UUID),
                 (&made.request_sealed, Type::BYTEA),
                 (&now, Type::TIMESTAMPTZ),
             ],
@@ -54,7 +54,7 @@ pub(crate) async fn find(
         .await?;
     row.map(|row| {
         Ok(Made {
-            entry: EntryId::new(row.try_get("entry_id")?),
+            id: row.try_get("entry_id")?,
             request_sealed: row.try_get("request_sealed")?,
         })
     })

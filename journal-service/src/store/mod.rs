@@ -1,10 +1,16 @@
-//! The only SQL of the journal: sealed entries and what they were before, the wrapped keys they are sealed under, and whose journals are closed.
+//! The only SQL of the journal: sealed entries and what they were before, sealed pillars and scores, the wrapped keys they
+//! are sealed under, and whose journals are closed.
 
 pub(crate) mod closed_journals;
 pub(crate) mod data_keys;
 pub(crate) mod entries;
 pub(crate) mod entry_revisions;
 pub(crate) mod idempotency_keys;
+pub(crate) mod pillar_orders;
+pub(crate) mod pillar_scores;
+pub(crate) mod pillars;
+pub(crate) mod reflections;
+pub(crate) mod weeks;
 
 use shared::postgres::Migration;
 
@@ -29,5 +35,13 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
     Migration {
         name: "0005_idempotency.sql",
         sql: include_str!("../../migrations/0005_idempotency.sql"),
+    },
+    Migration {
+        name: "0006_pillars.sql",
+        sql: include_str!("../../migrations/0006_pillars.sql"),
+    },
+    Migration {
+        name: "0007_reflections.sql",
+        sql: include_str!("../../migrations/0007_reflections.sql"),
     },
 ];

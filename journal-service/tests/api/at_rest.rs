@@ -47,6 +47,58 @@ fn bytes(hex: &str) -> Option<Vec<u8>> {
         .collect()
 }
 
+/// Pillars, scores, their order, feels and a note of a week that hold those words.
+async fn write_everything_else(ada: &Journal, [one, two, three]: &[String; 3], entry: &str) {
+    let pillar = json!({"name": one, "icon": "x", "unit": "y", "color": "#00ff00", "target": 7});
+    let pillar = ada.post("/pillars", &pillar).await.json();
+    let pillar = pillar["id"].as_str().expect("an id").to_owned();
+    let other = ada.pillar(two).await;
+    let path = format!("/pillars/{pillar}");
+    let score = json!({"value": 3, "date": "2026-11-24", "note": three});
+    let linked = json!({"date": "2026-11-24", "title": one, "body": two, "pillar_ids": [pillar]});
+    for answer in [
+        ada.post(&format!("{path}/scores"), &score).await,
+        ada.put(&path, &json!({"name": two, "archived": true}), None)
+            .await,
+        ada.put("/pillars/order", &json!({"ids": [other, pillar]}), None)
+            .await,
+        ada.replace(entry, &linked, None).await,
+        ada.put(
+            "/feels/2026-11-24/morning",
+            &json!({"mental_state": 3, "strongest_emotion": one, "avoiding": two, "note": three}),
+            None,
+        )
+        .await,
+        ada.put(
+            "/feels/2026-11-24/evening",
+            &json!({"energy_gave": one, "energy_drained": two, "pressure_or_purpose": three}),
+            None,
+        )
+        .await,
+        ada.put("/weekly/2026-W48", &json!({"note": one}), None)
+            .await,
+        ada.get("/weekly/2026-W48").await,
+        ada.get("/feels").await,
+        ada.get("/pillars").await,
+    ] {
+        assert!(matches!(answer.status, 200 | 201), "{}", answer.text);
+    }
+    for (path, body) in [
+        ("/pillars", json!({"name": [one], "more": two})),
+        ("/pillars", json!({"name": one, "color": two})),
+    ] {
+        assert_eq!(ada.post(path, &body).await.status, 400);
+    }
+    for path in ["/feels/2026-11-24/morning", "/weekly/2026-W48"] {
+        assert_eq!(
+            ada.put(path, &json!({"note": [one], "more": two}), None)
+                .await
+                .status,
+            400
+        );
+    }
+}
+
 #[tokio::test]
 async fn neither_the_tables_nor_the_log_show_what_was_written() {
     let ada = Journal::of_a_new_person().await;
@@ -62,15 +114,20 @@ async fn neither_the_tables_nor_the_log_show_what_was_written() {
         json!({"date": "2026-11-24", "title": title, "body": body, "tags": [tag], "mood": 4});
     assert_eq!(ada.replace(&id, &edited, None).await.status, 200);
     assert_eq!(ada.list("").await.status, 200);
+    write_everything_else(&ada, &words, &id).await;
     let refused = json!({"date": title, "title": [body], "body": {"k": tag}, "extra": body});
     assert_eq!(ada.create(&refused).await.status, 400);
 
     let (tables, log) = (stolen(ada.user_id).await, log());
-    for word in words
-        .iter()
-        .map(String::as_str)
-        .chain(["mood", "completed", "tags"])
-    {
+    for word in words.iter().map(String::as_str).chain([
+        "mood",
+        "completed",
+        "tags",
+        "target",
+        "archived",
+        "mental_state",
+        "energy",
+    ]) {
         assert!(!tables.contains(word), "{word} is in a table");
     }
     for word in words.iter().map(String::as_str).chain([ada.token()]) {

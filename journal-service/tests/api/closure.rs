@@ -19,7 +19,7 @@ const NOTHING: &str = "{}";
 
 /// A service that closes journals, or tries to.
 #[derive(Clone)]
-struct Closer {
+pub(crate) struct Closer {
     signer: Arc<Signer>,
     url: String,
     http: Client,
@@ -27,7 +27,7 @@ struct Closer {
 
 impl Closer {
     /// With the key of that service.
-    fn named(service: &str) -> Self {
+    pub(crate) fn named(service: &str) -> Self {
         let addresses = Addresses::of_the_test_run();
         let key = format!("secrets/{service}_service_key.pem");
         let pem = fs::read_to_string(addresses.stack_dir.join(key)).expect("a key");
@@ -63,15 +63,15 @@ impl Closer {
         self.with(&token, &method, path, NOTHING).await
     }
 
-    async fn close(&self, person: Uuid) -> Answer {
+    pub(crate) async fn close(&self, person: Uuid) -> Answer {
         self.ask(Method::PUT, &closure(person)).await
     }
 
-    async fn reopen(&self, person: Uuid) -> Answer {
+    pub(crate) async fn reopen(&self, person: Uuid) -> Answer {
         self.ask(Method::DELETE, &closure(person)).await
     }
 
-    async fn erase(&self, person: Uuid) -> Answer {
+    pub(crate) async fn erase(&self, person: Uuid) -> Answer {
         self.ask(Method::DELETE, &rows(person)).await
     }
 }
@@ -84,19 +84,27 @@ fn rows(person: Uuid) -> String {
     format!("/internal/people/{person}")
 }
 
-fn closed() -> (u16, String) {
+pub(crate) fn closed() -> (u16, String) {
     (410, "account_closed".to_owned())
 }
 
 /// Rows of that person in every table, less the note that their journal is closed.
-async fn left_of(person: Uuid) -> i64 {
-    let sql = "SELECT (SELECT count(*) FROM entries WHERE user_id = $1::text::uuid)
-             + (SELECT count(*) FROM data_keys WHERE user_id = $1::text::uuid)";
-    let row = database()
+pub(crate) async fn left_of(person: Uuid) -> i64 {
+    let db = database().await;
+    let tables = "SELECT table_name::text FROM information_schema.columns
+                  WHERE table_schema = 'public' AND column_name = 'user_id' AND table_name <> 'closed_journals'";
+    let mut left = 0;
+    for table in db
+        .query(tables, &[])
         .await
-        .query_one(sql, &[&person.to_string()])
-        .await;
-    row.expect("a number").get(0)
+        .expect("the catalog can be read")
+    {
+        let table: String = table.get(0);
+        let sql = format!("SELECT count(*) FROM {table} WHERE user_id = $1::text::uuid");
+        let row = db.query_one(&sql, &[&person.to_string()]).await;
+        left += row.expect("a number").get::<_, i64>(0);
+    }
+    left
 }
 
 #[tokio::test]

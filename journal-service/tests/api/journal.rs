@@ -17,6 +17,7 @@ pub(crate) struct Journal {
     pub(crate) user_id: Uuid,
     token: String,
     url: String,
+    api: String,
     http: Client,
 }
 
@@ -40,6 +41,7 @@ impl Journal {
             user_id: person.id.parse().expect("a person has an id"),
             token: person.access_token,
             url: format!("{}/api/entries", addresses.api.journal),
+            api: format!("{}/api", addresses.api.journal),
             http: Client::builder()
                 .timeout(PATIENCE)
                 .no_proxy()
@@ -88,6 +90,38 @@ impl Journal {
 
     pub(crate) fn unauthenticated(&self, method: Method, rest: &str) -> RequestBuilder {
         self.http.request(method, format!("{}{rest}", self.url))
+    }
+
+    /// A request beside entries, such as `/pillars`, with the person's token.
+    pub(crate) fn api(&self, method: Method, path: &str) -> RequestBuilder {
+        let request = self.http.request(method, format!("{}{path}", self.api));
+        request.bearer_auth(&self.token)
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Answer {
+        sent(self.api(Method::GET, path)).await
+    }
+
+    pub(crate) async fn post(&self, path: &str, body: &Value) -> Answer {
+        sent(self.api(Method::POST, path).json(body)).await
+    }
+
+    pub(crate) async fn put(&self, path: &str, body: &Value, if_match: Option<&str>) -> Answer {
+        let request = self.api(Method::PUT, path).json(body);
+        sent(with_if_match(request, if_match)).await
+    }
+
+    pub(crate) async fn remove(&self, path: &str, if_match: Option<&str>) -> Answer {
+        let request = self.api(Method::DELETE, path);
+        sent(with_if_match(request, if_match)).await
+    }
+
+    /// Makes a pillar that must be taken; its id.
+    pub(crate) async fn pillar(&self, name: &str) -> String {
+        let answer = self.post("/pillars", &json!({ "name": name })).await;
+        assert_eq!(answer.status, 201, "{}", answer.text);
+        let id = answer.json()["id"].as_str().map(str::to_owned);
+        id.expect("a pillar has an id")
     }
 
     pub(crate) fn token(&self) -> &str {

@@ -8,15 +8,23 @@
 
 mod at_rest;
 mod closure;
+mod closure_of_the_rest;
 mod create;
 mod delete;
 mod edit;
+mod feels;
 mod idempotency;
 mod isolation;
 mod journal;
 mod list;
 mod outages;
+mod pillar_links;
+mod pillar_order;
+mod pillars;
 mod revisions;
+mod scores;
+mod sealed_kinds;
 mod search;
 mod tampering;
 mod tokens;
+mod weekly;

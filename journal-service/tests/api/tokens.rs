@@ -55,6 +55,41 @@ async fn without_a_valid_access_token_no_operation_answers() {
 }
 
 #[tokio::test]
+async fn neither_does_one_on_pillars_feels_and_weeks() {
+    let ada = Journal::of_a_new_person().await;
+    let pillar = format!("/pillars/{}", ada.pillar("private").await);
+    let scores = format!("{pillar}/scores");
+    let score = format!("{scores}/0198c0de-0000-7000-8000-00000000dead");
+    let (get, put) = (Method::GET, Method::PUT);
+    for (method, path) in [
+        (&get, "/pillars"),
+        (&Method::POST, "/pillars"),
+        (&put, "/pillars/order"),
+        (&get, pillar.as_str()),
+        (&put, pillar.as_str()),
+        (&Method::DELETE, pillar.as_str()),
+        (&get, scores.as_str()),
+        (&Method::POST, scores.as_str()),
+        (&Method::DELETE, score.as_str()),
+        (&get, "/feels"),
+        (&get, "/feels/2026-11-24/morning"),
+        (&put, "/feels/2026-11-24/morning"),
+        (&Method::DELETE, "/feels/2026-11-24/morning"),
+        (&get, "/feels/2026-11-24/evening"),
+        (&put, "/feels/2026-11-24/evening"),
+        (&Method::DELETE, "/feels/2026-11-24/evening"),
+        (&get, "/weekly/2026-W48"),
+        (&put, "/weekly/2026-W48"),
+        (&Method::DELETE, "/weekly/2026-W48"),
+    ] {
+        let request = ada.unauthenticated(method.clone(), &format!("/..{path}"));
+        let answer = sent(request).await;
+        assert_eq!(answer.problem().0, 401, "{method} {path}");
+    }
+    assert_eq!(ada.get(&pillar).await.status, 200);
+}
+
+#[tokio::test]
 async fn the_document_is_served_and_names_every_operation() {
     let ada = Journal::of_a_new_person().await;
     let answer = sent(ada.unauthenticated(Method::GET, "/../../openapi.json")).await;
@@ -67,6 +102,15 @@ async fn the_document_is_served_and_names_every_operation() {
             "/api/entries",
             "/api/entries/{id}",
             "/api/entries/{id}/revisions",
+            "/api/feels",
+            "/api/feels/{date}/evening",
+            "/api/feels/{date}/morning",
+            "/api/pillars",
+            "/api/pillars/order",
+            "/api/pillars/{id}",
+            "/api/pillars/{id}/scores",
+            "/api/pillars/{id}/scores/{score_id}",
+            "/api/weekly/{iso_week}",
             "/internal/people/{user_id}",
             "/internal/people/{user_id}/closure",
         ]

@@ -6,12 +6,13 @@ use super::{changes_something, operations_mut};
 use crate::access_token::{COOKIE, CSRF_HEADER};
 
 /// What parameters without a format look like.
-const TEXTS: [(&str, &str); 7] = [
+const TEXTS: [(&str, &str); 8] = [
     (
         "after",
         "AgEBAAAAAAEQERITFBUWFxgZGhvqCoO84nMq9orJ5CbuTxCkzxFJ",
     ),
     ("q", "river walk"),
+    ("iso_week", "2026-W48"),
     ("tag", "outside"),
     ("If-Match", "\"3\""),
     ("Idempotency-Key", "8e03978e-40d5-43dd-bc93-6894a57f9324"),
@@ -98,6 +99,7 @@ fn example(parameter: &Value) -> Option<Value> {
         Some("date-time") => return Some(json!("2026-11-24T21:04:05.123456Z")),
         Some("date") => return Some(json!("2026-11-24")),
         _ if schema["type"] == "integer" => return Some(json!(10)),
+        _ if schema["type"] == "boolean" => return Some(json!(true)),
         _ => {}
     }
     let name = parameter["name"].as_str()?;

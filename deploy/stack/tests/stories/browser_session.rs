@@ -46,6 +46,21 @@ async fn a_page_writes_an_entry_with_its_cookie_and_csrf_token_and_another_sites
         entries.iter().map(title).collect::<Vec<_>>()
     };
     assert_eq!(titles(page(Method::GET)).await, ["From a page"]);
+    let pillars = format!("{}/api/pillars", api.journal);
+    let morning = format!("{}/api/feels/2026-11-24/morning", api.journal);
+    for (method, url, body, status) in [
+        (Method::POST, &pillars, json!({ "name": "Health" }), 201),
+        (Method::PUT, &morning, json!({ "mental_state": 7 }), 200),
+    ] {
+        let request = || {
+            http.request(method.clone(), url)
+                .header("Cookie", &cookie)
+                .json(&body)
+        };
+        assert_eq!(request().send().await.unwrap().status(), 403);
+        let written = request().header("X-CSRF-Token", csrf).send().await.unwrap();
+        assert_eq!(written.status(), status);
+    }
     let app = http.get(&entries).bearer_auth(&ada.access_token);
     assert_eq!(titles(app).await, ["From a page"]);
 }
