@@ -6,7 +6,7 @@ pub(crate) mod edit;
 pub(crate) mod list;
 pub(crate) mod list_revisions;
 pub(crate) mod read;
-mod refusals;
+pub(crate) mod refusals;
 pub(crate) mod search;
 
 use shared::{envelope::DataKey, user_id::UserId};

@@ -19,6 +19,7 @@ use super::{
     Tag,
     found::Found,
     header_lines::{IdempotencyKeyHeader, IfMatch, Lines},
+    with_current::WithCurrent,
 };
 use crate::{
     Journal,
@@ -290,7 +291,7 @@ impl EntriesApi {
     ///
     /// Everything is replaced: a mood or tags that are left out are gone. The same content again changes
     /// nothing and is never a conflict, so a request whose answer was lost can be repeated. Without
-    /// `If-Match` the last write wins.
+    /// `If-Match` the last write wins; with one that is out of date, 412 shows in `current` what is there.
     #[oai(path = "/:id", method = "put", operation_id = "replace_entry")]
     #[expect(
         clippy::too_many_arguments,
@@ -306,21 +307,21 @@ impl EntriesApi {
         #[oai(name = "If-Match")]
         if_match: Lines<IfMatch>,
         body: Json<EntryDraft>,
-    ) -> Result<OneEntry, Problem<EditError>> {
-        let precondition = if_match.precondition().map_err(EditError::header)?;
+    ) -> Result<OneEntry, Problem<WithCurrent<EditError>>> {
+        let precondition = if_match.precondition().map_err(EditError::header);
         let wanted = Edit {
             id: EntryId::new(id.0),
             draft: body.0.into(),
-            precondition,
+            precondition: precondition.map_err(WithCurrent::from)?,
         };
-        Ok(edit(&journal, &caller, wanted, journal.clock.now())
-            .await?
-            .into())
+        let edited = edit(&journal, &caller, wanted, journal.clock.now()).await;
+        Ok(edited.map_err(WithCurrent::from)?.into())
     }
 
     /// Delete an entry
     ///
-    /// For good, with all its revisions. Also works for an entry that does not open.
+    /// For good, with all its revisions. Also works for an entry that does not open. With an `If-Match` that is out of
+    /// date, 412 shows in `current` what is there.
     #[oai(path = "/:id", method = "delete", operation_id = "delete_entry")]
     async fn delete(
         &self,
@@ -331,9 +332,12 @@ impl EntriesApi {
         /// The `ETag` that was read: delete only this revision.
         #[oai(name = "If-Match")]
         if_match: Lines<IfMatch>,
-    ) -> Result<Deleted, Problem<DeleteError>> {
-        let precondition = if_match.precondition().map_err(DeleteError::header)?;
-        delete(&journal, &caller, EntryId::new(id.0), precondition).await?;
+    ) -> Result<Deleted, Problem<WithCurrent<DeleteError>>> {
+        let precondition = if_match.precondition().map_err(DeleteError::header);
+        let precondition = precondition.map_err(WithCurrent::from)?;
+        let (id, now) = (EntryId::new(id.0), journal.clock.now());
+        let deleted = delete(&journal, &caller, id, precondition, now).await;
+        deleted.map_err(WithCurrent::from)?;
         Ok(Deleted::NoContent)
     }
 }

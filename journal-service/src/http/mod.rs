@@ -6,6 +6,7 @@ mod header_lines;
 mod people;
 mod revisions;
 mod service_caller;
+mod with_current;
 
 use std::{process::ExitCode, sync::Arc};
 
