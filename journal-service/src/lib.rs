@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod application;
+mod changes;
 mod closure;
 mod data_key;
 mod doctor;

@@ -101,6 +101,13 @@ pub(super) struct Entry {
     found: Option<Found>,
 }
 
+impl Entry {
+    /// As other records name it.
+    pub(super) fn id(&self) -> String {
+        self.id.to_string()
+    }
+}
+
 impl Example for Entry {
     fn example() -> Self {
         let draft = EntryDraft::example();

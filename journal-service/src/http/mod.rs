@@ -1,5 +1,6 @@
 //! The API port and the ops port of the journal.
 
+mod changes;
 mod entries;
 mod found;
 mod header_lines;
@@ -22,6 +23,7 @@ use shared::{
 };
 
 use crate::Journal;
+use changes::ChangesApi;
 use entries::EntriesApi;
 use people::PeopleApi;
 use revisions::RevisionsApi;
@@ -41,6 +43,8 @@ const SCHEMES: &[openapi::Scheme] = &{
 enum Tag {
     /// What a person writes, day by day.
     Entries,
+    /// Following everything that changes in a journal, for clients that work without a connection.
+    Changes,
     /// What identity does when somebody deletes their account. Not for people, and for no other service.
     People,
 }
@@ -82,9 +86,21 @@ async fn readiness(journal: Arc<Journal>, prepared: bool) -> Readiness {
         .check("schema", prepared)
 }
 
-fn service() -> OpenApiService<(EntriesApi, RevisionsApi, PeopleApi), ()> {
+type Apis = (
+    EntriesApi,
+    RevisionsApi,
+    ChangesApi,
+    PeopleApi,
+);
+
+fn service() -> OpenApiService<Apis, ()> {
     OpenApiService::new(
-        (EntriesApi, RevisionsApi, PeopleApi),
+        (
+            EntriesApi,
+            RevisionsApi,
+            ChangesApi,
+            PeopleApi,
+        ),
         TITLE,
         env!("CARGO_PKG_VERSION"),
     )

@@ -1,5 +1,6 @@
 //! The only SQL of the journal: sealed entries and what they were before, the wrapped keys they are sealed under, and whose journals are closed.
 
+pub(crate) mod changes;
 pub(crate) mod closed_journals;
 pub(crate) mod data_keys;
 pub(crate) mod entries;
@@ -29,5 +30,9 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
     Migration {
         name: "0005_idempotency.sql",
         sql: include_str!("../../migrations/0005_idempotency.sql"),
+    },
+    Migration {
+        name: "0010_changes.sql",
+        sql: include_str!("../../migrations/0010_changes.sql"),
     },
 ];

@@ -7,6 +7,7 @@
 )]
 
 mod at_rest;
+mod changes;
 mod closure;
 mod create;
 mod delete;
