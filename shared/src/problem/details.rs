@@ -23,6 +23,9 @@ pub struct FieldError {
     /// A stable machine word for the message, where a person is to read it in their own language.
     #[oai(skip_serializing_if_is_none)]
     pub code: Option<String>,
+    /// Which line, from 1, where the body is a file of lines; the pointer then leads into it.
+    #[oai(skip_serializing_if_is_none)]
+    pub line: Option<u64>,
 }
 
 impl FieldError {
@@ -32,12 +35,22 @@ impl FieldError {
             pointer: pointer.into(),
             message: message.into(),
             code: None,
+            line: None,
         }
     }
 
     /// What is wrong at the top-level field `name` of the body.
     pub fn body(name: &str, message: impl Into<String>) -> Self {
         Self::new(format!("#/{name}"), message)
+    }
+
+    /// The same in that line of the body.
+    #[must_use]
+    pub fn in_line(self, line: u64) -> Self {
+        Self {
+            line: Some(line),
+            ..self
+        }
     }
 
     /// The same with a machine word.
