@@ -8,9 +8,12 @@ mod doctor;
 mod domain;
 mod entries;
 mod expiry;
+mod export;
 mod http;
+mod import;
 mod rewrap;
 mod settings;
+mod slots;
 mod store;
 
 pub use application::Application;
@@ -25,6 +28,8 @@ use shared::{
     service_token::TrustedServices, vault_client::VaultClient,
 };
 
+use crate::slots::Slots;
+
 /// What one running journal holds.
 struct Journal {
     pool: Pool,
@@ -36,4 +41,6 @@ struct Journal {
     /// The services whose tokens count: identity may close and erase journals.
     services: TrustedServices,
     clock: Clock,
+    exports: Arc<Slots>,
+    imports: Arc<Slots>,
 }

@@ -7,5 +7,6 @@ pub(crate) mod entry;
 pub(crate) mod idempotency;
 pub(crate) mod precondition;
 pub(crate) mod record;
+pub(crate) mod restored;
 pub(crate) mod sealed_entry;
 pub(crate) mod search;

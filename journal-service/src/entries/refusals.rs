@@ -37,7 +37,7 @@ impl fmt::Debug for CurrentEntry {
 /// Also for an entry of somebody else: whether there is one is nobody else's business.
 pub(super) const ENTRY_NOT_FOUND: Case =
     Case::new(404, "entry_not_found", "There is no such entry");
-pub(super) const ENTRY_UNREADABLE: Case =
+pub(crate) const ENTRY_UNREADABLE: Case =
     Case::new(409, "entry_unreadable", "The stored entry does not open");
 pub(super) const REVISION_CONFLICT: Case = Case::new(
     412,

@@ -2,8 +2,12 @@
 
 mod changes;
 mod entries;
+mod export;
+mod feed;
 mod found;
 mod header_lines;
+mod import;
+mod journal_file;
 mod people;
 mod revisions;
 mod service_caller;
@@ -25,6 +29,8 @@ use shared::{
 use crate::Journal;
 use changes::ChangesApi;
 use entries::EntriesApi;
+use export::ExportApi;
+use import::ImportApi;
 use people::PeopleApi;
 use revisions::RevisionsApi;
 
@@ -45,6 +51,8 @@ enum Tag {
     Entries,
     /// Following everything that changes in a journal, for clients that work without a connection.
     Changes,
+    /// A journal as a file, and back.
+    Files,
     /// What identity does when somebody deletes their account. Not for people, and for no other service.
     People,
 }
@@ -71,6 +79,7 @@ pub(crate) fn api(journal: Arc<Journal>) -> Edge {
     let origins = journal.origins.clone();
     Edge::new(service.data(journal).data(verification), &document)
         .with_explorer(&document)
+        .with_flow(import::OPERATION, import::FLOW)
         .with_cors(origins)
 }
 
@@ -90,6 +99,8 @@ type Apis = (
     EntriesApi,
     RevisionsApi,
     ChangesApi,
+    ExportApi,
+    ImportApi,
     PeopleApi,
 );
 
@@ -99,6 +110,8 @@ fn service() -> OpenApiService<Apis, ()> {
             EntriesApi,
             RevisionsApi,
             ChangesApi,
+            ExportApi,
+            ImportApi,
             PeopleApi,
         ),
         TITLE,

@@ -184,6 +184,42 @@ pub(crate) async fn page(
     read_page(&rows)
 }
 
+/// Rows after an id, in the order of ids.
+pub(crate) async fn page_by_id(
+    db: &impl GenericClient,
+    user: UserId,
+    after: EntryId,
+    (rows, bytes): (u32, i64),
+) -> Result<Page, Unexpected> {
+    let rows = db
+        .query_typed(
+            "SELECT entry_id, date, revision, created_at, updated_at, taken,
+                    CASE WHEN taken THEN title_sealed END AS title_sealed,
+                    CASE WHEN taken THEN body_sealed END AS body_sealed,
+                    CASE WHEN taken THEN details_sealed END AS details_sealed
+             FROM (
+                SELECT *, row_number() OVER listed <= $3
+                          AND (row_number() OVER listed = 1 OR
+                               sum(octet_length(title_sealed) + octet_length(body_sealed)
+                                   + octet_length(details_sealed)) OVER listed <= $4) AS taken
+                FROM (
+                    SELECT * FROM entries WHERE user_id = $1 AND entry_id > $2
+                    ORDER BY entry_id LIMIT $3 + 1
+                ) AS candidates
+                WINDOW listed AS (ORDER BY entry_id)
+             ) AS page
+             ORDER BY entry_id",
+            &[
+                (&user.uuid(), Type::UUID),
+                (&after.uuid(), Type::UUID),
+                (&i64::from(rows), Type::INT8),
+                (&bytes, Type::INT8),
+            ],
+        )
+        .await?;
+    read_page(&rows)
+}
+
 /// The rows of those ids.
 pub(crate) struct NamedPage {
     pub(crate) rows: Vec<SealedEntry>,
@@ -256,7 +292,7 @@ fn named<'a>(user: &'a Uuid, id: &'a Uuid) -> [Parameter<'a>; 2] {
     [(user, Type::UUID), (id, Type::UUID)]
 }
 
-fn read(row: &Row) -> Result<SealedEntry, Unexpected> {
+pub(super) fn read(row: &Row) -> Result<SealedEntry, Unexpected> {
     Ok(SealedEntry {
         id: EntryId::new(row.try_get("entry_id")?),
         date: row.try_get("date")?,

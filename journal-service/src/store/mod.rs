@@ -6,6 +6,7 @@ pub(crate) mod data_keys;
 pub(crate) mod entries;
 pub(crate) mod entry_revisions;
 pub(crate) mod idempotency_keys;
+pub(crate) mod imports;
 
 use shared::postgres::Migration;
 
