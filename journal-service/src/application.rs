@@ -11,11 +11,18 @@ use shared::{
     vault_client::VaultClient,
 };
 
-use crate::{Journal, expiry, http, rewrap, settings::Settings, store::MIGRATIONS};
+use crate::{Journal, expiry, http, rewrap, settings::Settings, slots::Slots, store::MIGRATIONS};
 
 /// The longest request body. An entry holds 1 MiB of text, and JSON may write a character of three bytes as six
 /// or one of two as six; only a text made of control characters could be longer still.
 const BODY_BYTES: usize = 4 << 20;
+
+/// Exports at once, and of one person. Each holds about five MiB of text on its way out.
+const EXPORTS: usize = 16;
+const EXPORTS_EACH: usize = 2;
+/// Imports at once, and of one person. Each holds about ten MiB, and one of the pool's connections.
+const IMPORTS: usize = 4;
+const IMPORTS_EACH: usize = 1;
 
 /// A journal whose ports are bound and which serves nothing yet.
 pub struct Application {
@@ -39,6 +46,8 @@ impl Application {
             people: Arc::new(settings.people.verifier(&clock)),
             services: settings.services,
             clock,
+            exports: Slots::new(EXPORTS, EXPORTS_EACH),
+            imports: Slots::new(IMPORTS, IMPORTS_EACH),
         };
         Ok(Self {
             journal: Arc::new(journal),

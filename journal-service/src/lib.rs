@@ -1,17 +1,21 @@
 #![doc = include_str!("../README.md")]
 
 mod application;
+mod changes;
 mod closure;
 mod data_key;
 mod doctor;
 mod domain;
 mod entries;
 mod expiry;
+mod export;
 mod http;
+mod import;
 mod pillars;
 mod reflections;
 mod rewrap;
 mod settings;
+mod slots;
 mod store;
 mod weekly;
 
@@ -27,6 +31,8 @@ use shared::{
     service_token::TrustedServices, vault_client::VaultClient,
 };
 
+use crate::slots::Slots;
+
 /// What one running journal holds.
 struct Journal {
     pool: Pool,
@@ -38,4 +44,6 @@ struct Journal {
     /// The services whose tokens count: identity may close and erase journals.
     services: TrustedServices,
     clock: Clock,
+    exports: Arc<Slots>,
+    imports: Arc<Slots>,
 }

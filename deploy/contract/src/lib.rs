@@ -114,7 +114,7 @@ impl Document {
             .find(|(named, _)| named.split(';').next() == Some(essence))
             .and_then(|(_, content)| content.get("schema"))
             .ok_or_else(|| format!("{status} is no {essence:?}"))?;
-        if !essence.ends_with("json") {
+        if essence != "application/json" && !essence.ends_with("+json") {
             return Ok(());
         }
         let body = serde_json::from_str(answered.body).map_err(|error| error.to_string())?;

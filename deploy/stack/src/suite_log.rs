@@ -48,10 +48,22 @@ pub fn keep(name: &str, text: &[u8]) {
     }
 }
 
-/// Keeps an answer that may have quoted what it refuses.
+/// Keeps an answer that may have quoted what it refuses. What a 412 shows as current is no quote: it is there to be read.
 pub fn keep_problem(status: u16, body: &[u8]) {
-    if status >= 400 {
-        keep("problems.log", body);
+    match status {
+        412 => keep("problems.log", &without_current(body)),
+        400.. => keep("problems.log", body),
+        _ => {}
+    }
+}
+
+fn without_current(body: &[u8]) -> Vec<u8> {
+    match serde_json::from_slice::<serde_json::Map<_, serde_json::Value>>(body) {
+        Ok(mut problem) => {
+            problem.remove("current");
+            serde_json::Value::Object(problem).to_string().into_bytes()
+        }
+        Err(_) => body.to_vec(),
     }
 }
 

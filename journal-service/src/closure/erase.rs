@@ -5,7 +5,7 @@ use time::OffsetDateTime;
 
 use crate::{
     Journal,
-    store::{closed_journals, idempotency_keys},
+    store::{changes, closed_journals, idempotency_keys},
 };
 
 /// Closes the journal, if it is not, and deletes its rows. Safe to repeat: the second time nothing is left. Without its
@@ -20,6 +20,7 @@ pub(crate) async fn erase(
     closed_journals::lock(&transaction, user).await?;
     closed_journals::close(&transaction, user, now).await?;
     closed_journals::erase_keys(&transaction, user, now).await?;
+    changes::stop(&transaction, user).await?;
     transaction.commit().await?;
     drop(db);
     journal.vault.forget(user.uuid()).await;
@@ -33,6 +34,7 @@ pub(crate) async fn erase(
         entries += gone;
     }
     while closed_journals::erase_rest(&*journal.pool.get().await?, user).await? > 0 {}
+    while changes::erase(&*journal.pool.get().await?, user).await? > 0 {}
     tracing::info!(user.id = %user, entries, "journal erased");
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! What an entry is, how it is sealed, and the rules around it: no I/O, no clock.
 
 pub(crate) mod amount;
+pub(crate) mod change_cursor;
 pub(crate) mod content;
 pub(crate) mod cursor;
 mod details;
@@ -10,7 +11,9 @@ pub(crate) mod pillar;
 pub(crate) mod pillar_order;
 pub(crate) mod precondition;
 pub(crate) mod recap;
+pub(crate) mod record;
 pub(crate) mod reflection;
+pub(crate) mod restored;
 pub(crate) mod score;
 pub(crate) mod sealed_entry;
 mod sealed_json;

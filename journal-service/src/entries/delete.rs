@@ -5,14 +5,19 @@ use shared::{
     problem::{Case, Failure, FieldError, INTERNAL, INVALID_REQUEST, UNAVAILABLE, Unexpected},
 };
 use thiserror::Error;
+use time::OffsetDateTime;
 
-use super::refusals::{ENTRY_NOT_FOUND, REVISION_CONFLICT};
+use super::{
+    open,
+    refusals::{CurrentEntry, ENTRY_NOT_FOUND, REVISION_CONFLICT},
+};
 use crate::{
     Journal,
-    data_key::ACCOUNT_CLOSED,
+    data_key::{self, ACCOUNT_CLOSED},
     domain::{
-        entry::{EntryId, Revision},
+        entry::{Entry, EntryId},
         precondition::{Precondition, entity_tag},
+        sealed_entry::SealedEntry,
     },
     store,
 };
@@ -26,7 +31,7 @@ pub(crate) enum DeleteError {
     #[error("The account is closed; nothing of this journal can be read or written.")]
     Closed,
     #[error("The entry is at revision {0} now; the header ETag names it too.")]
-    Conflict(Revision),
+    Conflict(CurrentEntry),
     #[error(transparent)]
     Unexpected(#[from] Unexpected),
 }
@@ -67,7 +72,7 @@ impl Failure for DeleteError {
 
     fn entity_tag(&self) -> Option<String> {
         match self {
-            Self::Conflict(current) => Some(entity_tag(*current)),
+            Self::Conflict(current) => Some(entity_tag(current.revision)),
             _ => None,
         }
     }
@@ -86,6 +91,7 @@ pub(crate) async fn delete(
     caller: &Caller,
     id: EntryId,
     precondition: Precondition,
+    now: OffsetDateTime,
 ) -> Result<(), DeleteError> {
     let user = caller.user_id();
     let mut db = journal.pool.get().await?;
@@ -95,10 +101,31 @@ pub(crate) async fn delete(
     let transaction = db.transaction().await.map_err(Unexpected::from)?;
     let current = store::entries::lock_revision(&transaction, user, id).await?;
     let current = current.ok_or(DeleteError::NotFound)?;
-    if !precondition.allows(current) {
-        return Err(DeleteError::Conflict(current));
+    if precondition.allows(current) {
+        store::entries::delete(&transaction, user, id).await?;
+        transaction.commit().await.map_err(Unexpected::from)?;
+        return Ok(());
     }
-    store::entries::delete(&transaction, user, id).await?;
-    transaction.commit().await.map_err(Unexpected::from)?;
-    Ok(())
+    // Still locked, so this is the revision that was compared.
+    let row = store::entries::find(&transaction, user, id).await?;
+    transaction.rollback().await.map_err(Unexpected::from)?;
+    drop(db);
+    let row = row.ok_or_else(|| Unexpected::bug(format!("entry {id} left under its lock")))?;
+    let revision = row.revision;
+    let entry = opened(journal, caller, &row, now).await.map(Box::new);
+    Err(DeleteError::Conflict(CurrentEntry { revision, entry }))
+}
+
+/// Deleting needs no key, so that an entry which cannot be opened now is named and not shown.
+async fn opened(
+    journal: &Journal,
+    caller: &Caller,
+    row: &SealedEntry,
+    now: OffsetDateTime,
+) -> Option<Entry> {
+    let user = caller.user_id();
+    let stored = data_key::stored(&*journal.pool.get().await.ok()?, user).await;
+    let key = data_key::opened(journal, caller, stored.ok()?, now).await;
+    let key = key.ok()?;
+    open(row, user, &key).ok()
 }

@@ -11,14 +11,16 @@ use time::OffsetDateTime;
 use super::{
     open,
     pillars::{are_known, with_known},
-    refusals::{ENTRY_NOT_FOUND, ENTRY_UNREADABLE, REVISION_CONFLICT, UNKNOWN_PILLAR},
+    refusals::{
+        CurrentEntry, ENTRY_NOT_FOUND, ENTRY_UNREADABLE, REVISION_CONFLICT, UNKNOWN_PILLAR,
+    },
 };
 use crate::{
     Journal,
     data_key::{self, ACCOUNT_CLOSED, JOURNAL_UNREADABLE, KeyError, Stored},
     domain::{
         content::{Content, Draft},
-        entry::{Entry, EntryId, Revision},
+        entry::{Entry, EntryId},
         precondition::{Precondition, entity_tag},
         sealed_entry::{SealedEntry, Unopened},
     },
@@ -39,7 +41,7 @@ pub(crate) enum EditError {
     #[error("There is no such entry.")]
     NotFound,
     #[error("The entry is at revision {0} now; the header ETag names it too.")]
-    Conflict(Revision),
+    Conflict(CurrentEntry),
     #[error("What is stored is not what was written; it is kept, and can be deleted.")]
     Unreadable(Unopened),
     #[error("Name only pillars of your own that are still there.")]
@@ -93,7 +95,7 @@ impl Failure for EditError {
 
     fn entity_tag(&self) -> Option<String> {
         match self {
-            Self::Conflict(current) => Some(entity_tag(*current)),
+            Self::Conflict(current) => Some(entity_tag(current.revision)),
             _ => None,
         }
     }
@@ -133,7 +135,7 @@ pub(crate) async fn edit(
         return Ok(current);
     }
     if !edit.precondition.allows(current.revision) {
-        return Err(EditError::Conflict(current.revision));
+        return Err(EditError::Conflict(CurrentEntry::of(current)));
     }
     if !are_known(&transaction, user, &content).await? {
         return Err(EditError::UnknownPillar);

@@ -5,9 +5,9 @@ pub(crate) mod delete;
 pub(crate) mod edit;
 pub(crate) mod list;
 pub(crate) mod list_revisions;
-mod pillars;
+pub(crate) mod pillars;
 pub(crate) mod read;
-mod refusals;
+pub(crate) mod refusals;
 pub(crate) mod search;
 
 use shared::{envelope::DataKey, user_id::UserId};
@@ -18,7 +18,7 @@ use crate::domain::{
 };
 
 /// Opens a row. One that was changed, or pasted from elsewhere, is loud in the log, by its ids.
-fn open(row: &SealedEntry, user: UserId, key: &DataKey) -> Result<Entry, Unopened> {
+pub(crate) fn open(row: &SealedEntry, user: UserId, key: &DataKey) -> Result<Entry, Unopened> {
     row.open(user, key).inspect_err(|cause| {
         let revision = row.revision.number();
         tracing::error!(user.id = %user, entry.id = %row.id, revision, %cause, "an entry does not open");

@@ -37,7 +37,7 @@ pub(super) async fn with_known(
 }
 
 /// The pillars that there are, when one of the entries names any; nobody is asked when none does.
-pub(super) async fn known(
+pub(crate) async fn known(
     journal: &Journal,
     user: UserId,
     mut entries: impl Iterator<Item = &Entry>,

@@ -19,6 +19,7 @@ use super::{
     Tag,
     found::Found,
     header_lines::{IdempotencyKeyHeader, IfMatch, Lines},
+    with_current::WithCurrent,
 };
 use crate::{
     Journal,
@@ -105,6 +106,13 @@ pub(super) struct Entry {
     /// Where it holds what `q` asked for. Only in an answer to such a question.
     #[oai(skip_serializing_if_is_none)]
     found: Option<Found>,
+}
+
+impl Entry {
+    /// As other records name it.
+    pub(super) fn id(&self) -> String {
+        self.id.to_string()
+    }
 }
 
 impl Example for Entry {
@@ -303,7 +311,7 @@ impl EntriesApi {
     ///
     /// Everything is replaced: a mood or tags that are left out are gone. The same content again changes
     /// nothing and is never a conflict, so a request whose answer was lost can be repeated. Without
-    /// `If-Match` the last write wins.
+    /// `If-Match` the last write wins; with one that is out of date, 412 shows in `current` what is there.
     #[oai(path = "/:id", method = "put", operation_id = "replace_entry")]
     #[expect(
         clippy::too_many_arguments,
@@ -319,21 +327,21 @@ impl EntriesApi {
         #[oai(name = "If-Match")]
         if_match: Lines<IfMatch>,
         body: Json<EntryDraft>,
-    ) -> Result<OneEntry, Problem<EditError>> {
-        let precondition = if_match.precondition().map_err(EditError::header)?;
+    ) -> Result<OneEntry, Problem<WithCurrent<EditError>>> {
+        let precondition = if_match.precondition().map_err(EditError::header);
         let wanted = Edit {
             id: EntryId::new(id.0),
             draft: body.0.into(),
-            precondition,
+            precondition: precondition.map_err(WithCurrent::from)?,
         };
-        Ok(edit(&journal, &caller, wanted, journal.clock.now())
-            .await?
-            .into())
+        let edited = edit(&journal, &caller, wanted, journal.clock.now()).await;
+        Ok(edited.map_err(WithCurrent::from)?.into())
     }
 
     /// Delete an entry
     ///
-    /// For good, with all its revisions. Also works for an entry that does not open.
+    /// For good, with all its revisions. Also works for an entry that does not open. With an `If-Match` that is out of
+    /// date, 412 shows in `current` what is there.
     #[oai(path = "/:id", method = "delete", operation_id = "delete_entry")]
     async fn delete(
         &self,
@@ -344,9 +352,12 @@ impl EntriesApi {
         /// The `ETag` that was read: delete only this revision.
         #[oai(name = "If-Match")]
         if_match: Lines<IfMatch>,
-    ) -> Result<Deleted, Problem<DeleteError>> {
-        let precondition = if_match.precondition().map_err(DeleteError::header)?;
-        delete(&journal, &caller, EntryId::new(id.0), precondition).await?;
+    ) -> Result<Deleted, Problem<WithCurrent<DeleteError>>> {
+        let precondition = if_match.precondition().map_err(DeleteError::header);
+        let precondition = precondition.map_err(WithCurrent::from)?;
+        let (id, now) = (EntryId::new(id.0), journal.clock.now());
+        let deleted = delete(&journal, &caller, id, precondition, now).await;
+        deleted.map_err(WithCurrent::from)?;
         Ok(Deleted::NoContent)
     }
 }

@@ -1,10 +1,15 @@
 //! The API port and the ops port of the journal.
 
+mod changes;
 mod entries;
+mod export;
+mod feed;
 mod feel_shapes;
 mod feels;
 mod found;
 mod header_lines;
+mod import;
+mod journal_file;
 mod people;
 mod pillars;
 mod revisions;
@@ -12,6 +17,7 @@ mod scores;
 mod service_caller;
 mod week_shapes;
 mod weekly;
+mod with_current;
 
 use std::{process::ExitCode, sync::Arc};
 
@@ -27,8 +33,11 @@ use shared::{
 };
 
 use crate::Journal;
+use changes::ChangesApi;
 use entries::EntriesApi;
+use export::ExportApi;
 use feels::FeelsApi;
+use import::ImportApi;
 use people::PeopleApi;
 use pillars::PillarsApi;
 use revisions::RevisionsApi;
@@ -56,6 +65,10 @@ enum Tag {
     Feels,
     /// Weeks at a glance.
     Weekly,
+    /// Following everything that changes in a journal, for clients that work without a connection.
+    Changes,
+    /// A journal as a file, and back.
+    Files,
     /// What identity does when somebody deletes their account. Not for people, and for no other service.
     People,
 }
@@ -82,6 +95,7 @@ pub(crate) fn api(journal: Arc<Journal>) -> Edge {
     let origins = journal.origins.clone();
     Edge::new(service.data(journal).data(verification), &document)
         .with_explorer(&document)
+        .with_flow(import::OPERATION, import::FLOW)
         .with_cors(origins)
 }
 
@@ -104,6 +118,9 @@ type Apis = (
     ScoresApi,
     FeelsApi,
     WeeklyApi,
+    ChangesApi,
+    ExportApi,
+    ImportApi,
     PeopleApi,
 );
 
@@ -115,6 +132,9 @@ fn service() -> OpenApiService<Apis, ()> {
         ScoresApi,
         FeelsApi,
         WeeklyApi,
+        ChangesApi,
+        ExportApi,
+        ImportApi,
         PeopleApi,
     );
     OpenApiService::new(apis, TITLE, env!("CARGO_PKG_VERSION")).description(DESCRIPTION)

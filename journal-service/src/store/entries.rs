@@ -6,6 +6,7 @@ use tokio_postgres::{
     GenericClient, Row,
     types::{FromSql, Type},
 };
+use uuid::Uuid;
 
 use crate::domain::{
     cursor::Position,
@@ -183,6 +184,92 @@ pub(crate) async fn page(
     read_page(&rows)
 }
 
+/// Rows after an id, in the order of ids.
+pub(crate) async fn page_by_id(
+    db: &impl GenericClient,
+    user: UserId,
+    after: EntryId,
+    (rows, bytes): (u32, i64),
+) -> Result<Page, Unexpected> {
+    let rows = db
+        .query_typed(
+            "SELECT entry_id, date, revision, created_at, updated_at, taken,
+                    CASE WHEN taken THEN title_sealed END AS title_sealed,
+                    CASE WHEN taken THEN body_sealed END AS body_sealed,
+                    CASE WHEN taken THEN details_sealed END AS details_sealed
+             FROM (
+                SELECT *, row_number() OVER listed <= $3
+                          AND (row_number() OVER listed = 1 OR
+                               sum(octet_length(title_sealed) + octet_length(body_sealed)
+                                   + octet_length(details_sealed)) OVER listed <= $4) AS taken
+                FROM (
+                    SELECT * FROM entries WHERE user_id = $1 AND entry_id > $2
+                    ORDER BY entry_id LIMIT $3 + 1
+                ) AS candidates
+                WINDOW listed AS (ORDER BY entry_id)
+             ) AS page
+             ORDER BY entry_id",
+            &[
+                (&user.uuid(), Type::UUID),
+                (&after.uuid(), Type::UUID),
+                (&i64::from(rows), Type::INT8),
+                (&bytes, Type::INT8),
+            ],
+        )
+        .await?;
+    read_page(&rows)
+}
+
+/// The rows of those ids.
+pub(crate) struct NamedPage {
+    pub(crate) rows: Vec<SealedEntry>,
+    /// The first that is there and was not taken.
+    pub(crate) left: Option<Uuid>,
+}
+
+/// Rows by their ids, in the order of these, up to so many sealed bytes; the first one always is taken.
+pub(crate) async fn named_page(
+    db: &impl GenericClient,
+    user: UserId,
+    ids: Vec<Uuid>,
+    bytes: i64,
+) -> Result<NamedPage, Unexpected> {
+    let rows = db
+        .query_typed(
+            "SELECT entry_id, date, revision, created_at, updated_at, taken,
+                    CASE WHEN taken THEN title_sealed END AS title_sealed,
+                    CASE WHEN taken THEN body_sealed END AS body_sealed,
+                    CASE WHEN taken THEN details_sealed END AS details_sealed
+             FROM (
+                SELECT entries.*, place, row_number() OVER named = 1 OR
+                       sum(octet_length(title_sealed) + octet_length(body_sealed)
+                           + octet_length(details_sealed)) OVER named <= $3 AS taken
+                FROM unnest($2) WITH ORDINALITY AS wanted (id, place)
+                JOIN entries ON user_id = $1 AND entry_id = wanted.id
+                WINDOW named AS (ORDER BY place)
+             ) AS page
+             ORDER BY place",
+            &[
+                (&user.uuid(), Type::UUID),
+                (&ids, Type::UUID_ARRAY),
+                (&bytes, Type::INT8),
+            ],
+        )
+        .await?;
+    let mut page = NamedPage {
+        rows: Vec::with_capacity(rows.len()),
+        left: None,
+    };
+    for row in &rows {
+        if row.try_get("taken")? {
+            page.rows.push(read(row)?);
+        } else if page.left.is_none() {
+            page.left = row.try_get("entry_id")?;
+        }
+    }
+    Ok(page)
+}
+
 /// Rows of which those that are not `taken` only say that there are more.
 pub(super) fn read_page(rows: &[Row]) -> Result<Page, Unexpected> {
     let mut page = Page {
@@ -201,7 +288,7 @@ pub(super) fn read_page(rows: &[Row]) -> Result<Page, Unexpected> {
 
 pub(super) type Parameter<'a> = (&'a (dyn tokio_postgres::types::ToSql + Sync), Type);
 
-pub(super) fn named<'a>(user: &'a uuid::Uuid, id: &'a uuid::Uuid) -> [Parameter<'a>; 2] {
+pub(super) fn named<'a>(user: &'a Uuid, id: &'a Uuid) -> [Parameter<'a>; 2] {
     [(user, Type::UUID), (id, Type::UUID)]
 }
 

@@ -1,11 +1,13 @@
 //! The only SQL of the journal: sealed entries and what they were before, sealed pillars and scores, the wrapped keys they
 //! are sealed under, and whose journals are closed.
 
+pub(crate) mod changes;
 pub(crate) mod closed_journals;
 pub(crate) mod data_keys;
 pub(crate) mod entries;
 pub(crate) mod entry_revisions;
 pub(crate) mod idempotency_keys;
+pub(crate) mod imports;
 pub(crate) mod pillar_orders;
 pub(crate) mod pillar_scores;
 pub(crate) mod pillars;
@@ -43,5 +45,9 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
     Migration {
         name: "0007_reflections.sql",
         sql: include_str!("../../migrations/0007_reflections.sql"),
+    },
+    Migration {
+        name: "0010_changes.sql",
+        sql: include_str!("../../migrations/0010_changes.sql"),
     },
 ];

@@ -13,7 +13,10 @@ use time::Duration;
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
-use crate::journal::{Answer, Journal, PATIENCE, database, draft, sent};
+use crate::{
+    import::{Upload, imported, long_file, until_it_is_stored},
+    journal::{Answer, Journal, PATIENCE, database, draft, sent},
+};
 
 const NOTHING: &str = "{}";
 
@@ -127,6 +130,12 @@ async fn a_closed_journal_answers_its_own_person_nothing_until_it_is_opened_agai
         ada.list("?after=AAAA").await,
         ada.replace(&id, &changed, None).await,
         ada.delete(&id, None).await,
+        sent(ada.elsewhere(Method::GET, "/changes")).await,
+        sent(ada.elsewhere(Method::GET, "/changes?since=AAAA")).await,
+        sent(ada.elsewhere(Method::GET, "/export")).await,
+        sent(ada.elsewhere(Method::GET, "/export?format=markdown")).await,
+        imported(&ada, "?dry_run=true", Vec::new()).await,
+        imported(&ada, "", Vec::new()).await,
     ] {
         assert_eq!(answer.problem(), closed(), "{}", answer.text);
     }
@@ -271,7 +280,9 @@ async fn an_entry_waits_for_an_erasure_that_is_under_way_and_is_not_stored_after
     for sql in [
         "INSERT INTO closed_journals (user_id, closed_at) VALUES ($1::text::uuid, now())",
         "DELETE FROM data_keys WHERE user_id = $1::text::uuid",
+        "DELETE FROM change_counters WHERE user_id = $1::text::uuid",
         "DELETE FROM entries WHERE user_id = $1::text::uuid",
+        "DELETE FROM changes WHERE user_id = $1::text::uuid",
     ] {
         erasing
             .execute(sql, &[&person])
@@ -399,4 +410,30 @@ async fn what_is_no_id_or_no_empty_object_is_named() {
     let answer = identity.with(&token, &Method::PUT, &path, body).await;
     assert_eq!(answer.problem(), (400, "invalid_request".to_owned()));
     assert_eq!(ada.create(&json!({})).await.status, 400);
+}
+
+#[tokio::test]
+async fn an_import_under_way_stores_nothing_in_a_journal_that_closes() {
+    let identity = Closer::named("identity");
+    let ada = Journal::of_a_new_person().await;
+    ada.write(&draft("2026-11-24", "before")).await;
+    let (most, rest) = long_file();
+    let mut upload = Upload::begin(&ada, most.len() + rest.len()).await;
+    upload.send(&most).await;
+    until_it_is_stored(&ada).await;
+    assert_eq!(identity.close(ada.user_id).await.status, 204);
+    upload.send(&rest).await;
+    let answer = upload.answer().await;
+    assert!(answer.contains("account_closed"), "{answer}");
+    assert_eq!(identity.reopen(ada.user_id).await.status, 204);
+    assert_eq!(ada.entries().await.len(), 1);
+
+    let mut upload = Upload::begin(&ada, most.len() + rest.len()).await;
+    upload.send(&most).await;
+    until_it_is_stored(&ada).await;
+    assert_eq!(identity.erase(ada.user_id).await.status, 204);
+    upload.send(&rest).await;
+    let answer = upload.answer().await;
+    assert!(answer.contains("account_closed"), "{answer}");
+    assert_eq!(left_of(ada.user_id).await, 0);
 }

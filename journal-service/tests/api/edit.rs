@@ -45,6 +45,7 @@ async fn an_edit_of_another_revision_is_refused_with_the_current_one() {
             "{stale}"
         );
         assert_eq!(refused.header("etag"), Some("\"2\""));
+        assert_eq!(refused.json()["current"], ada.read(&id).await.json());
     }
     for malformed in ["2", "\"2", "", "*, \"2\""] {
         let refused = ada.replace(&id, &third, Some(malformed)).await;

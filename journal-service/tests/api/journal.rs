@@ -88,6 +88,27 @@ impl Journal {
         self.unauthenticated(method, rest).bearer_auth(&self.token)
     }
 
+    /// The same for what is no entry: `path` begins behind `/api`.
+    pub(crate) fn elsewhere(&self, method: Method, path: &str) -> RequestBuilder {
+        let api = self.url.strip_suffix("/entries").unwrap_or(&self.url);
+        self.http
+            .request(method, format!("{api}{path}"))
+            .bearer_auth(&self.token)
+    }
+
+    /// All entries, in the order of the list.
+    pub(crate) async fn entries(&self) -> Vec<Value> {
+        let (mut entries, mut query) = (Vec::new(), "?limit=100".to_owned());
+        loop {
+            let page = self.list(&query).await.json();
+            entries.extend(page["entries"].as_array().cloned().unwrap_or_default());
+            match page["next"].as_str() {
+                Some(next) => query = format!("?limit=100&after={next}"),
+                None => return entries,
+            }
+        }
+    }
+
     pub(crate) fn unauthenticated(&self, method: Method, rest: &str) -> RequestBuilder {
         self.http.request(method, format!("{}{rest}", self.url))
     }

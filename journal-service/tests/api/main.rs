@@ -7,13 +7,16 @@
 )]
 
 mod at_rest;
+mod changes;
 mod closure;
 mod closure_of_the_rest;
 mod create;
 mod delete;
 mod edit;
+mod export;
 mod feels;
 mod idempotency;
+mod import;
 mod isolation;
 mod journal;
 mod list;

@@ -6,9 +6,13 @@ use super::{changes_something, operations_mut};
 use crate::access_token::{COOKIE, CSRF_HEADER};
 
 /// What parameters without a format look like.
-const TEXTS: [(&str, &str); 8] = [
+const TEXTS: [(&str, &str); 9] = [
     (
         "after",
+        "AgEBAAAAAAEQERITFBUWFxgZGhvqCoO84nMq9orJ5CbuTxCkzxFJ",
+    ),
+    (
+        "since",
         "AgEBAAAAAAEQERITFBUWFxgZGhvqCoO84nMq9orJ5CbuTxCkzxFJ",
     ),
     ("q", "river walk"),

@@ -1,5 +1,6 @@
 //! One occurrence of a failure on its way from the handler to the edge, and its wire format.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,8 +8,9 @@ use poem::http::{HeaderName, HeaderValue, StatusCode, header};
 use poem::{IntoResponse, Response};
 use poem_openapi::Object;
 use poem_openapi::types::{Example, ToJSON};
+use serde_json::Value;
 
-use super::{Case, Failure, INVALID_REQUEST, MEDIA_TYPE};
+use super::{CURRENT, Case, Failure, INVALID_REQUEST, MEDIA_TYPE};
 
 /// One wrong part of a request.
 #[derive(Clone, Debug, PartialEq, Eq, Object)]
@@ -21,6 +23,9 @@ pub struct FieldError {
     /// A stable machine word for the message, where a person is to read it in their own language.
     #[oai(skip_serializing_if_is_none)]
     pub code: Option<String>,
+    /// Which line, from 1, where the body is a file of lines; the pointer then leads into it.
+    #[oai(skip_serializing_if_is_none)]
+    pub line: Option<u64>,
 }
 
 impl FieldError {
@@ -30,12 +35,22 @@ impl FieldError {
             pointer: pointer.into(),
             message: message.into(),
             code: None,
+            line: None,
         }
     }
 
     /// What is wrong at the top-level field `name` of the body.
     pub fn body(name: &str, message: impl Into<String>) -> Self {
         Self::new(format!("#/{name}"), message)
+    }
+
+    /// The same in that line of the body.
+    #[must_use]
+    pub fn in_line(self, line: u64) -> Self {
+        Self {
+            line: Some(line),
+            ..self
+        }
     }
 
     /// The same with a machine word.
@@ -101,12 +116,23 @@ fn is_sentence(detail: &str) -> bool {
     detail.starts_with(|first: char| !first.is_lowercase()) && detail.ends_with('.')
 }
 
+/// What is there instead of what a client named. It may hold personal text, which no `{:?}` prints.
+#[derive(Clone)]
+struct Current(Arc<Value>);
+
+impl fmt::Debug for Current {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("Current")
+    }
+}
+
 /// Travels as an extension of a response or an error; the edge turns it into the body and the log line.
 #[derive(Clone, Debug)]
 pub(crate) struct Details {
     pub(crate) case: &'static Case,
     pub(crate) detail: String,
     pub(crate) errors: Vec<FieldError>,
+    current: Option<Current>,
     headers: Vec<(HeaderName, HeaderValue)>,
     /// For the log only.
     pub(crate) cause: Option<Arc<str>>,
@@ -116,6 +142,7 @@ impl Details {
     pub(crate) fn of<E: Failure>(failure: &E) -> Self {
         let mut details = Self::new(failure.case(), failure.to_string());
         details.errors = failure.errors();
+        details.current = failure.current().map(Arc::new).map(Current);
         details.cause = failure.unexpected().map(|it| it.chain().into());
         if let Some(after) = failure.retry_after() {
             details = details.with_header(header::RETRY_AFTER, whole_seconds(after).into());
@@ -133,6 +160,7 @@ impl Details {
             case,
             detail,
             errors: Vec::new(),
+            current: None,
             headers: Vec::new(),
             cause: None,
         }
@@ -171,10 +199,14 @@ impl Details {
         if !self.errors.is_empty() {
             body.errors = Some(self.errors.clone());
         }
+        let mut json = body.to_json().unwrap_or_default();
+        if let (Some(members), Some(Current(current))) = (json.as_object_mut(), &self.current) {
+            members.insert(CURRENT.to_owned(), Value::clone(current));
+        }
         let mut response = Response::builder()
             .status(self.status())
             .content_type(MEDIA_TYPE)
-            .body(body.to_json_string());
+            .body(json.to_string());
         let headers = response.headers_mut();
         headers.extend(self.headers.iter().cloned());
         if self.case.status == 401 {
@@ -246,6 +278,38 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn what_is_there_instead_is_in_the_answer_and_in_no_debug_text() {
+        #[derive(Debug, thiserror::Error)]
+        #[error("It has changed.")]
+        struct Changed;
+
+        const CHANGED: Case = Case::new(412, "changed", "It has changed");
+
+        impl Failure for Changed {
+            const CASES: &'static [Case] = &[CHANGED];
+
+            fn case(&self) -> &'static Case {
+                &CHANGED
+            }
+
+            fn current(&self) -> Option<Value> {
+                Some(serde_json::json!({"text": "Dear diary"}))
+            }
+        }
+
+        let details = Details::of(&Changed);
+        assert!(!format!("{details:?}").contains("diary"), "{details:?}");
+        let body: Value = details
+            .render("abc")
+            .into_body()
+            .into_json()
+            .await
+            .expect("a problem is JSON");
+        assert_eq!(body["current"]["text"], "Dear diary");
+        assert_eq!(body["code"], "changed");
+    }
+
+    #[tokio::test]
     async fn a_problem_has_every_member_and_header_that_its_case_asks_for() {
         const SPENT: Case = Case::new(401, "spent", "The code was used before");
         let details = Details::new(&SPENT, "Ask for a new code.")
@@ -259,7 +323,7 @@ mod tests {
         assert_eq!(response.content_type(), Some(MEDIA_TYPE));
         assert_eq!(response.header("retry-after"), Some("3"));
         assert_eq!(response.header("www-authenticate"), Some("Bearer"));
-        let body: serde_json::Value = response
+        let body: Value = response
             .into_body()
             .into_json()
             .await

@@ -9,8 +9,7 @@ use poem_openapi::error::{
 
 use super::{
     Details, FORBIDDEN, FieldError, INTERNAL, INVALID_REQUEST, MALFORMED_REQUEST,
-    METHOD_NOT_ALLOWED, NOT_FOUND, OVERLOADED, PAYLOAD_TOO_LARGE, Parameter, REQUEST_TIMEOUT,
-    UNAUTHORIZED, UNAVAILABLE, UNSUPPORTED_MEDIA_TYPE,
+    METHOD_NOT_ALLOWED, NOT_FOUND, Parameter, UNAUTHORIZED, UNAVAILABLE, UNSUPPORTED_MEDIA_TYPE,
 };
 use crate::serve::BodyRefused;
 
@@ -101,19 +100,7 @@ fn invalid(error: FieldError) -> Details {
 
 /// The body was not read, or not to its end.
 pub(crate) fn body_refused(refused: BodyRefused) -> Details {
-    match refused {
-        BodyRefused::TooLong => Details::new(
-            &PAYLOAD_TOO_LARGE,
-            "The body is longer than this operation reads.",
-        ),
-        BodyRefused::Late => Details::new(&REQUEST_TIMEOUT, "The body did not arrive in time."),
-        BodyRefused::Overloaded => Details::new(&OVERLOADED, "Try again in a moment.")
-            .with_header(header::RETRY_AFTER, HeaderValue::from_static("1")),
-        BodyRefused::Broken => Details::new(
-            &MALFORMED_REQUEST,
-            "The body broke off or is not framed correctly.",
-        ),
-    }
+    Details::of(&refused)
 }
 
 fn by_status(error: &poem::Error) -> Details {

@@ -2,6 +2,7 @@
 //! exactly in OpenAPI, and with what belongs in the log kept apart from what belongs to the client.
 
 mod cases;
+mod current;
 mod details;
 mod framework;
 mod parameter;
@@ -20,15 +21,18 @@ use poem_openapi::registry::{
     MetaHeader, MetaMediaType, MetaResponse, MetaResponses, MetaSchema, MetaSchemaRef, Registry,
 };
 use poem_openapi::types::Type;
+use serde_json::Value;
 
 pub use cases::{
     FORBIDDEN, INTERNAL, INVALID_REQUEST, MALFORMED_JSON, MALFORMED_REQUEST, METHOD_NOT_ALLOWED,
     NOT_FOUND, OVERLOADED, PAYLOAD_TOO_LARGE, RATE_LIMITED, RECORD_UNREADABLE, REQUEST_TIMEOUT,
     TIMED_OUT, UNAUTHORIZED, UNAVAILABLE, UNSUPPORTED_MEDIA_TYPE, WRONG_TOKEN_TYPE,
 };
+pub use current::Current;
 pub use details::{Body, FieldError, InvalidRequest, whole_seconds};
 pub use unexpected::Unexpected;
 
+pub(crate) use current::CURRENT;
 pub(crate) use details::{Details, EXAMPLE_ID};
 pub(crate) use framework::{Framework, body_refused};
 pub(crate) use parameter::Parameter;
@@ -76,6 +80,9 @@ pub trait Failure: Display + Debug + Send + Sync + 'static {
     /// Every case that [`Failure::case`] can return; the API document lists exactly these.
     const CASES: &'static [Case];
 
+    /// How [`Failure::current`] looks, for the API document.
+    const CURRENT: Option<Current> = None;
+
     /// The case of this failure.
     fn case(&self) -> &'static Case;
 
@@ -86,6 +93,12 @@ pub trait Failure: Display + Debug + Send + Sync + 'static {
 
     /// The entity tag of what is there instead, for a 412 (`ETag`, RFC 9110 §8.8.3), quotes included.
     fn entity_tag(&self) -> Option<String> {
+        None
+    }
+
+    /// What is there instead, for a 412, as reading it would show it. It becomes the member `current` of the answer
+    /// (RFC 9457 §3.2).
+    fn current(&self) -> Option<Value> {
         None
     }
 
@@ -132,13 +145,16 @@ impl<E: Failure> ApiResponse for Problem<E> {
         MetaResponses {
             responses: by_status
                 .into_iter()
-                .map(|(status, cases)| response(status, &cases))
+                .map(|(status, cases)| Current::described(response(status, &cases), E::CURRENT))
                 .collect(),
         }
     }
 
     fn register(registry: &mut Registry) {
         Body::register(registry);
+        if let Some(current) = E::CURRENT {
+            current.register(registry);
+        }
     }
 }
 

@@ -6,17 +6,16 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
 
-use http_body_util::combinators::BoxBody;
 use poem::endpoint::BoxEndpoint;
 use poem::http::{HeaderMap, HeaderValue, StatusCode, Version, header};
 use poem::middleware::CatchPanic;
-use poem::{Body, Endpoint, EndpointExt, IntoEndpoint, Request, Response};
+use poem::{Endpoint, EndpointExt, IntoEndpoint, Request, Response};
 use serde_json::Value;
 use tokio::time::{Instant, timeout};
 
-use super::body::{BodyRefused, Bounded, Budget, Held};
+use super::body::{Budget, bounded, check_length, flowing};
 use super::client_address::{ClientAddress, TrustedProxies};
-use super::limits::Limits;
+use super::limits::{Flow, Limits};
 use super::operations::{Matched, Operations};
 use super::origins::{AllowedOrigins, Cors};
 use super::peer::Peer;
@@ -49,6 +48,7 @@ pub struct Edge {
     origins: AllowedOrigins,
     explorer: Option<Explorer>,
     limits: Limits,
+    flows: Vec<(&'static str, Flow)>,
     trusted_proxies: TrustedProxies,
     gate: Option<Gate>,
     budget: Budget,
@@ -70,6 +70,7 @@ impl Edge {
             explorer: None,
             budget: Budget::new(limits.held_bytes),
             limits,
+            flows: Vec::new(),
             trusted_proxies: TrustedProxies::default(),
             gate: None,
             quiet: false,
@@ -107,6 +108,13 @@ impl Edge {
             })),
             ..self
         }
+    }
+
+    /// Lets the handler of the operation of that name read its body as it arrives, within limits of its own.
+    #[must_use]
+    pub fn with_flow(mut self, operation: &'static str, flow: Flow) -> Self {
+        self.flows.push((operation, flow));
+        self
     }
 
     /// Lets the pages of these origins call with a person's cookies and read the answers.
@@ -154,14 +162,20 @@ impl Edge {
             return Ok(page);
         }
         let held = self.budget.admit(request.headers()).map_err(body_refused)?;
+        let flow = matched.operation.and_then(|it| self.flow(&it.id));
         // Where nothing will read the body, 404 and 405 say more than its length.
         if let Some(operation) = matched.operation {
             self.admit(&operation.id, client).await?;
             request.set_data(client);
-            self.check_length(&request)?;
+            let most = flow.map_or(self.limits.body_bytes, |flow| flow.body_bytes);
+            check_length(request.headers(), most).map_err(body_refused)?;
         }
-        let request = self.bounded(request, &held);
-        let answered = timeout(self.limits.total, self.endpoint.call(request)).await;
+        let request = match flow {
+            Some(flow) => flowing(request, flow),
+            None => bounded(request, &self.limits, &held),
+        };
+        let total = flow.map_or(self.limits.total, |flow| flow.total);
+        let answered = timeout(total, self.endpoint.call(request)).await;
         let framework = Framework {
             allow: matched.allow,
             parameters: matched.operation.map_or(&[], |it| it.parameters.as_slice()),
@@ -215,29 +229,9 @@ impl Edge {
         Ok(())
     }
 
-    /// A body that says it is too long is refused before its first byte is read.
-    fn check_length(&self, request: &Request) -> Result<(), Details> {
-        let declared = request
-            .header(header::CONTENT_LENGTH)
-            .and_then(|length| length.parse::<u64>().ok());
-        match declared.map(usize::try_from) {
-            Some(Ok(length)) if length <= self.limits.body_bytes => Ok(()),
-            None => Ok(()),
-            Some(_) => Err(body_refused(BodyRefused::TooLong)),
-        }
-    }
-
-    /// Puts the limits around the body, so that no handler can forget them.
-    fn bounded(&self, mut request: Request, held: &Arc<Held>) -> Request {
-        let end = Instant::now() + self.limits.body;
-        let body = Bounded::new(
-            request.take_body().into(),
-            self.limits.body_bytes,
-            end,
-            Arc::clone(held),
-        );
-        request.set_body(Body::from(BoxBody::new(body)));
-        request
+    fn flow(&self, operation: &str) -> Option<Flow> {
+        let found = self.flows.iter().find(|(name, _)| *name == operation);
+        found.map(|(_, flow)| *flow)
     }
 }
 

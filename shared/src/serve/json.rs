@@ -12,6 +12,7 @@ use poem_openapi::registry::{
 };
 use poem_openapi::types::{ParseFromJSON, ToJSON, Type};
 use poem_openapi::{ApiExtractor, ApiExtractorType, ApiResponse, ExtractParamOptions};
+use serde_json::Value;
 
 use super::json_schema::Schema;
 use super::json_text;
@@ -81,10 +82,15 @@ async fn read(request: &Request, body: &mut RequestBody) -> Result<Bytes> {
 fn parse<T: ParseFromJSON + 'static>(bytes: &[u8]) -> Result<T, Details> {
     let value = json_text::parse(bytes)
         .map_err(|error| Details::new(&MALFORMED_JSON, format!("Not valid JSON: {error}.")))?;
+    checked(value).map_err(invalid)
+}
+
+/// The value that JSON stands for, or every wrong part of it, as [`Json`] names them: for JSON that is only a part of a body.
+pub fn checked<T: ParseFromJSON + 'static>(value: Value) -> Result<T, Vec<FieldError>> {
     let schema = schema_of::<T>();
     let errors = schema.check(&value);
     if !errors.is_empty() {
-        return Err(invalid(errors));
+        return Err(errors);
     }
     // What is left are validators that the check does not know, and own types that are stricter than
     // their schema.
@@ -93,8 +99,7 @@ fn parse<T: ParseFromJSON + 'static>(bytes: &[u8]) -> Result<T, Details> {
             Some(name) if schema.has_field(name) => format!("#/{name}"),
             _ => "#".to_owned(),
         };
-        let message = "does not have the required form";
-        invalid(vec![FieldError::new(pointer, message)])
+        vec![FieldError::new(pointer, "does not have the required form")]
     })
 }
 
@@ -305,7 +310,7 @@ mod tests {
             let body = format!("{{{}}}", fields.join(","));
             match parse::<Login>(body.as_bytes()) {
                 Ok(login) => {
-                    let sent: serde_json::Value = serde_json::from_str(&body).expect("it was read");
+                    let sent: Value = serde_json::from_str(&body).expect("it was read");
                     prop_assert_eq!(login.to_json().map(|it| it["email"].clone()), Some(sent["email"].clone()));
                 }
                 Err(details) => prop_assert!(!format!("{details:?}").contains("hunter2"), "{details:?}"),

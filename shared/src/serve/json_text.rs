@@ -8,13 +8,18 @@ use serde_json::{Map, Number, Value};
 
 /// Where the text stops being JSON; it never quotes the text.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum NotJson {
+pub enum NotJson {
+    /// There is nothing.
     #[error("the body is empty")]
     Empty,
+    /// Something that does not belong there.
     #[error("{reason} at line {line} column {column}")]
     At {
+        /// What is wrong.
         reason: &'static str,
+        /// From 1.
         line: usize,
+        /// From 1.
         column: usize,
     },
 }
@@ -22,7 +27,8 @@ pub(crate) enum NotJson {
 /// serde turns every own error into text; this one is recognised again by its text.
 const TWICE: &str = "a key comes twice";
 
-pub(crate) fn parse(bytes: &[u8]) -> Result<Value, NotJson> {
+/// The value; a key that comes twice, at any depth, is an error.
+pub fn parse(bytes: &[u8]) -> Result<Value, NotJson> {
     if bytes.is_empty() {
         return Err(NotJson::Empty);
     }

@@ -32,6 +32,17 @@ pub struct Limits {
     pub streams: u32,
 }
 
+/// The limits of an operation whose body is read as it arrives, in place of those of its listener.
+#[derive(Clone, Copy, Debug)]
+pub struct Flow {
+    /// From the end of the header to the last byte of the body: 408.
+    pub body: Duration,
+    /// From the end of the header to the start of the answer: 504.
+    pub total: Duration,
+    /// Bytes of the body: 413.
+    pub body_bytes: usize,
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self {

@@ -31,14 +31,13 @@ mod shutdown;
 mod tls;
 mod unread;
 
-pub(crate) use body::BodyRefused;
-pub(crate) use json_text::parse as strict_json;
-
 pub use background::Background;
+pub use body::BodyRefused;
 pub use client_address::{ClientAddress, Network, TrustedProxies};
 pub use edge::Edge;
-pub use json::{DigestedJson, Json};
-pub use limits::Limits;
+pub use json::{DigestedJson, Json, checked};
+pub use json_text::{NotJson, parse as strict_json};
+pub use limits::{Flow, Limits};
 pub use listener::Server;
 pub use ops::{Readiness, ops};
 pub use origins::AllowedOrigins;

@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
-use shared::serve::{ClientCertificates, Limits};
+use shared::openapi;
+use shared::serve::{ClientCertificates, Edge, Flow, Limits};
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 
+use crate::api::service;
 use crate::host::{Files, Host, PATIENCE, Raw, SHORT};
 
 const HEAD: &str = "POST /notes HTTP/1.1\r\nHost: here\r\nContent-Type: application/json\r\n";
@@ -259,4 +261,63 @@ async fn a_client_that_takes_a_long_answer_is_not_cut_off() {
         let read = timeout(PATIENCE, raw.0.read(&mut buffer)).await;
         assert!(read.expect("it goes on").expect("it is open") > 0);
     }
+}
+
+/// A listener that reads the bodies of one operation as they arrive.
+async fn flowing(flow: Flow) -> Host {
+    let api = service(&std::sync::Arc::default());
+    let document = openapi::document(&api, &[], &[]);
+    let edge = Edge::new(api, &document).with_flow("create_note", flow);
+    let limits = short(|it| {
+        it.body_bytes = 1024;
+        it.held_bytes = 2048;
+    });
+    Host::serving(edge, limits).await
+}
+
+#[tokio::test]
+async fn an_operation_may_read_longer_bodies_within_limits_of_its_own() {
+    let flow = Flow {
+        body: PATIENCE,
+        total: PATIENCE,
+        body_bytes: 8192,
+    };
+    let host = flowing(flow).await;
+    let body = format!("{:8192}", r#"{"title": "exactly"}"#);
+    assert_eq!(host.post("/notes", &body).await.status(), 201);
+    // And no other operation with it.
+    host.post("/kept", &body)
+        .await
+        .assert_problem(413, "payload_too_large");
+    let declared = host.post("/notes", &format!("{body} ")).await;
+    declared.assert_problem(413, "payload_too_large");
+    let mut raw = host.connect().await;
+    raw.send(&format!("{HEAD}Transfer-Encoding: chunked\r\n\r\n"))
+        .await;
+    raw.send(&format!("2001\r\n{body} \r\n0\r\n\r\n")).await;
+    raw.answer().await.assert_problem(413, "payload_too_large");
+}
+
+#[tokio::test]
+async fn a_body_that_is_read_as_it_arrives_has_its_time_too() {
+    let flow = Flow {
+        body: SHORT,
+        total: PATIENCE,
+        body_bytes: 8192,
+    };
+    let host = flowing(flow).await;
+    let mut raw = host.connect().await;
+    raw.send(&format!("{HEAD}Content-Length: 100\r\n\r\n{{\"ti"))
+        .await;
+    raw.answer().await.assert_problem(408, "request_timeout");
+    let flow = Flow {
+        body: PATIENCE,
+        total: SHORT,
+        ..flow
+    };
+    let host = flowing(flow).await;
+    let mut raw = host.connect().await;
+    raw.send(&format!("{HEAD}Content-Length: 100\r\n\r\n{{\"ti"))
+        .await;
+    raw.answer().await.assert_problem(504, "timed_out");
 }

@@ -1,0 +1,202 @@
+//! `/api/export`: a journal as a file.
+
+use std::sync::Arc;
+
+use poem::{Body, IntoResponse, Response, http::header, web::Data};
+use poem_openapi::{
+    ApiResponse, Enum, OpenApi,
+    param::Query,
+    registry::{MetaMediaType, MetaResponse, MetaResponses, MetaSchema, MetaSchemaRef, Registry},
+};
+use shared::{
+    access_token::Caller,
+    problem::{Failure, Problem, Unexpected},
+};
+use tokio::task::spawn_blocking;
+
+use super::{
+    Tag,
+    feed::{Feed, Gone, feed},
+    journal_file::{NDJSON, archive::ZIP, writer::Writer},
+};
+use crate::{
+    Journal,
+    domain::entry::Entry,
+    export::{Export, ExportError},
+};
+
+/// How a journal is written down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
+#[oai(rename_all = "snake_case")]
+pub(super) enum ExportFormat {
+    /// One record a line, which an import takes again.
+    Ndjson,
+    /// A zip archive with a Markdown document for each entry.
+    Markdown,
+}
+
+impl ExportFormat {
+    fn media_type(self) -> &'static str {
+        match self {
+            Self::Ndjson => NDJSON,
+            Self::Markdown => ZIP,
+        }
+    }
+
+    fn extension(self) -> &'static str {
+        match self {
+            Self::Ndjson => "ndjson",
+            Self::Markdown => "zip",
+        }
+    }
+}
+
+/// A file on its way.
+struct ExportedFile {
+    format: ExportFormat,
+    name: String,
+    body: Body,
+}
+
+impl IntoResponse for ExportedFile {
+    fn into_response(self) -> Response {
+        let disposition = format!("attachment; filename=\"{}\"", self.name);
+        Response::builder()
+            .content_type(self.format.media_type())
+            .header(header::CONTENT_DISPOSITION, disposition)
+            .body(self.body)
+    }
+}
+
+impl ApiResponse for ExportedFile {
+    fn meta() -> MetaResponses {
+        let content = [ExportFormat::Ndjson, ExportFormat::Markdown].map(|format| MetaMediaType {
+            content_type: format.media_type(),
+            schema: MetaSchemaRef::Inline(Box::new(MetaSchema::new_with_format(
+                "string", "binary",
+            ))),
+        });
+        MetaResponses {
+            responses: vec![MetaResponse {
+                description: "The file, as long as nothing breaks it off.",
+                status: Some(200),
+                status_range: None,
+                content: content.into(),
+                headers: Vec::new(),
+            }],
+        }
+    }
+
+    fn register(_registry: &mut Registry) {}
+}
+
+/// A journal as a file.
+pub(super) struct ExportApi;
+
+#[OpenApi(prefix_path = "/api/export", tag = "Tag::Files")]
+impl ExportApi {
+    /// Export a journal
+    ///
+    /// `ndjson`: one JSON object a line. The first has the `type` `header` and names the version of the format, the last is a
+    /// `trailer` and counts the records; between them each record as reading it shows it, and its `type`. An import takes
+    /// such a file. `markdown`: a zip archive with a document for each entry, with YAML in front.
+    ///
+    /// The file is made while it is sent. Each record that is there all the while comes exactly once, as it is when its turn
+    /// comes; one that is written or deleted meanwhile may come or not. What entries were before their edits is not in it.
+    ///
+    /// When something goes wrong on the way (an entry does not open, the vault is away, the access token has expired), the
+    /// connection breaks off: without its trailer, or the directory at the end of an archive, a file is not whole. An entry that
+    /// does not open is named by the list, in `unreadable`, and can be deleted.
+    #[oai(path = "/", method = "get", operation_id = "export_journal")]
+    async fn export(
+        &self,
+        caller: Caller,
+        journal: Data<&Arc<Journal>>,
+        /// How it is written down.
+        #[oai(default = "default_format")]
+        format: Query<ExportFormat>,
+    ) -> Result<ExportedFile, Problem<ExportError>> {
+        let now = journal.clock.now();
+        let mut export = Export::begin(&journal, caller)?;
+        // What fails now still has an answer of its own.
+        let first = export.next(now).await?;
+        let (feed, body) = feed();
+        let format = format.0;
+        tokio::spawn(write(export, first, Writer::new(format, now), feed));
+        Ok(ExportedFile {
+            format,
+            name: format!("journal-{}.{}", now.date(), format.extension()),
+            body,
+        })
+    }
+}
+
+fn default_format() -> ExportFormat {
+    ExportFormat::Ndjson
+}
+
+/// Why an export broke off.
+enum Broken {
+    Gone,
+    Failed(ExportError),
+}
+
+impl From<Gone> for Broken {
+    fn from(_: Gone) -> Self {
+        Self::Gone
+    }
+}
+
+impl From<ExportError> for Broken {
+    fn from(error: ExportError) -> Self {
+        Self::Failed(error)
+    }
+}
+
+impl From<Unexpected> for Broken {
+    fn from(error: Unexpected) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+async fn write(export: Export, first: Option<Vec<Entry>>, writer: Writer, feed: Feed) {
+    let user = export.user_id();
+    match written(export, first, writer, feed).await {
+        Ok(()) => tracing::info!(user.id = %user, "journal exported"),
+        Err(Broken::Gone) => tracing::info!(user.id = %user, "the client of an export went away"),
+        Err(Broken::Failed(error)) => {
+            let cause = error.unexpected().map(Unexpected::chain);
+            let code = error.case().code;
+            tracing::error!(user.id = %user, code, error = cause, "an export broke off");
+        }
+    }
+}
+
+async fn written(
+    mut export: Export,
+    first: Option<Vec<Entry>>,
+    mut writer: Writer,
+    feed: Feed,
+) -> Result<(), Broken> {
+    let mut page = first;
+    while let Some(entries) = page {
+        let (after, bytes) = blocking(move || {
+            let bytes = writer.put(entries);
+            (writer, bytes)
+        })
+        .await?;
+        writer = after;
+        feed.send(bytes?).await?;
+        page = export.next(export.journal().clock.now()).await?;
+    }
+    feed.send(writer.end()?).await?;
+    Ok(feed.end().await?)
+}
+
+/// Milliseconds of writing: not on a thread that others wait for.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Unexpected> {
+    let done = spawn_blocking(work).await;
+    done.map_err(|_| Unexpected::bug("writing an export"))
+}
