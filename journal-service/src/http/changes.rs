@@ -131,10 +131,10 @@ pub(super) struct ChangesApi;
 impl ChangesApi {
     /// List what has changed
     ///
-    /// Everything that was created, edited or deleted since a cursor, or ever: a client that goes on with `next` until there
+    /// Every entry that was created, edited or deleted since a cursor, or ever: a client that goes on with `next` until there
     /// is no `more` has what the server has. Each record comes once, at the place of its latest change and as it is now; one
     /// that changes in the meantime comes again. Nothing is left out, however many write at the same time. Deletions are
-    /// remembered as long as the journal is.
+    /// remembered as long as the journal is. Pillars, scores, feels and notes of weeks are not in it yet.
     ///
     /// 410 `cursor_expired`: the journal was restored from a backup that does not know the cursor. Begin again without
     /// `since`, and drop what does not come.

@@ -98,11 +98,12 @@ impl ExportApi {
     /// Export a journal
     ///
     /// `ndjson`: one JSON object a line. The first has the `type` `header` and names the version of the format, the last is a
-    /// `trailer` and counts the records; between them each record as reading it shows it, and its `type`. An import takes
+    /// `trailer` and counts the records; between them each entry as reading it shows it, and its `type`. An import takes
     /// such a file. `markdown`: a zip archive with a document for each entry, with YAML in front.
     ///
     /// The file is made while it is sent. Each record that is there all the while comes exactly once, as it is when its turn
-    /// comes; one that is written or deleted meanwhile may come or not. What entries were before their edits is not in it.
+    /// comes; one that is written or deleted meanwhile may come or not. What entries were before their edits is not in it, nor,
+    /// yet, pillars, scores, feels and notes of weeks.
     ///
     /// When something goes wrong on the way (an entry does not open, the vault is away, the access token has expired), the
     /// connection breaks off: without its trailer, or the directory at the end of an archive, a file is not whole. An entry that

@@ -4,7 +4,11 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::journal::{Answer, Journal, database, draft, sent};
+use crate::{
+    export::{exported, lines},
+    import::imported,
+    journal::{Answer, Journal, database, draft, sent},
+};
 
 const RANDOM: &str = "0198c0de-0000-7000-8000-00000000dead";
 
@@ -216,4 +220,30 @@ async fn a_few_pillars_more_or_less_do_not_show_in_the_size_of_an_entry() {
     let sql = "SELECT DISTINCT octet_length(details_sealed) FROM entries WHERE user_id = $1";
     let sizes = database().await.query(sql, &[&ada.user_id]).await;
     assert_eq!(sizes.expect("the table can be read").len(), 1);
+}
+
+#[tokio::test]
+async fn files_and_changes_name_the_pillars_that_there_are_and_an_import_keeps_those_of_its_file() {
+    let ada = Journal::of_a_new_person().await;
+    let (health, friends) = (ada.pillar("Health").await, ada.pillar("Friends").await);
+    let id = ada.write(&about("both", &[&health, &friends])).await;
+    let before = exported(&ada, "ndjson").await.expect("all of it");
+    assert_eq!(lines(&before)[1]["pillar_ids"], json!([health, friends]));
+    let deleted = ada.remove(&format!("/pillars/{health}"), None).await;
+    assert_eq!(deleted.status, 204);
+
+    let left = json!([friends]);
+    let after = exported(&ada, "ndjson").await.expect("all of it");
+    assert_eq!(lines(&after)[1]["pillar_ids"], left);
+    let changes = sent(ada.elsewhere(Method::GET, "/changes")).await.json();
+    assert_eq!(changes["changes"][0]["entry"]["pillar_ids"], left);
+    // What differs is nowhere to be seen.
+    for file in [&before, &after] {
+        let known = imported(&ada, "", file.clone()).await;
+        assert_eq!(known.json()["unchanged"], json!(1), "{}", known.text);
+    }
+    assert_eq!(ada.delete(&id, None).await.status, 204);
+    let back = imported(&ada, "", before).await;
+    assert_eq!(back.json()["created"], json!(1), "{}", back.text);
+    assert_eq!(ada.read(&id).await.json()["pillar_ids"], left);
 }
