@@ -132,6 +132,12 @@ impl Export {
         self.caller.user_id()
     }
 
+    /// How long the access token is still good, with which the export ends: a key that is in memory does not ask for it.
+    pub(crate) fn access_left(&self, now: OffsetDateTime) -> Duration {
+        let left = self.caller.claims().exp - now.unix_timestamp();
+        u64::try_from(left).map_or(Duration::ZERO, Duration::from_secs)
+    }
+
     /// The next entries; `None` after the last ones. Each time the key is asked for anew, so that an export ends with the
     /// person's access, and nothing of a journal that was closed meanwhile goes out.
     pub(crate) async fn next(
@@ -141,13 +147,18 @@ impl Export {
         if self.is_over {
             return Ok(None);
         }
+        if self.access_left(now).is_zero() {
+            return Err(KeyError::TokenExpired.into());
+        }
         let user = self.user_id();
         let (stored, page) = {
             let db = self.journal.pool.get().await?;
-            try_join!(
+            // The key is looked at behind the rows: those of a journal that is closed go later, so none is missing unnoticed.
+            let (page, stored) = try_join!(
+                page_by_id(&*db, user, EntryId::new(self.after), (ROWS, BYTES)),
                 data_key::stored(&*db, user),
-                page_by_id(&*db, user, EntryId::new(self.after), (ROWS, BYTES))
-            )?
+            )?;
+            (stored, page)
         };
         let last = page.rows.last().map(|row| row.id.uuid());
         self.is_over = !page.more;

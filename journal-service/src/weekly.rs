@@ -151,9 +151,13 @@ async fn with_scores(
             after: (last.date, last.id.uuid()),
             ..first(counting.recap.week)
         };
+        let is_last = is_last(rows.len());
         counting = counting
             .through(move |counting| counting.add_scores(&rows))
             .await?;
+        if is_last {
+            break;
+        }
         rows = weeks::scores(&*journal.pool.get().await?, counting.user, part).await?;
     }
     Ok(counting)
@@ -169,10 +173,19 @@ async fn with_entries(journal: &Journal, mut counting: Counting) -> Result<Count
             return Ok(counting);
         };
         part.after = (last.date, last.id.uuid());
+        let is_last = is_last(rows.len());
         counting = counting
             .through(move |counting| counting.add_entries(&rows))
             .await?;
+        if is_last {
+            return Ok(counting);
+        }
     }
+}
+
+/// Whether no more rows are there: a further look might find an entry a second time that was moved to an earlier day meanwhile.
+fn is_last(rows: usize) -> bool {
+    u32::try_from(rows).is_ok_and(|rows| rows < ROWS)
 }
 
 fn first(week: Week) -> Part {

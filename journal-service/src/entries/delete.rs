@@ -9,6 +9,7 @@ use time::OffsetDateTime;
 
 use super::{
     open,
+    pillars::known,
     refusals::{CurrentEntry, ENTRY_NOT_FOUND, REVISION_CONFLICT},
 };
 use crate::{
@@ -127,5 +128,7 @@ async fn opened(
     let stored = data_key::stored(&*journal.pool.get().await.ok()?, user).await;
     let key = data_key::opened(journal, caller, stored.ok()?, now).await;
     let key = key.ok()?;
-    open(row, user, &key).ok()
+    let entry = open(row, user, &key).ok()?;
+    let known = known(journal, user, [&entry].into_iter()).await.ok()?;
+    Some(entry.with_pillars_among(&known))
 }

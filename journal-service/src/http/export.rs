@@ -12,7 +12,7 @@ use shared::{
     access_token::Caller,
     problem::{Failure, Problem, Unexpected},
 };
-use tokio::task::spawn_blocking;
+use tokio::{task::spawn_blocking, time::timeout};
 
 use super::{
     Tag,
@@ -139,6 +139,8 @@ fn default_format() -> ExportFormat {
 /// Why an export broke off.
 enum Broken {
     Gone,
+    /// The client took longer than its access token is good.
+    TooSlow,
     Failed(ExportError),
 }
 
@@ -162,9 +164,14 @@ impl From<Unexpected> for Broken {
 
 async fn write(export: Export, first: Option<Vec<Entry>>, writer: Writer, feed: Feed) {
     let user = export.user_id();
-    match written(export, first, writer, feed).await {
+    let left = export.access_left(export.journal().clock.now());
+    let written = timeout(left, written(export, first, writer, feed)).await;
+    match written.unwrap_or(Err(Broken::TooSlow)) {
         Ok(()) => tracing::info!(user.id = %user, "journal exported"),
         Err(Broken::Gone) => tracing::info!(user.id = %user, "the client of an export went away"),
+        Err(Broken::TooSlow) => {
+            tracing::info!(user.id = %user, "the client of an export was too slow");
+        }
         Err(Broken::Failed(error)) => {
             let cause = error.unexpected().map(Unexpected::chain);
             let code = error.case().code;

@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     Journal,
-    import::{ImportError, Imported, import},
+    import::{ImportError, Imported, begin, import},
 };
 
 /// The operation whose body is read as it arrives.
@@ -117,6 +117,7 @@ impl ImportApi {
         dry_run: Query<bool>,
         file: JournalFile,
     ) -> Result<Json<ImportReport>, Problem<ImportError>> {
+        let _slot = begin(&journal, &caller)?;
         // One batch waits while another is stored; then the client does.
         let (sender, lines) = mpsc::channel(1);
         let now = journal.clock.now();

@@ -29,7 +29,7 @@ use crate::{
         sealed_entry::SealedEntry,
     },
     entries::open,
-    slots::Busy,
+    slots::{Busy, Slot},
     store::{
         closed_journals,
         imports::{self, Existing},
@@ -56,6 +56,15 @@ pub(crate) struct Imported {
     pub(crate) unchanged: u64,
 }
 
+/// Takes one of the places for imports, to be kept for as long as anything of the file is read.
+pub(crate) fn begin(journal: &Journal, caller: &Caller) -> Result<Slot, ImportError> {
+    let taken = journal.imports.take(caller.user_id());
+    taken.map_err(|busy| match busy {
+        Busy::Person => ImportError::InProgress,
+        Busy::Everybody => ImportError::Overloaded,
+    })
+}
+
 /// Stores all records of a file in the caller's journal, with the ids and times that they had, or none when anything is wrong
 /// with any of it.
 ///
@@ -70,10 +79,6 @@ pub(crate) async fn import(
     now: OffsetDateTime,
 ) -> Result<Imported, ImportError> {
     let user = caller.user_id();
-    let _slot = journal.imports.take(user).map_err(|busy| match busy {
-        Busy::Person => ImportError::InProgress,
-        Busy::Everybody => ImportError::Overloaded,
-    })?;
     let key = data_key::for_writing(journal, caller, now).await?;
     let mut incoming = Incoming {
         lines,

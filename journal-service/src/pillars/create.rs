@@ -153,7 +153,6 @@ async fn made_before(
 ) -> Result<PillarId, CreateError> {
     let user = caller.user_id();
     let made = idempotency_keys::find(db, user, &name.hash()).await?;
-    let made = made.ok_or_else(|| Unexpected::bug("a request that was there is gone"))?;
     // One that was changed in the database is another request, too.
     let before = Request::open(&made.request_sealed, user, made.id, key);
     if before.as_ref() != Some(request) {

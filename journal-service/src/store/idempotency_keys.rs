@@ -1,9 +1,14 @@
 //! Table `idempotency_keys`: which request made what.
 
+use std::time::Duration;
+
 use shared::{problem::Unexpected, user_id::UserId};
 use time::OffsetDateTime;
 use tokio_postgres::{GenericClient, Transaction, types::Type};
 use uuid::Uuid;
+
+/// When to come again.
+const RETRY: Duration = Duration::from_secs(1);
 
 /// What a request made that named itself so.
 pub(crate) struct Made {
@@ -37,12 +42,13 @@ pub(crate) async fn claim(
     Ok(rows == 1)
 }
 
-/// What the request of that name has made.
+/// What the request of that name has made, which was there a moment ago: a day old, it may have been forgotten since, and then
+/// it comes again.
 pub(crate) async fn find(
     db: &impl GenericClient,
     user: UserId,
     key_hash: &[u8; 32],
-) -> Result<Option<Made>, Unexpected> {
+) -> Result<Made, Unexpected> {
     let row = db
         .query_typed_opt(
             "SELECT entry_id, request_sealed FROM idempotency_keys WHERE user_id = $1 AND key_hash = $2",
@@ -52,13 +58,12 @@ pub(crate) async fn find(
             ],
         )
         .await?;
-    row.map(|row| {
-        Ok(Made {
-            id: row.try_get("entry_id")?,
-            request_sealed: row.try_get("request_sealed")?,
-        })
+    let gone = || Unexpected::unavailable("a request that was made before is forgotten", RETRY);
+    let row = row.ok_or_else(gone)?;
+    Ok(Made {
+        id: row.try_get("entry_id")?,
+        request_sealed: row.try_get("request_sealed")?,
     })
-    .transpose()
 }
 
 /// Forgets requests from before that moment, as many as never take long.

@@ -63,7 +63,8 @@ pub(crate) async fn put(
     Ok(())
 }
 
-/// Which of these entries are there already. One of another length is not sent.
+/// Which of these entries are there already. One whose title or body is of another length is not sent: it is another. Details
+/// that show the same may differ, by pillars that are not there any more.
 pub(crate) async fn existing(
     db: &impl GenericClient,
     user: UserId,
@@ -83,10 +84,9 @@ pub(crate) async fn existing(
                     CASE WHEN alike THEN body_sealed END AS body_sealed,
                     CASE WHEN alike THEN details_sealed END AS details_sealed
              FROM (
-                SELECT entries.*, (octet_length(title_sealed), octet_length(body_sealed),
-                                   octet_length(details_sealed))
-                                  = (wanted.title, wanted.body, wanted.details) AS alike
-                FROM unnest($2, $3, $4, $5) AS wanted (id, title, body, details)
+                SELECT entries.*, (octet_length(title_sealed), octet_length(body_sealed))
+                                  = (wanted.title, wanted.body) AS alike
+                FROM unnest($2, $3, $4) AS wanted (id, title, body)
                 JOIN entries ON user_id = $1 AND entry_id = wanted.id
              ) AS there",
             &[
@@ -94,7 +94,6 @@ pub(crate) async fn existing(
                 (&ids, Type::UUID_ARRAY),
                 (&length(|row| &row.title), Type::INT4_ARRAY),
                 (&length(|row| &row.body), Type::INT4_ARRAY),
-                (&length(|row| &row.details), Type::INT4_ARRAY),
             ],
         )
         .await?;

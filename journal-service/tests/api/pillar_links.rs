@@ -195,6 +195,9 @@ async fn a_deleted_pillar_is_named_no_more_and_its_entries_stay_as_they_are() {
         titles(&ada.list(&format!("?pillar={health}")).await),
         Vec::<String>::new()
     );
+    let stale = ada.delete(id, Some("\"1\"")).await;
+    assert_eq!(stale.status, 412, "{}", stale.text);
+    assert_eq!(stale.json()["current"]["pillar_ids"], left);
     // What is shown can be sent back, and is no edit.
     let same = ada
         .replace(id, &about("still both", &[&friends]), Some("\"2\""))
@@ -246,4 +249,23 @@ async fn files_and_changes_name_the_pillars_that_there_are_and_an_import_keeps_t
     let back = imported(&ada, "", before).await;
     assert_eq!(back.json()["created"], json!(1), "{}", back.text);
     assert_eq!(ada.read(&id).await.json()["pillar_ids"], left);
+}
+
+#[tokio::test]
+async fn an_entry_that_named_many_deleted_pillars_is_still_the_one_that_was_exported() {
+    let ada = Journal::of_a_new_person().await;
+    let mut pillars = Vec::new();
+    for number in 0..20 {
+        pillars.push(ada.pillar(&format!("Pillar {number}")).await);
+    }
+    let named: Vec<_> = pillars.iter().map(String::as_str).collect();
+    ada.write(&about("about everything", &named)).await;
+    for pillar in &pillars {
+        let deleted = ada.remove(&format!("/pillars/{pillar}"), None).await;
+        assert_eq!(deleted.status, 204);
+    }
+    // Its details are sealed in more bytes than those of the file.
+    let file = exported(&ada, "ndjson").await.expect("all of it");
+    let again = imported(&ada, "", file).await;
+    assert_eq!(again.json()["unchanged"], json!(1), "{}", again.text);
 }

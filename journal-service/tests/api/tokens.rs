@@ -99,12 +99,15 @@ async fn the_document_is_served_and_names_every_operation() {
     assert_eq!(
         paths.keys().collect::<Vec<_>>(),
         [
+            "/api/changes",
             "/api/entries",
             "/api/entries/{id}",
             "/api/entries/{id}/revisions",
+            "/api/export",
             "/api/feels",
             "/api/feels/{date}/evening",
             "/api/feels/{date}/morning",
+            "/api/import",
             "/api/pillars",
             "/api/pillars/order",
             "/api/pillars/{id}",

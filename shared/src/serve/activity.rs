@@ -18,7 +18,7 @@ pub(super) const LATE_HEADER: &str = "no complete header arrived";
 
 /// How long a client may go on sending what nobody reads, after its answer and our end of sending.
 const LINGER: Duration = Duration::from_secs(2);
-/// How much of that: twice the longest body of any service.
+/// How much of that: twice the longest body that is read as a whole.
 const LINGER_BYTES: usize = 8 << 20;
 
 /// Shared by the socket, the requests on it and the watch over it. Times are milliseconds since `start`.

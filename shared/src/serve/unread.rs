@@ -21,7 +21,7 @@ use tokio::time::timeout;
 
 /// How long a client may go on sending what nobody wants.
 const LINGER: Duration = Duration::from_secs(1);
-/// How much of that: twice the longest body of any service.
+/// How much of that: twice the longest body that is read as a whole.
 const LINGER_BYTES: usize = 8 << 20;
 /// How much of a rest is read for keeping a connection.
 const WORTH_READING: usize = 64 << 10;

@@ -26,6 +26,11 @@ pub(in crate::http) async fn read(body: Body, lines: mpsc::Sender<Lines>) {
     loop {
         piece.clear();
         let read = body.read_buf(&mut piece).await;
+        if is_wanted && lines.is_closed() {
+            is_wanted = false;
+            // Nothing of it is kept for nobody.
+            (cutter, batches) = Default::default();
+        }
         if !is_wanted {
             match read {
                 Ok(1..) => continue,

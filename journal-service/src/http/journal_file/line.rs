@@ -53,9 +53,9 @@ struct EntryLine {
     body: String,
     #[oai(validator(minimum(value = "1"), maximum(value = "10")))]
     mood: Option<u8>,
-    #[oai(default)]
+    #[oai(default, validator(max_items = 32))]
     tags: Vec<String>,
-    #[oai(default)]
+    #[oai(default, validator(max_items = 20))]
     pillar_ids: Vec<Uuid>,
     #[oai(default)]
     completed: bool,
