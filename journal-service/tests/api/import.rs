@@ -509,15 +509,15 @@ async fn who_hangs_up_in_the_middle_has_stored_nothing_and_can_begin_again() {
 #[tokio::test]
 async fn who_was_refused_and_goes_on_sending_keeps_their_place() {
     let ada = Journal::of_a_new_person().await;
-    let mut upload = Upload::begin(&ada, 1 << 20).await;
-    // More wrong lines than are looked at, and then nothing.
-    upload.send("x\n".repeat(2_000).as_bytes()).await;
-    until("the import has its place", PATIENCE, async || {
+    let upload = until("the import has its place", PATIENCE, async || {
+        let mut upload = Upload::begin(&ada, 1 << 20).await;
+        // More wrong lines than are looked at, and then nothing.
+        upload.send("x\n".repeat(2_000).as_bytes()).await;
+        // Whichever of the two comes first has the place.
         let answer = imported(&ada, "", file(&[])).await;
-        (answer.status == 409).then_some(()).ok_or(answer.text)
-    })
-    .await
-    .expect("in time");
+        (answer.status == 409).then_some(upload).ok_or(answer.text)
+    });
+    let upload = upload.await.expect("in time");
     for _ in 0..30 {
         let answer = imported(&ada, "", file(&[])).await;
         assert_eq!(answer.problem(), (409, "import_in_progress".to_owned()));
