@@ -23,6 +23,9 @@ KEY = (SECRETS / f"{SERVICE}_service_key.pem").read_text()
     if key["service"] == SERVICE
 ]
 
+# A file of lines goes out as the bytes that it is.
+schemathesis.serializer.alias("application/x-ndjson", "application/octet-stream")
+
 # Stands where a token for the one request will be.
 UNBOUND = "unbound"
 
