@@ -1,7 +1,7 @@
 //! Checks a JSON value against the OpenAPI schema of its type, naming every wrong part by pointer
 //! and never its value.
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 
 use poem_openapi::registry::{MetaSchema, MetaSchemaRef, Registry};
 use poem_openapi::types::Type;
@@ -35,7 +35,7 @@ impl Schema {
     /// Every part of `value` that does not fit; empty when all of it does.
     pub(super) fn check(&self, value: &Value) -> Vec<FieldError> {
         let mut found = Found(Vec::new());
-        self.visit(&self.root, value, "#", &mut found);
+        self.visit(&self.root, value, &At::Root, &mut found);
         found.0.sort_by(|a, b| a.pointer.cmp(&b.pointer));
         found.0
     }
@@ -53,7 +53,7 @@ impl Schema {
         }
     }
 
-    fn visit(&self, schema: &MetaSchemaRef, value: &Value, at: &str, found: &mut Found) {
+    fn visit(&self, schema: &MetaSchemaRef, value: &Value, at: &At<'_>, found: &mut Found) {
         let Some(schema) = self.resolve(schema) else {
             return;
         };
@@ -88,16 +88,16 @@ impl Schema {
         &self,
         schema: &MetaSchema,
         fields: &Map<String, Value>,
-        at: &str,
+        at: &At<'_>,
         found: &mut Found,
     ) {
         for name in &schema.required {
             if !fields.contains_key(*name) {
-                found.add(&child(at, name), "is required");
+                found.add(&At::Field(at, name), "is required");
             }
         }
         for (name, value) in fields {
-            let at = child(at, name);
+            let at = At::Field(at, name);
             match schema.properties.iter().find(|(known, _)| known == name) {
                 Some((known, property))
                     if value.is_null() && self.may_be_null(schema, known, property) => {}
@@ -117,7 +117,7 @@ impl Schema {
         !schema.required.contains(&name) && default.is_none()
     }
 
-    fn array(&self, schema: &MetaSchema, items: &[Value], at: &str, found: &mut Found) {
+    fn array(&self, schema: &MetaSchema, items: &[Value], at: &At<'_>, found: &mut Found) {
         if schema.max_items.is_some_and(|most| items.len() > most) {
             return found.add(at, "has too many items");
         }
@@ -127,19 +127,19 @@ impl Schema {
         if schema.unique_items == Some(true) {
             for (index, value) in items.iter().enumerate() {
                 if items.iter().take(index).any(|earlier| earlier == value) {
-                    found.add(&child(at, &index.to_string()), "repeats an earlier item");
+                    found.add(&At::Item(at, index), "repeats an earlier item");
                 }
             }
         }
         if let Some(item) = &schema.items {
             for (index, value) in items.iter().enumerate() {
-                self.visit(item, value, &child(at, &index.to_string()), found);
+                self.visit(item, value, &At::Item(at, index), found);
             }
         }
     }
 
     /// One of several shapes: the discriminator says which, or any must fit.
-    fn choice(&self, schema: &MetaSchema, value: &Value, at: &str, found: &mut Found) {
+    fn choice(&self, schema: &MetaSchema, value: &Value, at: &At<'_>, found: &mut Found) {
         let mut choices = schema.one_of.iter().chain(&schema.any_of).peekable();
         if choices.peek().is_none() {
             return;
@@ -150,11 +150,11 @@ impl Schema {
             inner.0.is_empty()
         };
         if let Some(discriminator) = &schema.discriminator {
+            let at = At::Field(at, discriminator.property_name);
             let Some(Value::String(tag)) = value.get(discriminator.property_name) else {
-                return found.add(&child(at, discriminator.property_name), "is required");
+                return found.add(&at, "is required");
             };
             if !discriminator.mapping.iter().any(|(name, _)| name == tag) {
-                let at = child(at, discriminator.property_name);
                 return found.add(&at, "is not one of the allowed values");
             }
         }
@@ -167,14 +167,14 @@ impl Schema {
 struct Found(Vec<FieldError>);
 
 impl Found {
-    fn add(&mut self, at: &str, message: impl Into<String>) {
+    fn add(&mut self, at: &At<'_>, message: impl Into<String>) {
         if self.0.len() < MOST_ERRORS {
-            self.0.push(FieldError::new(at, message));
+            self.0.push(FieldError::new(at.to_string(), message));
         }
     }
 }
 
-fn string(schema: &MetaSchema, text: &str, at: &str, found: &mut Found) {
+fn string(schema: &MetaSchema, text: &str, at: &At<'_>, found: &mut Found) {
     // JSON Schema counts characters.
     let length = text.chars().count();
     if let Some(most) = schema.max_length.filter(|most| length > *most) {
@@ -201,7 +201,7 @@ fn string(schema: &MetaSchema, text: &str, at: &str, found: &mut Found) {
     }
 }
 
-fn bounds(schema: &MetaSchema, number: &serde_json::Number, at: &str, found: &mut Found) {
+fn bounds(schema: &MetaSchema, number: &serde_json::Number, at: &At<'_>, found: &mut Found) {
     let Some(number) = number.as_f64() else {
         return;
     };
@@ -221,24 +221,39 @@ fn bounds(schema: &MetaSchema, number: &serde_json::Number, at: &str, found: &mu
     }
 }
 
-/// One step down: a JSON Pointer token (RFC 6901 §3) in a URI fragment (§6). An unknown field's name is
-/// the one thing of a body that comes back, so it is cut.
-fn child(at: &str, name: &str) -> String {
-    let mut pointer = format!("{at}/");
-    for c in name.chars().take(64) {
-        match c {
-            '~' => pointer.push_str("~0"),
-            '/' => pointer.push_str("~1"),
-            c if c.is_ascii_alphanumeric() || "-._".contains(c) => pointer.push(c),
-            c => {
-                let mut utf8 = [0; 4];
-                for byte in c.encode_utf8(&mut utf8).bytes() {
-                    write!(pointer, "%{byte:02X}").expect("a string takes everything");
-                }
+/// A place in the value. Written out only when something is wrong there.
+enum At<'a> {
+    Root,
+    Field(&'a At<'a>, &'a str),
+    Item(&'a At<'a>, usize),
+}
+
+/// A JSON Pointer (RFC 6901 §3) as a URI fragment (§6). An unknown field's name is the one thing of a body that comes back,
+/// so it is cut.
+impl fmt::Display for At<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Root => f.write_char('#'),
+            Self::Field(parent, name) => {
+                write!(f, "{parent}/")?;
+                name.chars().take(64).try_for_each(|c| token(c, f))
             }
+            Self::Item(parent, index) => write!(f, "{parent}/{index}"),
         }
     }
-    pointer
+}
+
+fn token(c: char, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    match c {
+        '~' => f.write_str("~0"),
+        '/' => f.write_str("~1"),
+        c if c.is_ascii_alphanumeric() || "-._".contains(c) => f.write_char(c),
+        c => {
+            let mut utf8 = [0; 4];
+            let mut bytes = c.encode_utf8(&mut utf8).bytes();
+            bytes.try_for_each(|byte| write!(f, "%{byte:02X}"))
+        }
+    }
 }
 
 #[cfg(test)]
@@ -247,8 +262,13 @@ mod tests {
 
     #[test]
     fn a_pointer_is_escaped_and_short() {
-        assert_eq!(child("#", "a/b~c d"), "#/a~1b~0c%20d");
-        assert_eq!(child("#", "é"), "#/%C3%A9");
-        assert_eq!(child("#", &"x".repeat(1_000)).len(), 66);
+        let field = |name: &str| At::Field(&At::Root, name).to_string();
+        assert_eq!(field("a/b~c d"), "#/a~1b~0c%20d");
+        assert_eq!(field("é"), "#/%C3%A9");
+        assert_eq!(field(&"x".repeat(1_000)).len(), 66);
+        assert_eq!(
+            At::Item(&At::Field(&At::Root, "items"), 3).to_string(),
+            "#/items/3"
+        );
     }
 }
