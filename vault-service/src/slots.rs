@@ -4,13 +4,14 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    sync::{Arc, Mutex as Lock, MutexGuard, PoisonError},
+    mem,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use shared::{postgres::Pool, problem::Unexpected};
 use tokio::{
-    sync::{Mutex, oneshot},
+    sync::oneshot,
     time::{sleep, timeout},
 };
 use uuid::Uuid;
@@ -28,14 +29,19 @@ const RETRY: Duration = Duration::from_secs(2);
 /// What one statement found.
 pub(crate) type Found = Arc<HashMap<Uuid, Slot>>;
 
-/// The requests that wait for the statement under way to end.
 pub(crate) struct Slots(Arc<Shared>);
 
 struct Shared {
     pool: Pool,
-    waiting: Lock<Vec<Waiting>>,
-    /// Whoever has it asks for all.
-    turn: Arc<Mutex<()>>,
+    queue: Mutex<Queue>,
+}
+
+#[derive(Default)]
+struct Queue {
+    /// The requests that wait for the statement under way to end.
+    waiting: Vec<Waiting>,
+    /// Whether a task asks until nobody waits.
+    asking: bool,
 }
 
 struct Waiting {
@@ -46,33 +52,18 @@ struct Waiting {
 
 impl Slots {
     pub(crate) fn new(pool: Pool) -> Self {
-        Self(Arc::new(Shared {
-            pool,
-            waiting: Lock::default(),
-            turn: Arc::default(),
-        }))
+        let queue = Mutex::default();
+        Self(Arc::new(Shared { pool, queue }))
     }
 
     /// What there is of these subjects and perhaps of others; of whom there is nothing is left out.
     pub(crate) async fn of(&self, subjects: Vec<Uuid>) -> Result<Found, Unexpected> {
-        let (told, mut answer) = oneshot::channel();
-        self.0.waiting().push(Waiting { subjects, told });
-        let asking = async {
-            tokio::select! {
-                biased;
-                found = &mut answer => return found,
-                turn = Arc::clone(&self.0.turn).lock_owned() => {
-                    let shared = Arc::clone(&self.0);
-                    // On its own: others wait for this statement, however this request ends.
-                    tokio::spawn(async move {
-                        shared.ask_for_all().await;
-                        drop(turn);
-                    });
-                }
-            }
-            answer.await
-        };
-        match timeout(PATIENCE, asking).await {
+        let (told, answer) = oneshot::channel();
+        if self.0.join(Waiting { subjects, told }) {
+            // On its own: others wait for it, however this request ends.
+            tokio::spawn(Arc::clone(&self.0).ask_until_nobody_waits());
+        }
+        match timeout(PATIENCE, answer).await {
             Ok(Ok(found)) => Ok(found),
             _ => Err(Unexpected::unavailable(
                 "the slots are not to be had",
@@ -83,14 +74,34 @@ impl Slots {
 }
 
 impl Shared {
-    async fn ask_for_all(&self) {
-        if self.waiting().len() >= MANY {
+    /// Joins those who wait; whether nobody asks for them yet.
+    fn join(&self, request: Waiting) -> bool {
+        let mut queue = self.queue();
+        queue.waiting.push(request);
+        !mem::replace(&mut queue.asking, true)
+    }
+
+    async fn ask_until_nobody_waits(self: Arc<Self>) {
+        while let Some(together) = self.next().await {
+            // A panic would end one statement, and not leave a queue behind that nobody asks for.
+            let _ = tokio::spawn(Arc::clone(&self).ask_for(together)).await;
+        }
+    }
+
+    /// All who wait; `None` when nobody does, and then whoever comes next begins again.
+    async fn next(&self) -> Option<Vec<Waiting>> {
+        if self.queue().waiting.len() >= MANY {
             sleep(LINGER).await;
         }
-        let mut all = std::mem::take(&mut *self.waiting());
+        let mut queue = self.queue();
+        queue.asking = !queue.waiting.is_empty();
+        queue.asking.then(|| mem::take(&mut queue.waiting))
+    }
+
+    async fn ask_for(self: Arc<Self>, mut together: Vec<Waiting>) {
         // Whoever has given up was told so.
-        all.retain(|it| !it.told.is_closed());
-        let subjects = all.iter().flat_map(|it| it.subjects.iter().copied());
+        together.retain(|it| !it.told.is_closed());
+        let subjects = together.iter().flat_map(|it| it.subjects.iter().copied());
         let subjects: HashSet<_> = subjects.collect();
         let subjects: Vec<_> = subjects.into_iter().collect();
         if subjects.is_empty() {
@@ -99,7 +110,7 @@ impl Shared {
         match self.ask(&subjects).await {
             Ok(found) => {
                 let found = Arc::new(found);
-                for Waiting { told, .. } in all {
+                for Waiting { told, .. } in together {
                     let _ = told.send(Arc::clone(&found));
                 }
             }
@@ -111,7 +122,7 @@ impl Shared {
         subjects::slots(&*self.pool.get().await?, subjects).await
     }
 
-    fn waiting(&self) -> MutexGuard<'_, Vec<Waiting>> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
