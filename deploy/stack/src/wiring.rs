@@ -82,8 +82,11 @@ impl Wiring {
             authority(self.addresses.ops.of(service)),
         );
         path(&mut settings, "DATABASE_URL_FILE", database);
-        // As `deploy/README.md` advises: glibc keeps what each thread has freed apart from what the others may use.
-        text(&mut settings, "MALLOC_ARENA_MAX", "2");
+        // As `deploy/README.md` advises: glibc keeps what each thread has freed apart from what the others may use. The
+        // vault's threads would wait for each other.
+        if service != Service::Vault {
+            text(&mut settings, "MALLOC_ARENA_MAX", "2");
+        }
         text(&mut settings, "ISSUER", identity);
         text(&mut settings, "AUDIENCE", "keystead");
         if service != Service::Identity {

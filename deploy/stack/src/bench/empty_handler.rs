@@ -64,7 +64,6 @@ impl EmptyHandler {
             .map_err(Failure::when(format!("keep the log of {NAME}")))?;
         let running = Command::from(dying_with_us(program, Signal::KILL))
             .env_clear()
-            .env("MALLOC_ARENA_MAX", "2")
             .env("LISTEN_ADDR", address.to_string())
             .env("TLS_CERT_FILE", tls.join("vault.pem"))
             .env("TLS_KEY_FILE", tls.join("vault.key"))
