@@ -3,7 +3,8 @@
 CREATE TABLE changes (
     user_id uuid NOT NULL,
     kind text NOT NULL,
-    -- Its id as the API writes it.
+    -- Its id as the API writes it: what there is once for a day or a week has that for its id, and the order of pillars,
+    -- of which there is one, has a word.
     record text COLLATE "C" NOT NULL,
     number bigint NOT NULL CHECK (number > 0),
     deleted_at timestamptz,
@@ -69,9 +70,92 @@ CREATE TRIGGER entries_edited AFTER UPDATE ON entries
 CREATE TRIGGER entries_deleted AFTER DELETE ON entries
     REFERENCING OLD TABLE AS written FOR EACH STATEMENT EXECUTE FUNCTION note_entries();
 
--- What there is already. Nobody writes meanwhile: making the triggers has locked the table.
+CREATE FUNCTION note_pillars() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    user_ids uuid[];
+    records text[];
+BEGIN
+    SELECT array_agg(user_id), array_agg(pillar_id::text) INTO user_ids, records FROM written;
+    PERFORM note_changes(user_ids, 'pillar', records, TG_OP = 'INSERT',
+                         CASE WHEN TG_OP = 'DELETE' THEN clock_timestamp() END);
+    RETURN NULL;
+END $$;
+CREATE TRIGGER pillars_added AFTER INSERT ON pillars
+    REFERENCING NEW TABLE AS written FOR EACH STATEMENT EXECUTE FUNCTION note_pillars();
+CREATE TRIGGER pillars_edited AFTER UPDATE ON pillars
+    REFERENCING NEW TABLE AS written FOR EACH STATEMENT EXECUTE FUNCTION note_pillars();
+CREATE TRIGGER pillars_deleted AFTER DELETE ON pillars
+    REFERENCING OLD TABLE AS written FOR EACH STATEMENT EXECUTE FUNCTION note_pillars();
+
+CREATE FUNCTION note_pillar_orders() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    user_ids uuid[];
+    records text[];
+BEGIN
+    SELECT array_agg(user_id), array_agg('order'::text) INTO user_ids, records FROM written;
+    PERFORM note_changes(user_ids, 'pillar_order', records, TG_OP = 'INSERT',
+                         CASE WHEN TG_OP = 'DELETE' THEN clock_timestamp() END);
+    RETURN NULL;
+END $$;
+CREATE TRIGGER pillar_orders_added AFTER INSERT ON pillar_orders
+    REFERENCING NEW TABLE AS written FOR EACH STATEMENT EXECUTE FUNCTION note_pillar_orders();
+CREATE TRIGGER pillar_orders_edited AFTER UPDATE ON pillar_orders
+    REFERENCING NEW TABLE AS written FOR EACH STATEMENT EXECUTE FUNCTION note_pillar_orders();
+CREATE TRIGGER pillar_orders_deleted AFTER DELETE ON pillar_orders
+    REFERENCING OLD TABLE AS written FOR EACH STATEMENT EXECUTE FUNCTION note_pillar_orders();
+
+-- Those that go with their pillar are noted, too.
+CREATE FUNCTION note_pillar_scores() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    user_ids uuid[];
+    records text[];
+BEGIN
+    SELECT array_agg(user_id), array_agg(score_id::text) INTO user_ids, records FROM written;
+    PERFORM note_changes(user_ids, 'score', records, TG_OP = 'INSERT',
+                         CASE WHEN TG_OP = 'DELETE' THEN clock_timestamp() END);
+    RETURN NULL;
+END $$;
+CREATE TRIGGER pillar_scores_added AFTER INSERT ON pillar_scores
+    REFERENCING NEW TABLE AS written FOR EACH STATEMENT EXECUTE FUNCTION note_pillar_scores();
+CREATE TRIGGER pillar_scores_edited AFTER UPDATE ON pillar_scores
+    REFERENCING NEW TABLE AS written FOR EACH STATEMENT EXECUTE FUNCTION note_pillar_scores();
+CREATE TRIGGER pillar_scores_deleted AFTER DELETE ON pillar_scores
+    REFERENCING OLD TABLE AS written FOR EACH STATEMENT EXECUTE FUNCTION note_pillar_scores();
+
+-- The year of a week (IYYY) is that of its Thursday, as ISO 8601 has it.
+CREATE FUNCTION reflection_name(kind text, date date) RETURNS text LANGUAGE sql AS $$
+    SELECT CASE WHEN kind = 'week' THEN to_char(date, 'IYYY-"W"IW') ELSE to_char(date, 'YYYY-MM-DD') END
+$$;
+CREATE FUNCTION note_reflections() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    user_ids uuid[];
+    records text[];
+    noted text;
+BEGIN
+    FOREACH noted IN ARRAY ARRAY['morning', 'evening', 'week'] LOOP
+        SELECT array_agg(user_id), array_agg(reflection_name(kind, date)) INTO user_ids, records
+        FROM written WHERE kind = noted;
+        PERFORM note_changes(user_ids, CASE noted WHEN 'week' THEN 'week_note' ELSE noted END, records,
+                             TG_OP = 'INSERT', CASE WHEN TG_OP = 'DELETE' THEN clock_timestamp() END);
+    END LOOP;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER reflections_added AFTER INSERT ON reflections
+    REFERENCING NEW TABLE AS written FOR EACH STATEMENT EXECUTE FUNCTION note_reflections();
+CREATE TRIGGER reflections_edited AFTER UPDATE ON reflections
+    REFERENCING NEW TABLE AS written FOR EACH STATEMENT EXECUTE FUNCTION note_reflections();
+CREATE TRIGGER reflections_deleted AFTER DELETE ON reflections
+    REFERENCING OLD TABLE AS written FOR EACH STATEMENT EXECUTE FUNCTION note_reflections();
+
+-- What there is already, pillars before what names them. Nobody writes meanwhile: making the triggers has locked the tables.
 INSERT INTO changes (user_id, kind, record, number)
-SELECT user_id, 'entry', entry_id::text,
-       row_number() OVER (PARTITION BY user_id ORDER BY updated_at, entry_id)
-FROM entries;
+SELECT user_id, kind, record, row_number() OVER (PARTITION BY user_id ORDER BY place, updated_at, record)
+FROM (
+    SELECT user_id, 'pillar' AS kind, pillar_id::text AS record, 1 AS place, updated_at FROM pillars
+    UNION ALL SELECT user_id, 'pillar_order', 'order', 2, updated_at FROM pillar_orders
+    UNION ALL SELECT user_id, 'score', score_id::text, 3, created_at FROM pillar_scores
+    UNION ALL SELECT user_id, 'entry', entry_id::text, 4, updated_at FROM entries
+    UNION ALL SELECT user_id, CASE kind WHEN 'week' THEN 'week_note' ELSE kind END, reflection_name(kind, date), 5, updated_at
+    FROM reflections
+) AS there;
 INSERT INTO change_counters (user_id, last) SELECT user_id, max(number) FROM changes GROUP BY user_id;

@@ -4,7 +4,7 @@
 //! whoever sees a number sees all below it: nothing appears behind a cursor later. A record that changes while a client
 //! reads moves behind the cursor, to where it is still to come; the one that it has read is the one that was.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
 use shared::{
     access_token::{Caller, EXPIRED, INVALID},
@@ -14,20 +14,23 @@ use shared::{
 };
 use thiserror::Error;
 use time::OffsetDateTime;
-use tokio_postgres::IsolationLevel;
+use tokio::try_join;
+use tokio_postgres::{IsolationLevel, Transaction};
 use uuid::Uuid;
 
 use crate::{
     Journal,
     data_key::{self, ACCOUNT_CLOSED, JOURNAL_UNREADABLE, KeyError, Stored},
     domain::{
-        change_cursor::ChangePlace, entry::Entry, pillar::PillarId, record::Kind,
-        sealed_entry::SealedEntry,
+        change_cursor::ChangePlace,
+        pillar_order::SealedOrder,
+        record::{Key, Kind, Record, key_of, slot_of},
     },
-    entries::{open, pillars::known},
+    pillars::open_order,
+    rows::{Row, blocking},
     store::{
         changes::{self, Counter, Noted},
-        entries,
+        entries, pillar_orders, pillar_scores, pillars, reflections,
     },
 };
 
@@ -60,28 +63,12 @@ pub(crate) struct Change {
 }
 
 pub(crate) enum State {
-    /// It is there, and this is how.
-    Entry(Box<Entry>),
+    /// It is there, and this is how. An entry names every pillar that it was written with: one that is deleted may come back,
+    /// and then nothing of the entry has changed.
+    Written(Record),
     /// It is there and does not open.
     Unreadable,
     Deleted(OffsetDateTime),
-}
-
-impl Change {
-    fn entry(&self) -> Option<&Entry> {
-        match &self.state {
-            State::Entry(entry) => Some(entry),
-            State::Unreadable | State::Deleted(_) => None,
-        }
-    }
-
-    fn with_pillars_among(self, known: &[PillarId]) -> Self {
-        let state = match self.state {
-            State::Entry(entry) => State::Entry(Box::new(entry.with_pillars_among(known))),
-            other => other,
-        };
-        Self { state, ..self }
-    }
 }
 
 #[derive(Debug, Error)]
@@ -166,15 +153,12 @@ pub(crate) async fn list_changes(
         return Ok(Listed::default());
     };
     let more = page.more;
-    let changes = shown(page, user, &key);
-    let entries = changes.iter().filter_map(Change::entry);
-    let pillars = known(journal, user, entries).await?;
-    let changes = changes.into_iter();
-    let changes = changes.map(|change| change.with_pillars_among(&pillars));
+    let opening = Arc::clone(&key);
+    let changes = blocking(move || shown(page, user, &opening)).await?;
     Ok(Listed {
         next: Some(place.seal(user, &key)),
         more,
-        changes: changes.collect(),
+        changes,
     })
 }
 
@@ -182,7 +166,8 @@ pub(crate) async fn list_changes(
 #[derive(Default)]
 struct Page {
     noted: Vec<Noted>,
-    entries: HashMap<Uuid, SealedEntry>,
+    rows: HashMap<Key, Row>,
+    order: Option<SealedOrder>,
     /// The last of them.
     place: Option<ChangePlace>,
     more: bool,
@@ -211,24 +196,55 @@ async fn read(
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
     let mut more = noted.len() > limit;
     noted.truncate(limit);
-    let ids = noted.iter().filter_map(entry_id).collect();
+    let ids = noted.iter().filter_map(|it| id(it, Kind::Entry)).collect();
     let found = entries::named_page(&snapshot, user, ids, PAGE_BYTES).await?;
     if let Some(first_left) = found.left {
-        let taken = noted.iter().position(|it| entry_id(it) == Some(first_left));
+        let is_left = |it: &Noted| id(it, Kind::Entry) == Some(first_left);
+        let taken = noted.iter().position(is_left);
         noted.truncate(taken.unwrap_or(noted.len()));
         more = true;
     }
     let number = noted.last().map_or(since.number, |last| last.number);
+    let (others, order) = others(&snapshot, user, &noted).await?;
+    let rows = others.chain(found.rows.into_iter().map(Row::Entry));
     Ok(Page {
+        rows: rows.map(|row| (row.key(), row)).collect(),
         noted,
-        entries: found
-            .rows
-            .into_iter()
-            .map(|row| (row.id.uuid(), row))
-            .collect(),
+        order,
         place: Some(ChangePlace { number, ..since }),
         more,
     })
+}
+
+/// The records of a page that are no entries; none of them is longer than 40 KiB.
+async fn others(
+    snapshot: &Transaction<'_>,
+    user: UserId,
+    noted: &[Noted],
+) -> Result<(impl Iterator<Item = Row> + use<>, Option<SealedOrder>), Unexpected> {
+    let ids = |kind| {
+        noted
+            .iter()
+            .filter_map(move |it| id(it, kind))
+            .collect::<Vec<_>>()
+    };
+    let (pillars, scores) = (ids(Kind::Pillar), ids(Kind::Score));
+    let slots = noted.iter().filter(|it| it.deleted_at.is_none());
+    let slots: Vec<_> = slots
+        .filter_map(|it| slot_of(it.kind, &it.record))
+        .collect();
+    let (pillars, scores, reflections, order) = try_join!(
+        pillars::named_rows(snapshot, user, &pillars),
+        pillar_scores::named_rows(snapshot, user, &scores),
+        reflections::named_rows(snapshot, user, &slots),
+        pillar_orders::find(snapshot, user),
+    )?;
+    let rows = pillars.into_iter().map(Row::Pillar);
+    let rows = rows.chain(scores.into_iter().map(Row::Score));
+    Ok((
+        rows.chain(reflections.into_iter().map(Row::Reflection)),
+        order,
+    ))
 }
 
 /// A place beyond the end, or of another epoch, is of a journal that is not this one any more.
@@ -244,21 +260,34 @@ fn started(since: Option<ChangePlace>, counter: Counter) -> Result<ChangePlace, 
     Ok(since)
 }
 
-/// The id of an entry that is there.
-fn entry_id(noted: &Noted) -> Option<Uuid> {
-    let is_entry = matches!(noted.kind, Kind::Entry) && noted.deleted_at.is_none();
-    is_entry.then(|| noted.record.parse().ok()).flatten()
+/// The id of a record of that kind that is there.
+fn id(noted: &Noted, kind: Kind) -> Option<Uuid> {
+    let is_one = noted.kind == kind && noted.deleted_at.is_none();
+    is_one.then(|| noted.record.parse().ok()).flatten()
 }
 
-fn shown(page: Page, user: UserId, key: &DataKey) -> Vec<Change> {
-    let Page { noted, entries, .. } = page;
+/// The key of a record that is there.
+fn key(noted: &Noted) -> Option<Key> {
+    let slot = slot_of(noted.kind, &noted.record).map(key_of);
+    slot.or_else(|| Some((noted.kind, id(noted, noted.kind)?)))
+}
+
+fn shown(page: Page, user: UserId, opening: &DataKey) -> Vec<Change> {
+    let Page {
+        noted, rows, order, ..
+    } = page;
     let shown = noted.into_iter().map(|noted| {
-        let row = entry_id(&noted).and_then(|id| entries.get(&id));
         // One that is not where it is noted was taken away by something else than this service.
-        let opened = row.and_then(|row| open(row, user, key).ok());
+        let opened = if noted.kind == Kind::PillarOrder {
+            let order = order.as_ref().map(|it| open_order(Some(it), user, opening));
+            order.and_then(Result::ok).map(Record::PillarOrder)
+        } else {
+            let row = key(&noted).and_then(|key| rows.get(&key));
+            row.and_then(|row| row.open(user, opening).ok())
+        };
         let state = match (noted.deleted_at, opened) {
             (Some(at), _) => State::Deleted(at),
-            (None, Some(entry)) => State::Entry(Box::new(entry)),
+            (None, Some(record)) => State::Written(record),
             (None, None) => State::Unreadable,
         };
         Change {

@@ -1,7 +1,7 @@
 //! All of a journal, a few records at a time.
 //!
-//! No snapshot is held: a client may take minutes, and Postgres would keep every old row for as long. Records are read in the
-//! order of their ids, which no edit changes, so each that is there all the while comes exactly once, as it is when it is
+//! No snapshot is held: a client may take minutes, and Postgres would keep every old row for as long. Records are read kind by
+//! kind in the order of their ids, which no edit changes, so each that is there all the while comes exactly once, as it is when it is
 //! read; one that is written or deleted meanwhile may come or not.
 
 use std::sync::Arc;
@@ -15,23 +15,32 @@ use shared::{
 use std::time::Duration;
 use thiserror::Error;
 use time::OffsetDateTime;
-use tokio::{task::spawn_blocking, try_join};
+use tokio::try_join;
+use tokio_postgres::GenericClient;
 use uuid::Uuid;
 
 use crate::{
     Journal,
     data_key::{self, ACCOUNT_CLOSED, JOURNAL_UNREADABLE, KeyError, Stored},
     domain::{
-        entry::{Entry, EntryId},
+        entry::EntryId,
+        pillar::PillarId,
+        pillar_order::{SealedOrder, ordered},
+        record::Record,
+        reflection,
         sealed_entry::Unopened,
     },
-    entries::{open, pillars::known, refusals::ENTRY_UNREADABLE},
+    entries,
+    pillars::open_order,
+    rows::{Row, blocking},
     slots::{Busy, Slot},
-    store::entries::{Page, page_by_id},
+    store::{entries::page_by_id, pillar_orders, pillar_scores, pillars, reflections},
 };
 
 /// Rows that are opened in one go.
 const ROWS: u32 = 200;
+/// The same of feels and notes of weeks, which may be longer than scores.
+const REFLECTIONS: u32 = 20;
 /// Sealed bytes of them; the first row always is taken.
 const BYTES: i64 = 512 << 10;
 
@@ -42,7 +51,7 @@ pub(crate) enum ExportError {
     #[error("Try again in a moment.")]
     Overloaded,
     #[error(
-        "An entry is not what was written, so nothing complete can be exported; the list names it as unreadable."
+        "A record is not what was written, so nothing complete can be exported; /api/changes names it as unreadable."
     )]
     Unreadable(Unopened),
     #[error(transparent)]
@@ -51,6 +60,8 @@ pub(crate) enum ExportError {
     Unexpected(#[from] Unexpected),
 }
 
+const RECORD_UNREADABLE: Case =
+    Case::new(409, "record_unreadable", "A stored record does not open");
 const IN_PROGRESS: Case = Case::new(
     409,
     "export_in_progress",
@@ -63,7 +74,7 @@ impl Failure for ExportError {
         INVALID,
         EXPIRED,
         IN_PROGRESS,
-        ENTRY_UNREADABLE,
+        RECORD_UNREADABLE,
         JOURNAL_UNREADABLE,
         ACCOUNT_CLOSED,
         INTERNAL,
@@ -75,7 +86,7 @@ impl Failure for ExportError {
         match self {
             Self::InProgress => &IN_PROGRESS,
             Self::Overloaded => &OVERLOADED,
-            Self::Unreadable(_) => &ENTRY_UNREADABLE,
+            Self::Unreadable(_) => &RECORD_UNREADABLE,
             Self::Key(error) => error.case(),
             Self::Unexpected(unexpected) => unexpected.case(),
         }
@@ -101,10 +112,28 @@ impl Failure for ExportError {
 pub(crate) struct Export {
     journal: Arc<Journal>,
     caller: Caller,
-    /// What was read last; every id is above the first of these.
-    after: Uuid,
-    is_over: bool,
+    place: Place,
+    /// Those that it has: a score of another one would name what is not in the file.
+    pillars: Vec<PillarId>,
     _slot: Slot,
+}
+
+/// What comes next.
+#[derive(Clone, Copy)]
+enum Place {
+    Pillars,
+    /// Behind the one with that id, as with entries.
+    Scores(Uuid),
+    Entries(Uuid),
+    Reflections(Option<reflection::Slot>),
+    End,
+}
+
+/// Some records as Postgres has them.
+struct Page {
+    rows: Vec<Row>,
+    order: Option<SealedOrder>,
+    next: Place,
 }
 
 impl Export {
@@ -118,8 +147,8 @@ impl Export {
         Ok(Self {
             journal: Arc::clone(journal),
             caller,
-            after: Uuid::nil(),
-            is_over: false,
+            place: Place::Pillars,
+            pillars: Vec::new(),
             _slot: slot,
         })
     }
@@ -138,49 +167,117 @@ impl Export {
         u64::try_from(left).map_or(Duration::ZERO, Duration::from_secs)
     }
 
-    /// The next entries; `None` after the last ones. Each time the key is asked for anew, so that an export ends with the
+    /// The next records; `None` after the last ones. Each time the key is asked for anew, so that an export ends with the
     /// person's access, and nothing of a journal that was closed meanwhile goes out.
     pub(crate) async fn next(
         &mut self,
         now: OffsetDateTime,
-    ) -> Result<Option<Vec<Entry>>, ExportError> {
-        if self.is_over {
-            return Ok(None);
-        }
-        if self.access_left(now).is_zero() {
-            return Err(KeyError::TokenExpired.into());
-        }
+    ) -> Result<Option<Vec<Record>>, ExportError> {
         let user = self.user_id();
-        let (stored, page) = {
-            let db = self.journal.pool.get().await?;
-            // The key is looked at behind the rows: those of a journal that is closed go later, so none is missing unnoticed.
-            let (page, stored) = try_join!(
-                page_by_id(&*db, user, EntryId::new(self.after), (ROWS, BYTES)),
-                data_key::stored(&*db, user),
-            )?;
-            (stored, page)
-        };
-        let last = page.rows.last().map(|row| row.id.uuid());
-        self.is_over = !page.more;
-        match (last, &stored) {
-            (Some(last), _) => self.after = last,
-            (None, Stored::Closed) => return Err(KeyError::Closed.into()),
-            (None, _) => return Ok(None),
+        while !matches!(self.place, Place::End) {
+            if self.access_left(now).is_zero() {
+                return Err(KeyError::TokenExpired.into());
+            }
+            let (page, stored) = {
+                let db = self.journal.pool.get().await?;
+                // The key is looked at behind the rows: those of a journal that is closed go later, so none is missing unnoticed.
+                try_join!(page(&*db, user, self.place), data_key::stored(&*db, user))?
+            };
+            let is_first = matches!(self.place, Place::Pillars);
+            self.place = page.next;
+            if page.rows.is_empty() {
+                if let Stored::Closed = stored {
+                    return Err(KeyError::Closed.into());
+                }
+                continue;
+            }
+            let key = data_key::opened(&self.journal, &self.caller, stored, now).await?;
+            let known = std::mem::take(&mut self.pillars);
+            let opened =
+                blocking(move || opened(&page, user, (&key, &known)).map(|it| (it, known)));
+            let (records, known) = opened.await?.map_err(ExportError::Unreadable)?;
+            self.pillars = if is_first { named(&records) } else { known };
+            let entries = records.iter().filter_map(Record::entry);
+            let pillars = entries::pillars::known(&self.journal, user, entries).await?;
+            let shown = records.into_iter();
+            let shown = shown.map(|it| it.with_pillars_among(&pillars));
+            return Ok(Some(shown.collect()));
         }
-        let key = data_key::opened(&self.journal, &self.caller, stored, now).await?;
-        // Milliseconds of cryptography: not on a thread that others wait for.
-        let opened = spawn_blocking(move || opened(&page, user, &key)).await;
-        let opened = opened.map_err(|_| Unexpected::bug("opening entries"))?;
-        let entries = opened.map_err(ExportError::Unreadable)?;
-        let pillars = known(&self.journal, user, entries.iter()).await?;
-        let shown = entries.into_iter();
-        let shown = shown.map(|entry| entry.with_pillars_among(&pillars));
-        Ok(Some(shown.collect()))
+        Ok(None)
     }
 }
 
-/// All of them, or none: an export that leaves something out would be taken for the whole.
-fn opened(page: &Page, user: UserId, key: &DataKey) -> Result<Vec<Entry>, Unopened> {
-    let rows = page.rows.iter();
-    rows.map(|row| open(row, user, key)).collect()
+async fn page(db: &impl GenericClient, user: UserId, place: Place) -> Result<Page, Unexpected> {
+    let mut order = None;
+    let (rows, next): (Vec<_>, _) = match place {
+        Place::Pillars => {
+            let (found, found_order) =
+                try_join!(pillars::all_rows(db, user), pillar_orders::find(db, user))?;
+            order = found_order;
+            (
+                found.into_iter().map(Row::Pillar).collect(),
+                Place::Scores(Uuid::nil()),
+            )
+        }
+        Place::Scores(after) => {
+            let found = pillar_scores::page_by_id(db, user, after, ROWS).await?;
+            let next = last_of_full(&found, ROWS).map(|row| Place::Scores(row.id.uuid()));
+            let next = next.unwrap_or(Place::Entries(Uuid::nil()));
+            (found.into_iter().map(Row::Score).collect(), next)
+        }
+        Place::Entries(after) => {
+            let found = page_by_id(db, user, EntryId::new(after), (ROWS, BYTES)).await?;
+            let last = found.rows.last().filter(|_| found.more);
+            let next = last.map_or(Place::Reflections(None), |row| {
+                Place::Entries(row.id.uuid())
+            });
+            (found.rows.into_iter().map(Row::Entry).collect(), next)
+        }
+        Place::Reflections(after) => {
+            let found = reflections::page_by_slot(db, user, after, REFLECTIONS).await?;
+            let next = last_of_full(&found, REFLECTIONS);
+            let next = next.map_or(Place::End, |row| Place::Reflections(Some(row.slot)));
+            (found.into_iter().map(Row::Reflection).collect(), next)
+        }
+        Place::End => (Vec::new(), Place::End),
+    };
+    Ok(Page { rows, order, next })
+}
+
+/// The last row, when there may be more behind it.
+fn last_of_full<T>(rows: &[T], most: u32) -> Option<&T> {
+    rows.last()
+        .filter(|_| u32::try_from(rows.len()) == Ok(most))
+}
+
+/// All of them, or none: an export that leaves something out would be taken for the whole. Scores of a pillar that was written
+/// since belong to what is written meanwhile.
+fn opened(
+    page: &Page,
+    user: UserId,
+    (key, known): (&DataKey, &[PillarId]),
+) -> Result<Vec<Record>, Unopened> {
+    let is_wanted = |row: &&Row| match row {
+        Row::Score(score) => known.contains(&score.pillar),
+        _ => true,
+    };
+    let rows = page.rows.iter().filter(is_wanted);
+    let mut records: Vec<_> = rows
+        .map(|row| row.open(user, key))
+        .collect::<Result<_, _>>()?;
+    let pillars = named(&records);
+    if !pillars.is_empty() {
+        let order = open_order(page.order.as_ref(), user, key)?;
+        records.push(Record::PillarOrder(ordered(pillars, &order)));
+    }
+    Ok(records)
+}
+
+/// The pillars among these records.
+fn named(records: &[Record]) -> Vec<PillarId> {
+    let id = |record: &Record| match record {
+        Record::Pillar(pillar) => Some(pillar.id),
+        _ => None,
+    };
+    records.iter().filter_map(id).collect()
 }

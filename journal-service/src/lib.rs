@@ -14,6 +14,7 @@ mod import;
 mod pillars;
 mod reflections;
 mod rewrap;
+mod rows;
 mod settings;
 mod slots;
 mod store;

@@ -34,6 +34,8 @@ pub(crate) async fn erase(
         entries += gone;
     }
     while closed_journals::erase_rest(&*journal.pool.get().await?, user).await? > 0 {}
+    // A migration that ran meanwhile may have begun to count what was still there.
+    changes::stop(&*journal.pool.get().await?, user).await?;
     while changes::erase(&*journal.pool.get().await?, user).await? > 0 {}
     tracing::info!(user.id = %user, entries, "journal erased");
     Ok(())

@@ -86,6 +86,9 @@ pub(crate) trait Written: PartialEq + Serialize + DeserializeOwned {
 
     /// Every part of it that breaks a limit. Text is kept exactly as it came.
     fn errors(&self) -> Vec<FieldError>;
+
+    /// How many bytes of text it has.
+    fn text_bytes(&self) -> usize;
 }
 
 impl Written for Morning {
@@ -112,6 +115,10 @@ impl Written for Morning {
         }
         errors
     }
+
+    fn text_bytes(&self) -> usize {
+        bytes([&self.strongest_emotion, &self.avoiding, &self.note])
+    }
 }
 
 impl Written for Evening {
@@ -133,6 +140,15 @@ impl Written for Evening {
             ("note", self.note.as_deref(), NOTE_CHARS),
         ])
     }
+
+    fn text_bytes(&self) -> usize {
+        bytes([
+            &self.energy_gave,
+            &self.energy_drained,
+            &self.pressure_or_purpose,
+            &self.note,
+        ])
+    }
 }
 
 impl Written for WeekNote {
@@ -141,6 +157,14 @@ impl Written for WeekNote {
     fn errors(&self) -> Vec<FieldError> {
         too_long(&[("note", Some(self.note.as_str()), NOTE_CHARS)])
     }
+
+    fn text_bytes(&self) -> usize {
+        self.note.len()
+    }
+}
+
+fn bytes<const N: usize>(texts: [&Option<String>; N]) -> usize {
+    texts.into_iter().flatten().map(String::len).sum()
 }
 
 fn too_long(texts: &[(&str, Option<&str>, usize)]) -> Vec<FieldError> {

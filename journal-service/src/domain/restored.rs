@@ -4,13 +4,16 @@
 use std::collections::HashSet;
 
 use shared::problem::FieldError;
-use time::{Duration, OffsetDateTime, UtcOffset};
+use time::{Date, Duration, OffsetDateTime, UtcOffset};
 use uuid::{Uuid, Variant};
 
 use super::{
-    content::{Content, Draft},
+    content::{Content, Draft, YEARS},
     entry::{Entry, EntryId, Revision},
-    record::Kind,
+    pillar::{Pillar, PillarContent, PillarDraft, PillarId},
+    record::{Key, Kind, Record, key_of},
+    reflection::{self, Evening, Morning, Reflection, Slot, WeekNote, Written},
+    score::{Score, ScoreDraft, ScoreId},
 };
 
 /// What is wrong with a file is told up to so many times; then it is not looked at any further.
@@ -26,86 +29,242 @@ const AHEAD: Duration = Duration::DAY;
 /// What a line says.
 pub(crate) enum Line {
     Header,
-    Entry(Box<Restored>),
+    Record(Box<Restored>),
     Trailer(Counts),
 }
 
 /// How many records there are of each kind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Counts {
-    entries: u64,
-}
+pub(crate) struct Counts([u64; Kind::ALL.len()]);
 
 impl Counts {
     pub(crate) fn of(self, kind: Kind) -> u64 {
-        match kind {
-            Kind::Entry => self.entries,
-        }
+        let Self(mut counts) = self;
+        *Self::place(&mut counts, kind)
     }
 
     pub(crate) fn add(&mut self, kind: Kind, more: u64) {
-        let count = match kind {
-            Kind::Entry => &mut self.entries,
-        };
+        let count = Self::place(&mut self.0, kind);
         *count = count.saturating_add(more);
     }
 
+    fn place(counts: &mut [u64; Kind::ALL.len()], kind: Kind) -> &mut u64 {
+        let [pillar, order, score, entry, morning, evening, week_note] = counts;
+        match kind {
+            Kind::Pillar => pillar,
+            Kind::PillarOrder => order,
+            Kind::Score => score,
+            Kind::Entry => entry,
+            Kind::Morning => morning,
+            Kind::Evening => evening,
+            Kind::WeekNote => week_note,
+        }
+    }
+
     fn all(self) -> u64 {
-        Kind::ALL.into_iter().map(|kind| self.of(kind)).sum()
+        self.0.into_iter().fold(0, u64::saturating_add)
     }
 }
 
-/// An entry of a file, unchecked.
-pub(crate) struct Restored {
+/// A record of a file, unchecked.
+pub(crate) enum Restored {
+    Pillar(Uuid, Stamps, PillarDraft),
+    PillarOrder(Vec<PillarId>),
+    Score(RestoredScore),
+    Entry(Uuid, Stamps, Draft),
+    Morning(Date, Stamps, Morning),
+    Evening(Date, Stamps, Evening),
+    WeekNote(Date, Stamps, WeekNote),
+}
+
+/// A score of a file, unchecked.
+pub(crate) struct RestoredScore {
     pub(crate) id: Uuid,
+    pub(crate) pillar: PillarId,
+    pub(crate) created_at: OffsetDateTime,
+    pub(crate) draft: ScoreDraft,
+}
+
+/// What every record says of itself that can be edited, unchecked.
+#[derive(Clone, Copy)]
+pub(crate) struct Stamps {
     pub(crate) revision: i64,
     pub(crate) created_at: OffsetDateTime,
     pub(crate) updated_at: OffsetDateTime,
-    pub(crate) draft: Draft,
+}
+
+/// The same, checked.
+struct Checked {
+    revision: Revision,
+    created_at: OffsetDateTime,
+    updated_at: OffsetDateTime,
 }
 
 impl Restored {
-    /// The entry that it was, or every part of it that none has.
-    fn checked(self, now: OffsetDateTime) -> Result<Entry, Vec<FieldError>> {
-        let mut errors = Vec::new();
-        let mut check = |holds: bool, field: &str, message: &str| {
-            if !holds {
-                errors.push(FieldError::body(field, message));
+    fn key(&self) -> Key {
+        let day = |kind, date: &Date| key_of(Slot { kind, date: *date });
+        match self {
+            Self::Pillar(id, ..) => (Kind::Pillar, *id),
+            Self::PillarOrder(_) => (Kind::PillarOrder, Uuid::nil()),
+            Self::Score(score) => (Kind::Score, score.id),
+            Self::Entry(id, ..) => (Kind::Entry, *id),
+            Self::Morning(date, ..) => day(reflection::Kind::Morning, date),
+            Self::Evening(date, ..) => day(reflection::Kind::Evening, date),
+            Self::WeekNote(date, ..) => day(reflection::Kind::Week, date),
+        }
+    }
+
+    /// The record that it was, or every part of it that none has.
+    fn checked(self, now: OffsetDateTime) -> Result<Record, Vec<FieldError>> {
+        let mut checking = Checking {
+            now,
+            errors: Vec::new(),
+        };
+        let record = match self {
+            Self::Pillar(id, stamps, draft) => checking.pillar(id, stamps, draft),
+            Self::PillarOrder(ids) => Some(Record::PillarOrder(ids)),
+            Self::Score(score) => checking.score(score),
+            Self::Entry(id, stamps, draft) => checking.entry(id, stamps, draft),
+            Self::Morning(date, stamps, content) => {
+                let feel = checking.reflection(date, stamps, content);
+                feel.map(|feel| Record::Morning(Box::new(feel)))
+            }
+            Self::Evening(date, stamps, content) => {
+                let feel = checking.reflection(date, stamps, content);
+                feel.map(|feel| Record::Evening(Box::new(feel)))
+            }
+            Self::WeekNote(date, stamps, content) => {
+                let note = checking.reflection(date, stamps, content);
+                note.map(|note| Record::WeekNote(Box::new(note)))
             }
         };
-        // Lists go by these ids and have places before and behind all of that kind.
-        let is_ours = self.id.get_version_num() == 7 && self.id.get_variant() == Variant::RFC4122;
-        check(is_ours, "id", "is not a UUID of version 7");
-        let revision = Revision::new(self.revision).filter(|it| it.number() <= REVISIONS);
-        check(
-            revision.is_some(),
-            "revision",
-            "is not a number from 1 to 2^53 - 1",
-        );
-        let [created, updated] = [self.created_at, self.updated_at].map(|at| kept(at, now));
-        let wrong = "is not a time of the years 1 to 9999, or is in the future";
-        check(created.is_some(), "created_at", wrong);
-        check(updated.is_some(), "updated_at", wrong);
-        check(
-            updated.is_none() || created <= updated,
-            "updated_at",
-            "is before created_at",
-        );
-        let content = Content::parse(self.draft).map_err(|more| errors.extend(more));
-        match (revision, created, updated, content) {
-            (Some(revision), Some(created_at), Some(updated_at), Ok(content))
-                if errors.is_empty() =>
-            {
-                Ok(Entry {
-                    id: EntryId::new(self.id),
-                    revision,
-                    created_at,
-                    updated_at,
-                    content,
-                })
-            }
-            _ => Err(errors),
+        let sound = record.filter(|_| checking.errors.is_empty());
+        sound.ok_or(checking.errors)
+    }
+}
+
+/// What is wrong with a record so far.
+struct Checking {
+    now: OffsetDateTime,
+    errors: Vec<FieldError>,
+}
+
+impl Checking {
+    fn check(&mut self, holds: bool, field: &str, message: &str) {
+        if !holds {
+            self.errors.push(FieldError::body(field, message));
         }
+    }
+
+    fn content<T>(&mut self, content: Result<T, Vec<FieldError>>) -> Option<T> {
+        content.map_err(|errors| self.errors.extend(errors)).ok()
+    }
+
+    /// Lists go by these ids and have places before and behind all of that kind.
+    fn id(&mut self, id: Uuid) {
+        let is_ours = id.get_version_num() == 7 && id.get_variant() == Variant::RFC4122;
+        self.check(is_ours, "id", "is not a UUID of version 7");
+    }
+
+    fn time(&mut self, field: &str, at: OffsetDateTime) -> Option<OffsetDateTime> {
+        let at = kept(at, self.now);
+        let wrong = "is not a time of the years 1 to 9999, or is in the future";
+        self.check(at.is_some(), field, wrong);
+        at
+    }
+
+    fn stamps(&mut self, stamps: Stamps) -> Option<Checked> {
+        let revision = Revision::new(stamps.revision).filter(|it| it.number() <= REVISIONS);
+        let wrong = "is not a number from 1 to 2^53 - 1";
+        self.check(revision.is_some(), "revision", wrong);
+        let created = self.time("created_at", stamps.created_at);
+        let updated = self.time("updated_at", stamps.updated_at);
+        let in_order = updated.is_none() || created <= updated;
+        self.check(in_order, "updated_at", "is before created_at");
+        Some(Checked {
+            revision: revision?,
+            created_at: created?,
+            updated_at: updated?,
+        })
+    }
+
+    fn entry(&mut self, id: Uuid, stamps: Stamps, draft: Draft) -> Option<Record> {
+        self.id(id);
+        let stamps = self.stamps(stamps);
+        let content = self.content(Content::parse(draft));
+        let Checked {
+            revision,
+            created_at,
+            updated_at,
+        } = stamps?;
+        Some(Record::Entry(Box::new(Entry {
+            id: EntryId::new(id),
+            revision,
+            created_at,
+            updated_at,
+            content: content?,
+        })))
+    }
+
+    fn pillar(&mut self, id: Uuid, stamps: Stamps, draft: PillarDraft) -> Option<Record> {
+        self.id(id);
+        let stamps = self.stamps(stamps);
+        let content = self.content(PillarContent::parse(draft));
+        let Checked {
+            revision,
+            created_at,
+            updated_at,
+        } = stamps?;
+        Some(Record::Pillar(Box::new(Pillar {
+            id: PillarId::new(id),
+            revision,
+            created_at,
+            updated_at,
+            content: content?,
+        })))
+    }
+
+    fn score(&mut self, restored: RestoredScore) -> Option<Record> {
+        let RestoredScore {
+            id,
+            pillar,
+            created_at,
+            draft,
+        } = restored;
+        self.id(id);
+        let created_at = self.time("created_at", created_at);
+        let score = Score::written(
+            ScoreId::new(id),
+            pillar,
+            draft,
+            created_at.unwrap_or(self.now),
+        );
+        let score = self.content(score)?;
+        Some(Record::Score(Box::new(score)))
+    }
+
+    fn reflection<C: Written>(
+        &mut self,
+        date: Date,
+        stamps: Stamps,
+        content: C,
+    ) -> Option<Reflection<C>> {
+        let wrong = "is not a day from 0001-01-01 to 9999-12-31";
+        self.check(YEARS.contains(&date.year()), "date", wrong);
+        let stamps = self.stamps(stamps);
+        self.errors.extend(content.errors());
+        let Checked {
+            revision,
+            created_at,
+            updated_at,
+        } = stamps?;
+        Some(Reflection {
+            date,
+            revision,
+            created_at,
+            updated_at,
+            content,
+        })
     }
 }
 
@@ -122,7 +281,7 @@ pub(crate) struct File {
     now: OffsetDateTime,
     lines: u64,
     expected: Expected,
-    seen: HashSet<Uuid>,
+    seen: HashSet<Key>,
     counts: Counts,
     errors: Vec<FieldError>,
 }
@@ -146,8 +305,8 @@ impl File {
         }
     }
 
-    /// Takes the next line. The entry that stands there, with the number of its line, when nothing is wrong with it.
-    pub(crate) fn take(&mut self, line: Result<Line, Vec<FieldError>>) -> Option<(u64, Entry)> {
+    /// Takes the next line. The record that stands there, with the number of its line, when nothing is wrong with it.
+    pub(crate) fn take(&mut self, line: Result<Line, Vec<FieldError>>) -> Option<(u64, Record)> {
         self.lines += 1;
         let expected = self.expected;
         if expected == Expected::Header {
@@ -166,7 +325,7 @@ impl File {
                 self.refuse(self.lines, "misplaced", "comes after the trailer");
             }
             (Ok(Line::Trailer(counts)), Expected::Records) => self.close(counts),
-            (Ok(Line::Entry(restored)), Expected::Records) => return self.entry(*restored),
+            (Ok(Line::Record(restored)), Expected::Records) => return self.record(*restored),
         }
         None
     }
@@ -198,8 +357,8 @@ impl File {
         std::mem::take(&mut self.errors)
     }
 
-    fn entry(&mut self, restored: Restored) -> Option<(u64, Entry)> {
-        let id = restored.id;
+    fn record(&mut self, restored: Restored) -> Option<(u64, Record)> {
+        let key = restored.key();
         if self.counts.all() == RECORDS {
             self.refuse(
                 self.lines,
@@ -209,13 +368,17 @@ impl File {
             self.expected = Expected::Nothing;
             return None;
         }
-        self.counts.add(Kind::Entry, 1);
-        if !self.seen.insert(id) {
-            self.refuse(self.lines, "duplicate", "has the id of an earlier line");
+        self.counts.add(key.0, 1);
+        if !self.seen.insert(key) {
+            self.refuse(
+                self.lines,
+                "duplicate",
+                "is an earlier line's record once more",
+            );
             return None;
         }
         match restored.checked(self.now) {
-            Ok(entry) => Some((self.lines, entry)),
+            Ok(record) => Some((self.lines, record)),
             Err(errors) => {
                 let coded = |error: FieldError| error.coded("invalid");
                 self.refuse_all(errors.into_iter().map(coded).collect());
@@ -248,27 +411,41 @@ impl File {
 mod tests {
     use time::macros::datetime;
 
-    use super::super::content::tests::draft;
+    use super::super::{
+        amount::Amount, content::tests::draft, pillar::tests::draft as pillar_draft,
+    };
     use super::*;
 
     const NOW: OffsetDateTime = datetime!(2026-11-24 08:00 UTC);
 
-    fn restored(number: u128) -> Restored {
-        Restored {
-            id: Uuid::from_u128(0x0198_c0de_0000_7000_8000_0000_0000_0000 + number),
-            revision: 3,
-            created_at: NOW,
-            updated_at: NOW,
-            draft: draft(),
-        }
+    const STAMPS: Stamps = Stamps {
+        revision: 3,
+        created_at: NOW,
+        updated_at: NOW,
+    };
+
+    fn id(number: u128) -> Uuid {
+        Uuid::from_u128(0x0198_c0de_0000_7000_8000_0000_0000_0000 + number)
     }
 
     fn entry(number: u128) -> Line {
-        Line::Entry(Box::new(restored(number)))
+        Line::Record(Box::new(Restored::Entry(id(number), STAMPS, draft())))
+    }
+
+    fn evening(date: Date) -> Restored {
+        let content = Evening {
+            energy_gave: None,
+            energy_drained: None,
+            pressure_or_purpose: None,
+            note: Some("late".to_owned()),
+        };
+        Restored::Evening(date, STAMPS, content)
     }
 
     fn trailer(entries: u64) -> Line {
-        Line::Trailer(Counts { entries })
+        let mut counts = Counts::default();
+        counts.add(Kind::Entry, entries);
+        Line::Trailer(counts)
     }
 
     /// Codes and lines of what is wrong with a file of these lines.
@@ -286,7 +463,9 @@ mod tests {
         let mut file = File::new(NOW);
         assert!(file.take(Ok(Line::Header)).is_none());
         let taken = file.take(Ok(entry(1)));
-        assert!(taken.is_some_and(|(line, entry)| line == 2 && entry.revision.number() == 3));
+        let entry = taken.as_ref().and_then(|(_, record)| record.entry());
+        assert_eq!(entry.map(|entry| entry.revision.number()), Some(3));
+        assert_eq!(taken.map(|(line, _)| line), Some(2));
         assert!(file.take(Ok(trailer(1))).is_none());
         assert_eq!(file.end(), []);
         assert_eq!(wrong([Line::Header, trailer(0)]), []);
@@ -335,51 +514,103 @@ mod tests {
     }
 
     #[test]
-    fn what_no_entry_can_be_is_named_part_by_part() {
-        let pointers = |restored: Restored| -> Vec<_> {
-            let errors = restored.checked(NOW).err().unwrap_or_default();
-            errors.into_iter().map(|error| error.pointer).collect()
+    fn the_same_day_of_another_kind_is_another_record() {
+        let day = time::macros::date!(2026 - 11 - 24);
+        let line = |restored| Line::Record(Box::new(restored));
+        let morning = || Morning {
+            mental_state: Some(7),
+            strongest_emotion: None,
+            avoiding: None,
+            note: None,
         };
-        assert_eq!(pointers(restored(1)), Vec::<String>::new());
-        for id in [Uuid::nil(), Uuid::max(), Uuid::from_u128(4 << 76)] {
-            let pointed = pointers(Restored { id, ..restored(1) });
-            assert_eq!(pointed, ["#/id"], "{id}");
+        let mut counts = Counts::default();
+        for kind in [Kind::Morning, Kind::Evening] {
+            counts.add(kind, 1);
+        }
+        let both = [
+            Line::Header,
+            line(Restored::Morning(day, STAMPS, morning())),
+            line(evening(day)),
+            Line::Trailer(counts),
+        ];
+        assert_eq!(wrong(both), []);
+        let twice = [Line::Header, line(evening(day)), line(evening(day))];
+        assert_eq!(wrong(twice)[0], ("duplicate".to_owned(), 3));
+    }
+
+    /// Which parts of a record are wrong.
+    fn pointers(restored: Restored) -> Vec<String> {
+        let errors = restored.checked(NOW).err().unwrap_or_default();
+        errors.into_iter().map(|error| error.pointer).collect()
+    }
+
+    #[test]
+    fn what_no_entry_can_be_is_named_part_by_part() {
+        let of = |id, stamps| pointers(Restored::Entry(id, stamps, draft()));
+        assert_eq!(of(id(1), STAMPS), Vec::<String>::new());
+        for foreign in [Uuid::nil(), Uuid::max(), Uuid::from_u128(4 << 76)] {
+            assert_eq!(of(foreign, STAMPS), ["#/id"], "{foreign}");
         }
         for revision in [0, -1, i64::MIN, REVISIONS + 1, i64::MAX] {
-            let pointed = pointers(Restored {
-                revision,
-                ..restored(1)
-            });
-            assert_eq!(pointed, ["#/revision"], "{revision}");
+            let stamps = Stamps { revision, ..STAMPS };
+            assert_eq!(of(id(1), stamps), ["#/revision"], "{revision}");
         }
-        for at in [
+        for updated_at in [
             datetime!(0001-01-01 00:00 +0001),
             datetime!(9999-12-31 23:59 -0001),
             datetime!(0000-12-31 23:59 UTC),
             NOW + Duration::days(2),
+            NOW - Duration::SECOND,
         ] {
-            let pointed = pointers(Restored {
-                updated_at: at,
-                ..restored(1)
-            });
-            assert_eq!(pointed, ["#/updated_at"], "{at}");
+            let stamps = Stamps {
+                updated_at,
+                ..STAMPS
+            };
+            assert_eq!(of(id(1), stamps), ["#/updated_at"], "{updated_at}");
         }
-        let backwards = NOW - Duration::SECOND;
-        let pointed = pointers(Restored {
-            updated_at: backwards,
-            ..restored(1)
-        });
-        assert_eq!(pointed, ["#/updated_at"]);
-        let all = Restored {
-            id: Uuid::nil(),
+        let stamps = Stamps {
             revision: 0,
-            draft: Draft {
-                mood: Some(11),
-                ..draft()
-            },
-            ..restored(1)
+            ..STAMPS
         };
-        assert_eq!(pointers(all), ["#/id", "#/revision", "#/mood"]);
+        let draft = Draft {
+            mood: Some(11),
+            ..draft()
+        };
+        let all = pointers(Restored::Entry(Uuid::nil(), stamps, draft));
+        assert_eq!(all, ["#/id", "#/revision", "#/mood"]);
+    }
+
+    #[test]
+    fn what_no_other_record_can_be_is_named_too() {
+        let stamps = Stamps {
+            revision: 0,
+            ..STAMPS
+        };
+        let pillar = PillarDraft {
+            name: String::new(),
+            ..pillar_draft()
+        };
+        let pillar = pointers(Restored::Pillar(Uuid::nil(), stamps, pillar));
+        assert_eq!(pillar, ["#/id", "#/revision", "#/name"]);
+        let early = time::macros::date!(0000 - 12 - 31);
+        let score = RestoredScore {
+            id: Uuid::nil(),
+            pillar: PillarId::new(id(1)),
+            created_at: NOW + Duration::days(2),
+            draft: ScoreDraft {
+                date: early,
+                value: Amount::of(1.0).expect("an amount"),
+                note: Some("é".repeat(1_001)),
+            },
+        };
+        let score = pointers(Restored::Score(score));
+        assert_eq!(score, ["#/id", "#/created_at", "#/date", "#/note"]);
+        assert_eq!(pointers(evening(early)), ["#/date"]);
+        let note = WeekNote {
+            note: "é".repeat(5_001),
+        };
+        let week = pointers(Restored::WeekNote(early, stamps, note));
+        assert_eq!(week, ["#/date", "#/revision", "#/note"]);
     }
 
     #[test]

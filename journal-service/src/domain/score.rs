@@ -59,6 +59,21 @@ impl Score {
         draft: ScoreDraft,
         now: OffsetDateTime,
     ) -> Result<Self, Vec<FieldError>> {
+        Self::written(ScoreId(random::uuid_v7(now)), pillar, draft, now)
+    }
+
+    /// What it says.
+    pub(super) fn says(&self) -> (PillarId, Date, Amount, Option<&str>) {
+        (self.pillar, self.date, self.value, self.note.as_deref())
+    }
+
+    /// One that was written then, or every part of the draft that breaks a limit.
+    pub(super) fn written(
+        id: ScoreId,
+        pillar: PillarId,
+        draft: ScoreDraft,
+        created_at: OffsetDateTime,
+    ) -> Result<Self, Vec<FieldError>> {
         let mut errors = Vec::new();
         if !YEARS.contains(&draft.date.year()) {
             let message = "is not a day from 0001-01-01 to 9999-12-31";
@@ -72,10 +87,10 @@ impl Score {
             return Err(errors);
         }
         Ok(Self {
-            id: ScoreId(random::uuid_v7(now)),
+            id,
             pillar,
             date: draft.date,
-            created_at: now,
+            created_at,
             value: draft.value,
             note: draft.note,
         })

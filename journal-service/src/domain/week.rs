@@ -19,6 +19,11 @@ impl Week {
         week.map(|monday| Self { monday })
     }
 
+    /// The week that begins on that Monday.
+    pub(crate) fn beginning(monday: Date) -> Self {
+        Self { monday }
+    }
+
     pub(crate) fn monday(self) -> Date {
         self.monday
     }

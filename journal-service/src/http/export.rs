@@ -12,7 +12,7 @@ use shared::{
     access_token::Caller,
     problem::{Failure, Problem, Unexpected},
 };
-use tokio::{task::spawn_blocking, time::timeout};
+use tokio::time::timeout;
 
 use super::{
     Tag,
@@ -21,8 +21,9 @@ use super::{
 };
 use crate::{
     Journal,
-    domain::entry::Entry,
+    domain::record::Record,
     export::{Export, ExportError},
+    rows::blocking,
 };
 
 /// How a journal is written down.
@@ -31,7 +32,7 @@ use crate::{
 pub(super) enum ExportFormat {
     /// One record a line, which an import takes again.
     Ndjson,
-    /// A zip archive with a Markdown document for each entry.
+    /// A zip archive with a Markdown document for each record.
     Markdown,
 }
 
@@ -98,16 +99,16 @@ impl ExportApi {
     /// Export a journal
     ///
     /// `ndjson`: one JSON object a line. The first has the `type` `header` and names the version of the format, the last is a
-    /// `trailer` and counts the records; between them each entry as reading it shows it, and its `type`. An import takes
-    /// such a file. `markdown`: a zip archive with a document for each entry, with YAML in front.
+    /// `trailer` and counts the records; between them everything that the person wrote, each record with its `type`: `pillar`,
+    /// `pillar_order`, `score`, `entry`, `morning`, `evening`, `week_note`. An import takes such a file. `markdown`: a zip
+    /// archive with a document for each record, with YAML in front.
     ///
     /// The file is made while it is sent. Each record that is there all the while comes exactly once, as it is when its turn
-    /// comes; one that is written or deleted meanwhile may come or not. What entries were before their edits is not in it, nor,
-    /// yet, pillars, scores, feels and notes of weeks.
+    /// comes; one that is written or deleted meanwhile may come or not. What entries were before their edits is not in it.
     ///
-    /// When something goes wrong on the way (an entry does not open, the vault is away, the access token has expired), the
-    /// connection breaks off: without its trailer, or the directory at the end of an archive, a file is not whole. An entry that
-    /// does not open is named by the list, in `unreadable`, and can be deleted.
+    /// When something goes wrong on the way (a record does not open, the vault is away, the access token has expired), the
+    /// connection breaks off: without its trailer, or the directory at the end of an archive, a file is not whole. A record that
+    /// does not open is named by `/api/changes` and can be deleted; an order of pillars can be made anew.
     #[oai(path = "/", method = "get", operation_id = "export_journal")]
     async fn export(
         &self,
@@ -162,7 +163,7 @@ impl From<Unexpected> for Broken {
     }
 }
 
-async fn write(export: Export, first: Option<Vec<Entry>>, writer: Writer, feed: Feed) {
+async fn write(export: Export, first: Option<Vec<Record>>, writer: Writer, feed: Feed) {
     let user = export.user_id();
     let left = export.access_left(export.journal().clock.now());
     let written = timeout(left, written(export, first, writer, feed)).await;
@@ -182,14 +183,14 @@ async fn write(export: Export, first: Option<Vec<Entry>>, writer: Writer, feed: 
 
 async fn written(
     mut export: Export,
-    first: Option<Vec<Entry>>,
+    first: Option<Vec<Record>>,
     mut writer: Writer,
     feed: Feed,
 ) -> Result<(), Broken> {
     let mut page = first;
-    while let Some(entries) = page {
+    while let Some(records) = page {
         let (after, bytes) = blocking(move || {
-            let bytes = writer.put(entries);
+            let bytes = writer.put(records);
             (writer, bytes)
         })
         .await?;
@@ -199,12 +200,4 @@ async fn written(
     }
     feed.send(writer.end()?).await?;
     Ok(feed.end().await?)
-}
-
-/// Milliseconds of writing: not on a thread that others wait for.
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> T + Send + 'static,
-) -> Result<T, Unexpected> {
-    let done = spawn_blocking(work).await;
-    done.map_err(|_| Unexpected::bug("writing an export"))
 }

@@ -7,7 +7,10 @@ use time::{
 };
 
 use crate::{
-    domain::reflection::{self, Reflection},
+    domain::{
+        reflection::{self, Reflection},
+        restored::{Restored, Stamps},
+    },
     reflections::list::Feels,
 };
 
@@ -240,6 +243,42 @@ impl From<Reflection<reflection::Evening>> for Evening {
             created_at: feel.created_at,
             updated_at: feel.updated_at,
         }
+    }
+}
+
+impl Morning {
+    /// What it says, to be checked.
+    pub(super) fn restored(self) -> Restored {
+        let stamps = Stamps {
+            revision: self.revision,
+            created_at: self.created_at,
+            updated_at: self.updated_at,
+        };
+        let content = reflection::Morning {
+            mental_state: self.mental_state,
+            strongest_emotion: self.strongest_emotion,
+            avoiding: self.avoiding,
+            note: self.note,
+        };
+        Restored::Morning(self.date, stamps, content)
+    }
+}
+
+impl Evening {
+    /// What it says, to be checked.
+    pub(super) fn restored(self) -> Restored {
+        let stamps = Stamps {
+            revision: self.revision,
+            created_at: self.created_at,
+            updated_at: self.updated_at,
+        };
+        let content = reflection::Evening {
+            energy_gave: self.energy_gave,
+            energy_drained: self.energy_drained,
+            pressure_or_purpose: self.pressure_or_purpose,
+            note: self.note,
+        };
+        Restored::Evening(self.date, stamps, content)
     }
 }
 

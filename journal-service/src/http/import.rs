@@ -40,7 +40,7 @@ pub(super) const FLOW: Flow = Flow {
 struct ImportReport {
     /// Whether nothing was stored because only this report was asked for.
     dry_run: bool,
-    /// Records that were not there.
+    /// Records that were not there; the order of pillars is not counted.
     created: u64,
     /// Records that were there with the same content. They stay as they are.
     unchanged: u64,
@@ -99,14 +99,17 @@ impl ImportApi {
     /// Import a journal
     ///
     /// Takes what an export with `format=ndjson` has made: every record gets the id, the times and the revision that it had.
-    /// One that is there already with the same content stays as it is, so a file can be imported again. All of it is stored,
-    /// or, when anything is wrong with any line, nothing; with `dry_run` nothing in any case, and the answer is the same.
+    /// One that is there already with the same content stays as it is, so a file can be imported again. New pillars come behind
+    /// those that are there, ordered as the file orders them. All of it is stored, or, when anything is wrong with any line, nothing; with `dry_run` nothing in any case, and the answer is the same.
     ///
     /// A file has 64 MiB at most, 100,000 records, lines of 7 MiB, and two minutes to arrive.
     ///
     /// 400 `import_refused`: each of `errors` has the number of its line and a `code`: `malformed_json`, `invalid`,
     /// `line_too_long`, `unknown_type`, `unknown_format`, `missing_header`, `misplaced`, `duplicate` (an id comes twice),
-    /// `exists` (the id is there with other content), `too_many_records`, `truncated` (no trailer), `wrong_counts`.
+    /// `exists` (the id, the day or the week is there with other content), `unknown_pillar` (a score of a pillar that neither an
+    /// earlier line nor the journal has), `too_many_pillars`, `too_many_records`, `truncated` (no trailer), `wrong_counts`.
+    ///
+    /// 409 `journal_changed`: what the file has was written, or a pillar deleted, while it was read; try again.
     #[oai(path = "/", method = "post", operation_id = "import_journal")]
     async fn import(
         &self,

@@ -12,6 +12,7 @@ mod import;
 mod journal_file;
 mod people;
 mod pillars;
+mod record_shapes;
 mod revisions;
 mod scores;
 mod service_caller;

@@ -2,10 +2,7 @@
 
 mod refusals;
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    sync::Arc,
-};
+use std::{collections::HashMap, sync::Arc};
 
 use shared::{
     access_token::Caller,
@@ -15,34 +12,34 @@ use shared::{
     user_id::UserId,
 };
 use time::OffsetDateTime;
-use tokio::{sync::mpsc, task::spawn_blocking};
+use tokio::{sync::mpsc, try_join};
 use tokio_postgres::Transaction;
-use uuid::Uuid;
 
 use crate::{
     Journal,
     data_key::{self, KeyError},
     domain::{
-        entry::Entry,
-        pillar::PillarId,
+        pillar::{PILLARS, PillarId},
+        pillar_order::{SealedOrder, ordered},
+        record::{Key, Kind, Record},
         restored::{File, Line},
-        sealed_entry::SealedEntry,
     },
-    entries::open,
+    pillars::{open_order, revision_after},
+    rows::{Row, Rows, blocking},
     slots::{Busy, Slot},
     store::{
-        closed_journals,
+        closed_journals, data_keys,
         imports::{self, Existing},
-        pillars,
+        pillar_orders, pillar_scores, pillars, reflections,
     },
 };
 
 pub(crate) use refusals::ImportError;
 
-/// Bytes of text that are sealed and stored in one go; the first entry always is taken.
+/// Bytes of text that are sealed and stored in one go; the first record always is taken.
 const BYTES: usize = 1 << 20;
-/// Entries of them.
-const ENTRIES: usize = 500;
+/// Records of them.
+const RECORDS: usize = 500;
 
 /// Some lines of the file, in their order, or why no more of it can be read.
 pub(crate) type Lines = Result<Vec<Result<Line, Vec<FieldError>>>, BodyRefused>;
@@ -84,72 +81,161 @@ pub(crate) async fn import(
         lines,
         file: File::new(now),
     };
-    let entries = incoming.entries().await?;
-    if entries.is_empty() {
+    let first = incoming.records().await?;
+    if first.is_empty() {
         incoming.end()?;
         return Ok(Imported::default());
     }
-    let batch = Batch { user, key, entries };
+    let mut filling = Filling {
+        user,
+        key,
+        now,
+        imported: Imported::default(),
+        pillars: Vec::new(),
+        order: Vec::new(),
+    };
     let mut db = journal.pool.get_for_long().await?;
     let transaction = db.transaction().await.map_err(Unexpected::from)?;
-    let mut imported = fill(&transaction, batch, &mut incoming).await;
-    if let (Ok(Imported { created, .. }), false) = (&imported, dry_run)
-        && let Err(error) = store(&transaction, user, *created).await
-    {
-        imported = Err(error);
+    let mut filled = filling.fill(&transaction, first, &mut incoming).await;
+    if filled.is_ok() && !dry_run {
+        filled = filling.store(&transaction).await;
     }
     // Before the answer goes out: left to the connection, it would keep the person's next import out for a moment.
-    let ended = if imported.is_ok() && !dry_run {
+    let ended = if filled.is_ok() && !dry_run {
         transaction.commit().await
     } else {
         transaction.rollback().await
     };
-    let imported = imported?;
+    filled?;
     ended.map_err(Unexpected::from)?;
-    Ok(imported)
+    Ok(filling.imported)
 }
 
-/// Puts the entries of the file beside the journal, to its end.
-async fn fill(
-    transaction: &Transaction<'_>,
-    first: Batch,
-    incoming: &mut Incoming,
-) -> Result<Imported, ImportError> {
-    let (user, key) = (first.user, Arc::clone(&first.key));
-    if !imports::claim(transaction, user).await? {
-        return Err(ImportError::InProgress);
-    }
-    imports::prepare(transaction).await?;
-    let (mut batch, mut imported) = (first, Imported::default());
-    while !batch.entries.is_empty() {
-        let taken = batch.take(transaction, &mut incoming.file).await?;
-        imported.created += taken.created;
-        imported.unchanged += taken.unchanged;
-        batch = Batch {
-            user,
-            key: Arc::clone(&key),
-            entries: incoming.entries().await?,
-        };
-    }
-    incoming.end()?;
-    Ok(imported)
-}
-
-async fn store(
-    transaction: &Transaction<'_>,
+/// A journal beside the journal, as far as the file was read.
+struct Filling {
     user: UserId,
-    expected: u64,
-) -> Result<(), ImportError> {
-    // Closed while the file came: what is stored from here on would outlive nothing, but the answer would be untrue.
-    let is_closed = closed_journals::is_closed(transaction, user).await?;
-    let stored = imports::store(transaction, user).await?;
-    if is_closed || (stored == 0 && expected > 0) {
-        return Err(KeyError::Closed.into());
+    key: Arc<DataKey>,
+    now: OffsetDateTime,
+    imported: Imported,
+    /// Those of the file that are not in the journal.
+    pillars: Vec<PillarId>,
+    /// How the file orders its pillars.
+    order: Vec<PillarId>,
+}
+
+impl Filling {
+    /// Puts the records of the file beside the journal, to its end.
+    async fn fill(
+        &mut self,
+        transaction: &Transaction<'_>,
+        first: Vec<(u64, Record)>,
+        incoming: &mut Incoming,
+    ) -> Result<(), ImportError> {
+        if !imports::claim(transaction, self.user).await? {
+            return Err(ImportError::InProgress);
+        }
+        imports::prepare(transaction).await?;
+        let mut records = first;
+        while !records.is_empty() {
+            self.take(transaction, records, &mut incoming.file).await?;
+            records = incoming.records().await?;
+        }
+        incoming.end()
     }
-    if stored != expected {
-        return Err(Unexpected::bug("an id was taken that only an import can take").into());
+
+    /// Puts what is not there yet beside the journal, and refuses what is there and another.
+    async fn take(
+        &mut self,
+        transaction: &Transaction<'_>,
+        records: Vec<(u64, Record)>,
+        file: &mut File,
+    ) -> Result<(), ImportError> {
+        let (user, key) = (self.user, Arc::clone(&self.key));
+        let (batch, mut rows) = blocking(move || Batch::sealed(records, user, key)).await?;
+        let existing = existing(transaction, user, &rows).await?;
+        let mut there = pillars::ids(transaction, user).await?;
+        self.admit_pillars(&batch, &existing, &there, file);
+        // An entry names a pillar as soon as it is there.
+        there.extend(&self.pillars);
+        let known = blocking(move || batch.compared(existing, &there)).await?;
+        let others = known.values().filter(|known| !known.is_same);
+        let mut others: Vec<_> = others.map(|known| known.line).collect();
+        others.sort_unstable();
+        self.imported.unchanged += counted(known.len() - others.len());
+        for line in others {
+            file.refuse(line, "exists", "is there already, with other content");
+        }
+        rows.retain(|key| !known.contains_key(&key));
+        self.imported.created += counted(rows.len());
+        if file.is_sound() {
+            imports::put_pillars(transaction, user, &rows.pillars).await?;
+            imports::put_scores(transaction, user, &rows.scores).await?;
+            imports::put_entries(transaction, user, &rows.entries).await?;
+            imports::put_reflections(transaction, user, &rows.reflections).await?;
+        }
+        Ok(())
     }
-    Ok(())
+
+    /// Which pillars come, whether there is room for them, and whether every score has one.
+    fn admit_pillars(
+        &mut self,
+        batch: &Batch,
+        existing: &[Found],
+        there: &[PillarId],
+        file: &mut File,
+    ) {
+        let is_there = |key| existing.iter().any(|found| found.key == key);
+        for (line, record) in &batch.records {
+            match record {
+                Record::Pillar(pillar) if !is_there(record.key()) => {
+                    self.pillars.push(pillar.id);
+                    if there.len() + self.pillars.len() > PILLARS {
+                        let message = "is the 201st pillar of the journal, or a further one";
+                        file.refuse(*line, "too_many_pillars", message);
+                    }
+                }
+                Record::PillarOrder(ids) => self.order.clone_from(ids),
+                Record::Score(score) => {
+                    let id = &score.pillar;
+                    if !there.contains(id) && !self.pillars.contains(id) {
+                        let message =
+                            "is of a pillar of no earlier line, and of none that is there";
+                        file.refuse(*line, "unknown_pillar", message);
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Makes all of it records of the journal, the new pillars behind those that were there, as the file orders them.
+    async fn store(&self, transaction: &Transaction<'_>) -> Result<(), ImportError> {
+        let user = self.user;
+        // Closed while the file came: what is stored from here on would outlive nothing, but the answer would be untrue.
+        if closed_journals::is_closed(transaction, user).await?
+            || !data_keys::hold(transaction, user).await?
+        {
+            return Err(KeyError::Closed.into());
+        }
+        // Before anything is stored, so that nobody who deletes one waits for this while this waits for them.
+        let there = pillars::keep(transaction, user).await?;
+        if there.len() + self.pillars.len() > PILLARS {
+            return Err(ImportError::Changed);
+        }
+        if imports::store(transaction, user).await? != self.imported.created {
+            return Err(ImportError::Changed);
+        }
+        if self.pillars.is_empty() {
+            return Ok(());
+        }
+        let before = pillar_orders::find(transaction, user).await?;
+        let known = open_order(before.as_ref(), user, &self.key);
+        let revision = revision_after(before.as_ref(), &known);
+        let mut order = ordered(there, &known.unwrap_or_default());
+        order.extend(ordered(self.pillars.clone(), &self.order));
+        let sealed = SealedOrder::seal(&order, revision, self.now, user, &self.key);
+        Ok(pillar_orders::replace(transaction, user, &sealed).await?)
+    }
 }
 
 /// The file as it comes.
@@ -159,10 +245,10 @@ struct Incoming {
 }
 
 impl Incoming {
-    /// The next entries of which none is wrong in itself; none at the end of the file.
-    async fn entries(&mut self) -> Result<Vec<(u64, Entry)>, ImportError> {
-        let (mut entries, mut bytes) = (Vec::new(), 0);
-        while bytes < BYTES && entries.len() < ENTRIES {
+    /// The next records of which none is wrong in itself; none at the end of the file.
+    async fn records(&mut self) -> Result<Vec<(u64, Record)>, ImportError> {
+        let (mut records, mut bytes) = (Vec::new(), 0);
+        while bytes < BYTES && records.len() < RECORDS {
             if self.file.is_hopeless() {
                 return Err(ImportError::Refused(self.file.end()));
             }
@@ -170,14 +256,14 @@ impl Incoming {
                 break;
             };
             for line in lines? {
-                let Some((number, entry)) = self.file.take(line) else {
+                let Some((number, record)) = self.file.take(line) else {
                     continue;
                 };
-                bytes += entry.content.text_bytes();
-                entries.push((number, entry));
+                bytes += record.text_bytes();
+                records.push((number, record));
             }
         }
-        Ok(entries)
+        Ok(records)
     }
 
     fn end(&mut self) -> Result<(), ImportError> {
@@ -188,76 +274,79 @@ impl Incoming {
     }
 }
 
-/// Some entries of the file, under the numbers of their lines.
+/// Some records of the file, under the numbers of their lines.
 struct Batch {
     user: UserId,
     key: Arc<DataKey>,
-    entries: Vec<(u64, Entry)>,
+    records: Vec<(u64, Record)>,
+}
+
+/// A record that is there and has the id of one of the file.
+struct Found {
+    key: Key,
+    /// `None` when it is longer or shorter than that one, and so another.
+    row: Option<Row>,
 }
 
 impl Batch {
-    /// Puts what is not there yet beside the journal, and refuses what is there and another.
-    async fn take(
-        self,
-        transaction: &Transaction<'_>,
-        file: &mut File,
-    ) -> Result<Imported, ImportError> {
-        let user = self.user;
-        let (batch, mut rows) = blocking(move || self.sealed()).await?;
-        let existing = imports::existing(transaction, user, &rows).await?;
-        let pillars = pillars::ids(transaction, user).await?;
-        let known = blocking(move || batch.compared(existing, &pillars)).await?;
-        rows.retain(|row| !known.contains_key(&row.id.uuid()));
-        let others = known.values().filter(|known| !known.is_same);
-        for known in others.clone() {
-            let message = "has the id of an entry that is there with other content";
-            file.refuse(known.line, "exists", message);
+    fn sealed(records: Vec<(u64, Record)>, user: UserId, key: Arc<DataKey>) -> (Self, Rows) {
+        let mut rows = Rows::default();
+        for (_, record) in &records {
+            rows.add(record, user, &key);
         }
-        if file.is_sound() {
-            imports::put(transaction, user, &rows).await?;
-        }
-        Ok(Imported {
-            created: counted(rows.len()),
-            unchanged: counted(known.len() - others.count()),
-        })
-    }
-
-    fn sealed(self) -> (Self, Vec<SealedEntry>) {
-        let entries = self.entries.iter();
-        let rows = entries.map(|(_, entry)| SealedEntry::seal(entry, self.user, &self.key));
-        let rows = rows.collect();
-        (self, rows)
+        (Self { user, key, records }, rows)
     }
 
     /// One that does not open is another, too. Pillars that are not there count as little here as anywhere.
-    fn compared(self, existing: Vec<Existing>, pillars: &[PillarId]) -> BTreeMap<Uuid, Known> {
-        let mut existing: HashMap<_, _> = existing.into_iter().map(|it| (it.id, it.row)).collect();
-        let mut known = BTreeMap::new();
-        for (line, entry) in self.entries {
-            let id = entry.id.uuid();
-            if let Some(row) = existing.remove(&id) {
-                let there = row.and_then(|row| open(&row, self.user, &self.key).ok());
-                let shown = |entry: Entry| entry.with_pillars_among(pillars).content;
-                let is_same = there.is_some_and(|there| shown(there) == shown(entry));
-                known.insert(id, Known { line, is_same });
+    fn compared(self, existing: Vec<Found>, pillars: &[PillarId]) -> HashMap<Key, Known> {
+        let mut existing: HashMap<_, _> = existing.into_iter().map(|it| (it.key, it.row)).collect();
+        let mut known = HashMap::new();
+        for (line, record) in self.records {
+            if let Some(row) = existing.remove(&record.key()) {
+                let there = row.and_then(|row| row.open(self.user, &self.key).ok());
+                let (key, shown) = (record.key(), record.with_pillars_among(pillars));
+                let there = there.map(|there| there.with_pillars_among(pillars));
+                let is_same = there.is_some_and(|there| there.says_the_same_as(&shown));
+                known.insert(key, Known { line, is_same });
             }
         }
         known
     }
 }
 
-/// An entry of the file that is there already, under its line.
+/// A record of the file that is there already, under its line.
 struct Known {
     line: u64,
     is_same: bool,
 }
 
-/// Milliseconds of cryptography: not on a thread that others wait for.
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> T + Send + 'static,
-) -> Result<T, Unexpected> {
-    let done = spawn_blocking(work).await;
-    done.map_err(|_| Unexpected::bug("sealing or comparing entries"))
+/// What is there of these rows.
+async fn existing(
+    transaction: &Transaction<'_>,
+    user: UserId,
+    rows: &Rows,
+) -> Result<Vec<Found>, Unexpected> {
+    let pillars: Vec<_> = rows.pillars.iter().map(|row| row.id.uuid()).collect();
+    let scores: Vec<_> = rows.scores.iter().map(|row| row.id.uuid()).collect();
+    let slots: Vec<_> = rows.reflections.iter().map(|row| row.slot).collect();
+    let (entries, pillars, scores, reflections) = try_join!(
+        imports::existing_entries(transaction, user, &rows.entries),
+        pillars::named_rows(transaction, user, &pillars),
+        pillar_scores::named_rows(transaction, user, &scores),
+        reflections::named_rows(transaction, user, &slots),
+    )?;
+    let entries = entries.into_iter().map(|Existing { id, row }| Found {
+        key: (Kind::Entry, id),
+        row: row.map(Row::Entry),
+    });
+    let others = pillars.into_iter().map(Row::Pillar);
+    let others = others.chain(scores.into_iter().map(Row::Score));
+    let others = others.chain(reflections.into_iter().map(Row::Reflection));
+    let others = others.map(|row| Found {
+        key: row.key(),
+        row: Some(row),
+    });
+    Ok(entries.chain(others).collect())
 }
 
 fn counted(length: usize) -> u64 {

@@ -25,6 +25,10 @@ pub(crate) enum ImportError {
     Refused(Vec<FieldError>),
     #[error("Wait until it has ended.")]
     InProgress,
+    #[error(
+        "What the file has came, or a pillar went, while it was read. Nothing was stored; try again."
+    )]
+    Changed,
     #[error("Try again in a moment.")]
     Overloaded,
     #[error(transparent)]
@@ -46,6 +50,12 @@ const IN_PROGRESS: Case = Case::new(
     "Another import into this journal is under way",
 );
 
+const CHANGED: Case = Case::new(
+    409,
+    "journal_changed",
+    "The journal has changed while the file was read",
+);
+
 impl Failure for ImportError {
     const CASES: &'static [Case] = &[
         REFUSED,
@@ -55,6 +65,7 @@ impl Failure for ImportError {
         EXPIRED,
         REQUEST_TIMEOUT,
         IN_PROGRESS,
+        CHANGED,
         JOURNAL_UNREADABLE,
         ACCOUNT_CLOSED,
         PAYLOAD_TOO_LARGE,
@@ -69,6 +80,7 @@ impl Failure for ImportError {
             Self::MediaType => &UNSUPPORTED_MEDIA_TYPE,
             Self::Refused(_) => &REFUSED,
             Self::InProgress => &IN_PROGRESS,
+            Self::Changed => &CHANGED,
             Self::Overloaded => &OVERLOADED,
             Self::Body(refused) => refused.case(),
             Self::Key(error) => error.case(),

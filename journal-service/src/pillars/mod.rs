@@ -18,10 +18,12 @@ use tokio_postgres::GenericClient;
 use crate::{
     domain::{
         amount::Amount,
+        entry::Revision,
         pillar::{Pillar, PillarId},
         pillar_order::{SealedOrder, ordered},
         score::{Score, SealedScore},
         sealed_entry::Unopened,
+        sealed_pillar::SealedPillar,
     },
     store::{
         pillar_orders,
@@ -45,15 +47,24 @@ fn open(
     user: UserId,
     key: &DataKey,
 ) -> Result<(Pillar, Option<Amount>), Unopened> {
-    let pillar = row.pillar.open(user, key).inspect_err(|cause| {
-        let revision = row.pillar.revision.number();
-        tracing::error!(user.id = %user, pillar.id = %row.pillar.id, revision, %cause, "a pillar does not open");
-    })?;
+    let pillar = open_alone(&row.pillar, user, key)?;
     let newest = row.newest.as_ref();
     let newest = newest
         .map(|score| open_score(score, user, key))
         .transpose()?;
     Ok((pillar, newest.map(|score| score.value)))
+}
+
+/// The same without its scores.
+pub(crate) fn open_alone(
+    row: &SealedPillar,
+    user: UserId,
+    key: &DataKey,
+) -> Result<Pillar, Unopened> {
+    row.open(user, key).inspect_err(|cause| {
+        let revision = row.revision.number();
+        tracing::error!(user.id = %user, pillar.id = %row.id, revision, %cause, "a pillar does not open");
+    })
 }
 
 pub(crate) fn open_score(
@@ -68,7 +79,7 @@ pub(crate) fn open_score(
 }
 
 /// The order that the person has made, as far as it opens.
-fn open_order(
+pub(crate) fn open_order(
     order: Option<&SealedOrder>,
     user: UserId,
     key: &DataKey,
@@ -78,6 +89,18 @@ fn open_order(
         tracing::error!(user.id = %user, %cause, "an order of pillars does not open");
     });
     Ok(opened?.unwrap_or_default())
+}
+
+/// The revision of the order that takes the place of that one.
+pub(crate) fn revision_after(
+    before: Option<&SealedOrder>,
+    opened: &Result<Vec<PillarId>, Unopened>,
+) -> Revision {
+    match (before, opened) {
+        (Some(before), Ok(_)) => before.revision.next(),
+        // One that does not open may have any number.
+        _ => Revision::FIRST,
+    }
 }
 
 /// The place of a pillar that was found a moment ago. An order that does not open counts as none; lists tell.

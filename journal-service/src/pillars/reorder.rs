@@ -9,13 +9,12 @@ use time::OffsetDateTime;
 
 use super::{
     list::{Listed, arranged},
-    open_order,
+    open_order, revision_after,
 };
 use crate::{
     Journal,
     data_key::{self, ACCOUNT_CLOSED, JOURNAL_UNREADABLE, KeyError, Stored},
     domain::{
-        entry::Revision,
         pillar::{PILLARS, PillarId},
         pillar_order::{SealedOrder, is_complete},
     },
@@ -110,11 +109,7 @@ pub(crate) async fn reorder(
     }
     let before = pillar_orders::find(&transaction, user).await?;
     let known = open_order(before.as_ref(), user, &key);
-    let revision = match (&known, &before) {
-        (Ok(_), Some(before)) => before.revision.next(),
-        // One that does not open may have any number.
-        _ => Revision::FIRST,
-    };
+    let revision = revision_after(before.as_ref(), &known);
     let sealed = SealedOrder::seal(&order, revision, now, user, &key);
     if known.ok().as_ref() != Some(&order) {
         pillar_orders::replace(&transaction, user, &sealed).await?;

@@ -1,7 +1,7 @@
 //! Feels day by day: the newest first, with both parts of a day.
 
 use shared::{access_token::Caller, envelope::DataKey, user_id::UserId};
-use time::{Date, OffsetDateTime, macros::date};
+use time::{Date, OffsetDateTime};
 use tokio::try_join;
 use uuid::Uuid;
 
@@ -16,11 +16,8 @@ use crate::{
         sealed_reflection::SealedReflection,
     },
     entries::list::{ListError, Wanted},
-    store::reflections::{DaysQuery, feels},
+    store::reflections::{BEFORE_ALL, DaysQuery, feels},
 };
-
-/// A day that Postgres knows and on which nobody wrote.
-const BEFORE_ALL: Date = date!(0000 - 12 - 31);
 
 /// What was written of a day, as far as it opens.
 pub(crate) struct Day {

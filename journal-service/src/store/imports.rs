@@ -1,11 +1,15 @@
-//! What an import has read so far: in a table of its own transaction, which nobody else sees and which goes with it.
+//! What an import has read so far: in tables of its own transaction, which nobody else sees and which go with it.
 
 use shared::{problem::Unexpected, user_id::UserId};
+use time::OffsetDateTime;
 use tokio_postgres::{GenericClient, Transaction, types::Type};
 use uuid::Uuid;
 
 use super::entries;
-use crate::domain::sealed_entry::SealedEntry;
+use crate::domain::{
+    entry::Revision, score::SealedScore, sealed_entry::SealedEntry, sealed_pillar::SealedPillar,
+    sealed_reflection::SealedReflection,
+};
 
 /// An entry that is there and has the id of one of a file.
 pub(crate) struct Existing {
@@ -23,37 +27,45 @@ pub(crate) async fn claim(transaction: &Transaction<'_>, user: UserId) -> Result
     Ok(row.try_get(0)?)
 }
 
-/// Makes the table.
+/// Makes the tables.
 pub(crate) async fn prepare(transaction: &Transaction<'_>) -> Result<(), Unexpected> {
-    let sql = "CREATE TEMPORARY TABLE imported (LIKE entries INCLUDING STORAGE) ON COMMIT DROP";
-    transaction.batch_execute(sql).await?;
+    for table in ["entries", "pillars", "pillar_scores", "reflections"] {
+        let sql = format!(
+            "CREATE TEMPORARY TABLE imported_{table} (LIKE {table} INCLUDING STORAGE) ON COMMIT DROP"
+        );
+        transaction.batch_execute(&sql).await?;
+    }
     Ok(())
 }
 
-/// Puts entries into it.
-pub(crate) async fn put(
+/// Puts entries into them.
+pub(crate) async fn put_entries(
     transaction: &Transaction<'_>,
     user: UserId,
     rows: &[SealedEntry],
 ) -> Result<(), Unexpected> {
+    if rows.is_empty() {
+        return Ok(());
+    }
     let each = |part: fn(&SealedEntry) -> &Vec<u8>| rows.iter().map(part).collect::<Vec<_>>();
+    let stamps = Stamps::of(
+        rows.iter()
+            .map(|it| (it.revision, it.created_at, it.updated_at)),
+    );
     let ids: Vec<_> = rows.iter().map(|row| row.id.uuid()).collect();
     let dates: Vec<_> = rows.iter().map(|row| row.date).collect();
-    let revisions: Vec<_> = rows.iter().map(|row| row.revision.number()).collect();
-    let created: Vec<_> = rows.iter().map(|row| row.created_at).collect();
-    let updated: Vec<_> = rows.iter().map(|row| row.updated_at).collect();
     transaction
         .execute_typed(
-            "INSERT INTO pg_temp.imported (user_id, entry_id, date, revision, created_at, updated_at,
-                                           title_sealed, body_sealed, details_sealed)
+            "INSERT INTO pg_temp.imported_entries (user_id, entry_id, date, revision, created_at, updated_at,
+                                                   title_sealed, body_sealed, details_sealed)
              SELECT $1, * FROM unnest($2, $3, $4, $5, $6, $7, $8, $9)",
             &[
                 (&user.uuid(), Type::UUID),
                 (&ids, Type::UUID_ARRAY),
                 (&dates, Type::DATE_ARRAY),
-                (&revisions, Type::INT8_ARRAY),
-                (&created, Type::TIMESTAMPTZ_ARRAY),
-                (&updated, Type::TIMESTAMPTZ_ARRAY),
+                (&stamps.revisions, Type::INT8_ARRAY),
+                (&stamps.created, Type::TIMESTAMPTZ_ARRAY),
+                (&stamps.updated, Type::TIMESTAMPTZ_ARRAY),
                 (&each(|row| &row.title), Type::BYTEA_ARRAY),
                 (&each(|row| &row.body), Type::BYTEA_ARRAY),
                 (&each(|row| &row.details), Type::BYTEA_ARRAY),
@@ -63,9 +75,128 @@ pub(crate) async fn put(
     Ok(())
 }
 
+/// Puts pillars into them.
+pub(crate) async fn put_pillars(
+    transaction: &Transaction<'_>,
+    user: UserId,
+    rows: &[SealedPillar],
+) -> Result<(), Unexpected> {
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let stamps = Stamps::of(
+        rows.iter()
+            .map(|it| (it.revision, it.created_at, it.updated_at)),
+    );
+    let ids: Vec<_> = rows.iter().map(|row| row.id.uuid()).collect();
+    let contents: Vec<_> = rows.iter().map(|row| &row.content).collect();
+    transaction
+        .execute_typed(
+            "INSERT INTO pg_temp.imported_pillars (user_id, pillar_id, revision, created_at, updated_at, content_sealed)
+             SELECT $1, * FROM unnest($2, $3, $4, $5, $6)",
+            &[
+                (&user.uuid(), Type::UUID),
+                (&ids, Type::UUID_ARRAY),
+                (&stamps.revisions, Type::INT8_ARRAY),
+                (&stamps.created, Type::TIMESTAMPTZ_ARRAY),
+                (&stamps.updated, Type::TIMESTAMPTZ_ARRAY),
+                (&contents, Type::BYTEA_ARRAY),
+            ],
+        )
+        .await?;
+    Ok(())
+}
+
+/// Puts scores into them.
+pub(crate) async fn put_scores(
+    transaction: &Transaction<'_>,
+    user: UserId,
+    rows: &[SealedScore],
+) -> Result<(), Unexpected> {
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let pillars: Vec<_> = rows.iter().map(|row| row.pillar.uuid()).collect();
+    let ids: Vec<_> = rows.iter().map(|row| row.id.uuid()).collect();
+    let dates: Vec<_> = rows.iter().map(|row| row.date).collect();
+    let created: Vec<_> = rows.iter().map(|row| row.created_at).collect();
+    let contents: Vec<_> = rows.iter().map(|row| &row.content).collect();
+    transaction
+        .execute_typed(
+            "INSERT INTO pg_temp.imported_pillar_scores (user_id, pillar_id, score_id, date, created_at, content_sealed)
+             SELECT $1, * FROM unnest($2, $3, $4, $5, $6)",
+            &[
+                (&user.uuid(), Type::UUID),
+                (&pillars, Type::UUID_ARRAY),
+                (&ids, Type::UUID_ARRAY),
+                (&dates, Type::DATE_ARRAY),
+                (&created, Type::TIMESTAMPTZ_ARRAY),
+                (&contents, Type::BYTEA_ARRAY),
+            ],
+        )
+        .await?;
+    Ok(())
+}
+
+/// Puts reflections into them.
+pub(crate) async fn put_reflections(
+    transaction: &Transaction<'_>,
+    user: UserId,
+    rows: &[SealedReflection],
+) -> Result<(), Unexpected> {
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let stamps = Stamps::of(
+        rows.iter()
+            .map(|it| (it.revision, it.created_at, it.updated_at)),
+    );
+    let dates: Vec<_> = rows.iter().map(|row| row.slot.date).collect();
+    let kinds: Vec<_> = rows.iter().map(|row| row.slot.kind.name()).collect();
+    let contents: Vec<_> = rows.iter().map(|row| &row.content).collect();
+    transaction
+        .execute_typed(
+            "INSERT INTO pg_temp.imported_reflections (user_id, date, kind, revision, created_at, updated_at, content_sealed)
+             SELECT $1, * FROM unnest($2, $3, $4, $5, $6, $7)",
+            &[
+                (&user.uuid(), Type::UUID),
+                (&dates, Type::DATE_ARRAY),
+                (&kinds, Type::TEXT_ARRAY),
+                (&stamps.revisions, Type::INT8_ARRAY),
+                (&stamps.created, Type::TIMESTAMPTZ_ARRAY),
+                (&stamps.updated, Type::TIMESTAMPTZ_ARRAY),
+                (&contents, Type::BYTEA_ARRAY),
+            ],
+        )
+        .await?;
+    Ok(())
+}
+
+/// Columns that most records have.
+struct Stamps {
+    revisions: Vec<i64>,
+    created: Vec<Option<OffsetDateTime>>,
+    updated: Vec<Option<OffsetDateTime>>,
+}
+
+impl Stamps {
+    fn of(
+        rows: impl Iterator<Item = (Revision, Option<OffsetDateTime>, Option<OffsetDateTime>)> + Clone,
+    ) -> Self {
+        Self {
+            revisions: rows
+                .clone()
+                .map(|(revision, ..)| revision.number())
+                .collect(),
+            created: rows.clone().map(|(_, created, _)| created).collect(),
+            updated: rows.map(|(.., updated)| updated).collect(),
+        }
+    }
+}
+
 /// Which of these entries are there already. One whose title or body is of another length is not sent: it is another. Details
 /// that show the same may differ, by pillars that are not there any more.
-pub(crate) async fn existing(
+pub(crate) async fn existing_entries(
     db: &impl GenericClient,
     user: UserId,
     wanted: &[SealedEntry],
@@ -107,18 +238,42 @@ pub(crate) async fn existing(
     rows.iter().map(read).collect()
 }
 
-/// Makes them entries, beside their person's key, which stays until they are stored. How many; none when the key is gone.
+/// Whose key stays until what is inserted beside it is stored.
+const BESIDE_THE_KEY: &str = "(SELECT FROM data_keys WHERE user_id = $1 ORDER BY generation DESC LIMIT 1 FOR KEY SHARE) AS key";
+
+/// Makes them records of the journal. How many; fewer when the key is gone, a pillar is, or what was not there came meanwhile.
 pub(crate) async fn store(transaction: &Transaction<'_>, user: UserId) -> Result<u64, Unexpected> {
-    let rows = transaction.execute_typed(
-        "INSERT INTO entries (user_id, entry_id, date, revision, created_at, updated_at,
-                              title_sealed, body_sealed, details_sealed)
-         SELECT user_id, entry_id, date, revision, created_at, updated_at,
-                title_sealed, body_sealed, details_sealed
-         FROM pg_temp.imported,
-              (SELECT FROM data_keys WHERE user_id = $1 ORDER BY generation DESC LIMIT 1 FOR KEY SHARE) AS key
-         ON CONFLICT DO NOTHING",
-        &[(&user.uuid(), Type::UUID)],
-    )
-    .await?;
-    Ok(rows)
+    // Pillars before what names them.
+    let statements = [
+        format!(
+            "INSERT INTO pillars (user_id, pillar_id, revision, created_at, updated_at, content_sealed)
+             SELECT user_id, pillar_id, revision, created_at, updated_at, content_sealed
+             FROM pg_temp.imported_pillars, {BESIDE_THE_KEY} ON CONFLICT DO NOTHING"
+        ),
+        format!(
+            "INSERT INTO pillar_scores (user_id, pillar_id, score_id, date, created_at, content_sealed)
+             SELECT user_id, pillar_id, score_id, date, created_at, content_sealed
+             FROM pg_temp.imported_pillar_scores JOIN (SELECT pillar_id FROM pillars WHERE user_id = $1) AS there
+                  USING (pillar_id), {BESIDE_THE_KEY} ON CONFLICT DO NOTHING"
+        ),
+        format!(
+            "INSERT INTO entries (user_id, entry_id, date, revision, created_at, updated_at,
+                                  title_sealed, body_sealed, details_sealed)
+             SELECT user_id, entry_id, date, revision, created_at, updated_at,
+                    title_sealed, body_sealed, details_sealed
+             FROM pg_temp.imported_entries, {BESIDE_THE_KEY} ON CONFLICT DO NOTHING"
+        ),
+        format!(
+            "INSERT INTO reflections (user_id, date, kind, revision, created_at, updated_at, content_sealed)
+             SELECT user_id, date, kind, revision, created_at, updated_at, content_sealed
+             FROM pg_temp.imported_reflections, {BESIDE_THE_KEY} ON CONFLICT DO NOTHING"
+        ),
+    ];
+    let mut stored = 0;
+    for sql in statements {
+        stored += transaction
+            .execute_typed(&sql, &[(&user.uuid(), Type::UUID)])
+            .await?;
+    }
+    Ok(stored)
 }

@@ -61,6 +61,43 @@ pub(crate) async fn page(
     rows.iter().map(read).collect()
 }
 
+/// Those of these scores that there are.
+pub(crate) async fn named_rows(
+    db: &impl GenericClient,
+    user: UserId,
+    ids: &[Uuid],
+) -> Result<Vec<SealedScore>, Unexpected> {
+    let rows = db
+        .query_typed(
+            "SELECT pillar_id, score_id, date, created_at, content_sealed FROM pillar_scores
+             WHERE user_id = $1 AND score_id = ANY ($2)",
+            &[(&user.uuid(), Type::UUID), (&ids, Type::UUID_ARRAY)],
+        )
+        .await?;
+    rows.iter().map(read).collect()
+}
+
+/// Scores of all pillars after an id, in the order of ids.
+pub(crate) async fn page_by_id(
+    db: &impl GenericClient,
+    user: UserId,
+    after: Uuid,
+    rows: u32,
+) -> Result<Vec<SealedScore>, Unexpected> {
+    let rows = db
+        .query_typed(
+            "SELECT pillar_id, score_id, date, created_at, content_sealed FROM pillar_scores
+             WHERE user_id = $1 AND score_id > $2 ORDER BY score_id LIMIT $3",
+            &[
+                (&user.uuid(), Type::UUID),
+                (&after, Type::UUID),
+                (&i64::from(rows), Type::INT8),
+            ],
+        )
+        .await?;
+    rows.iter().map(read).collect()
+}
+
 /// Deletes a score; `false` when there is none of that id.
 pub(crate) async fn delete(
     db: &impl GenericClient,

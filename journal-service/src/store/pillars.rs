@@ -1,7 +1,8 @@
 //! Table `pillars`: sealed rows, always asked for by their person, each with its newest score.
 
 use shared::{problem::Unexpected, user_id::UserId};
-use tokio_postgres::{GenericClient, Row, types::Type};
+use tokio_postgres::{GenericClient, Row, Transaction, types::Type};
+use uuid::Uuid;
 
 use super::{
     entries::{named, revision, time},
@@ -81,6 +82,45 @@ pub(crate) async fn find(
     row.as_ref().map(read).transpose()
 }
 
+/// Those of these pillars that there are, without their scores.
+pub(crate) async fn named_rows(
+    db: &impl GenericClient,
+    user: UserId,
+    ids: &[Uuid],
+) -> Result<Vec<SealedPillar>, Unexpected> {
+    let rows = db
+        .query_typed(
+            "SELECT pillar_id, revision, created_at, updated_at, content_sealed FROM pillars
+             WHERE user_id = $1 AND pillar_id = ANY ($2)",
+            &[(&user.uuid(), Type::UUID), (&ids, Type::UUID_ARRAY)],
+        )
+        .await?;
+    rows.iter().map(read_alone).collect()
+}
+
+/// All pillars of a person without their scores, in the order of their ids.
+pub(crate) async fn all_rows(
+    db: &impl GenericClient,
+    user: UserId,
+) -> Result<Vec<SealedPillar>, Unexpected> {
+    let sql = "SELECT pillar_id, revision, created_at, updated_at, content_sealed FROM pillars
+               WHERE user_id = $1 ORDER BY pillar_id";
+    let rows = db.query_typed(sql, &[(&user.uuid(), Type::UUID)]).await?;
+    rows.iter().map(read_alone).collect()
+}
+
+/// The pillars that a person has, which nobody deletes until this transaction ends.
+pub(crate) async fn keep(
+    transaction: &Transaction<'_>,
+    user: UserId,
+) -> Result<Vec<PillarId>, Unexpected> {
+    let sql = "SELECT pillar_id FROM pillars WHERE user_id = $1 ORDER BY pillar_id FOR KEY SHARE";
+    let rows = transaction
+        .query_typed(sql, &[(&user.uuid(), Type::UUID)])
+        .await?;
+    rows.iter().map(read_id).collect()
+}
+
 /// The revision of a pillar, which no other transaction changes until this one ends.
 pub(crate) async fn lock_revision(
     db: &impl GenericClient,
@@ -137,20 +177,25 @@ pub(crate) async fn ids(
 ) -> Result<Vec<PillarId>, Unexpected> {
     let sql = "SELECT pillar_id FROM pillars WHERE user_id = $1";
     let rows = db.query_typed(sql, &[(&user.uuid(), Type::UUID)]).await?;
-    let id = |row: &Row| Ok(PillarId::new(row.try_get("pillar_id")?));
-    rows.iter().map(id).collect()
+    rows.iter().map(read_id).collect()
+}
+
+fn read_id(row: &Row) -> Result<PillarId, Unexpected> {
+    Ok(PillarId::new(row.try_get("pillar_id")?))
+}
+
+fn read_alone(row: &Row) -> Result<SealedPillar, Unexpected> {
+    Ok(SealedPillar {
+        id: read_id(row)?,
+        revision: revision(row)?,
+        created_at: time(row, "created_at")?,
+        updated_at: time(row, "updated_at")?,
+        content: row.try_get("content_sealed")?,
+    })
 }
 
 fn read(row: &Row) -> Result<PillarRow, Unexpected> {
-    let id = PillarId::new(row.try_get("pillar_id")?);
-    Ok(PillarRow {
-        pillar: SealedPillar {
-            id,
-            revision: revision(row)?,
-            created_at: time(row, "created_at")?,
-            updated_at: time(row, "updated_at")?,
-            content: row.try_get("content_sealed")?,
-        },
-        newest: pillar_scores::beside(row, id)?,
-    })
+    let pillar = read_alone(row)?;
+    let newest = pillar_scores::beside(row, pillar.id)?;
+    Ok(PillarRow { pillar, newest })
 }

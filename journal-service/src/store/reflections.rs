@@ -1,7 +1,7 @@
 //! Table `reflections`: sealed rows, always asked for by their person.
 
 use shared::{problem::Unexpected, user_id::UserId};
-use time::Date;
+use time::{Date, macros::date};
 use tokio_postgres::{GenericClient, Row, types::Type};
 
 use super::entries::{Parameter, revision, time};
@@ -10,6 +10,9 @@ use crate::domain::{
     reflection::{Kind, Slot},
     sealed_reflection::SealedReflection,
 };
+
+/// A day that Postgres knows and on which nobody wrote.
+pub(crate) const BEFORE_ALL: Date = date!(0000 - 12 - 31);
 
 /// Of which days feels are asked for.
 #[derive(Clone, Copy, Debug)]
@@ -106,6 +109,52 @@ pub(crate) async fn feels(
                 (&query.from, Type::DATE),
                 (&query.to, Type::DATE),
                 (&(i64::from(query.days) + 1), Type::INT8),
+            ],
+        )
+        .await?;
+    rows.iter().map(read).collect()
+}
+
+/// Those of these reflections that there are.
+pub(crate) async fn named_rows(
+    db: &impl GenericClient,
+    user: UserId,
+    slots: &[Slot],
+) -> Result<Vec<SealedReflection>, Unexpected> {
+    let dates: Vec<_> = slots.iter().map(|slot| slot.date).collect();
+    let kinds: Vec<_> = slots.iter().map(|slot| slot.kind.name()).collect();
+    let rows = db
+        .query_typed(
+            "SELECT date, kind, revision, created_at, updated_at, content_sealed
+             FROM unnest($2, $3) AS wanted (day, part)
+             JOIN reflections ON user_id = $1 AND date = wanted.day AND kind = wanted.part",
+            &[
+                (&user.uuid(), Type::UUID),
+                (&dates, Type::DATE_ARRAY),
+                (&kinds, Type::TEXT_ARRAY),
+            ],
+        )
+        .await?;
+    rows.iter().map(read).collect()
+}
+
+/// Reflections after that one, in the order of days, and of the names of kinds within a day.
+pub(crate) async fn page_by_slot(
+    db: &impl GenericClient,
+    user: UserId,
+    after: Option<Slot>,
+    rows: u32,
+) -> Result<Vec<SealedReflection>, Unexpected> {
+    let (date, kind) = after.map_or((BEFORE_ALL, ""), |slot| (slot.date, slot.kind.name()));
+    let rows = db
+        .query_typed(
+            "SELECT date, kind, revision, created_at, updated_at, content_sealed FROM reflections
+             WHERE user_id = $1 AND (date, kind) > ($2, $3) ORDER BY date, kind LIMIT $4",
+            &[
+                (&user.uuid(), Type::UUID),
+                (&date, Type::DATE),
+                (&kind, Type::TEXT),
+                (&i64::from(rows), Type::INT8),
             ],
         )
         .await?;

@@ -67,7 +67,9 @@ async fn a_file_begins_with_a_header_and_ends_with_a_count() {
         (&first["format"], &first["version"]),
         (&"keystead-journal".into(), &1.into())
     );
-    assert_eq!(*last, json!({"type": "trailer", "records": {"entry": 3}}));
+    let counts = json!({"pillar": 0, "pillar_order": 0, "score": 0, "entry": 3,
+                        "morning": 0, "evening": 0, "week_note": 0});
+    assert_eq!(*last, json!({"type": "trailer", "records": counts}));
     for line in &lines[1..4] {
         let mut entry = line.clone();
         let kind = entry
@@ -174,11 +176,11 @@ async fn an_entry_that_does_not_open_breaks_an_export_off() {
         .filter(|line| line["message"] == "an export broke off")
         .filter(|line| line["user.id"] == ada.user_id.to_string());
     assert_eq!(told.clone().count(), 2);
-    assert!(told.clone().all(|line| line["code"] == "entry_unreadable"));
+    assert!(told.clone().all(|line| line["code"] == "record_unreadable"));
     // Where nothing has been sent yet, there is a better answer.
     tamper(&ids[0]).await;
     let refused = sent(ada.elsewhere(Method::GET, "/export")).await;
-    assert_eq!(refused.problem(), (409, "entry_unreadable".to_owned()));
+    assert_eq!(refused.problem(), (409, "record_unreadable".to_owned()));
     // And a way out.
     for id in [&ids[0], &ids[7]] {
         assert_eq!(ada.delete(id, None).await.status, 204);

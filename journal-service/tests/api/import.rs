@@ -45,9 +45,22 @@ fn entry(number: u32) -> Value {
     })
 }
 
-/// A whole file of these lines.
+/// A trailer that counts these.
+pub(crate) fn counted(of: &[(&str, usize)]) -> Value {
+    let mut records = json!({"pillar": 0, "pillar_order": 0, "score": 0, "entry": 0,
+                             "morning": 0, "evening": 0, "week_note": 0});
+    for (kind, count) in of {
+        records[kind] = (*count).into();
+    }
+    json!({"type": "trailer", "records": records})
+}
+
+/// A whole file of these lines, all of them entries.
 fn file(records: &[String]) -> Vec<u8> {
-    let trailer = json!({"type": "trailer", "records": {"entry": records.len()}});
+    file_with(records, &counted(&[("entry", records.len())]))
+}
+
+pub(crate) fn file_with(records: &[String], trailer: &Value) -> Vec<u8> {
     let mut text = format!("{HEADER}\n");
     for record in records {
         text.push_str(record);
@@ -56,12 +69,12 @@ fn file(records: &[String]) -> Vec<u8> {
     format!("{text}{trailer}\n").into_bytes()
 }
 
-fn entries(numbers: std::ops::Range<u32>) -> Vec<String> {
+pub(crate) fn entries(numbers: std::ops::Range<u32>) -> Vec<String> {
     numbers.map(|number| entry(number).to_string()).collect()
 }
 
 /// Codes and lines of what is wrong.
-fn wrong(answer: &Answer) -> Vec<(String, u64)> {
+pub(crate) fn wrong(answer: &Answer) -> Vec<(String, u64)> {
     assert_eq!(
         answer.problem(),
         (400, "import_refused".to_owned()),
@@ -97,7 +110,7 @@ fn hostile() -> impl Strategy<Value = String> {
         "\u{feff}bom",
         "\u{202e}rtl",
         "e\u{301}",
-        "\"},\n{\"type\":\"trailer\",\"records\":{\"entry\":0}}\n",
+        "\"},\n{\"type\":\"trailer\",\"records\":{}}\n",
         "\\u0000\\",
         "\u{10ffff}\u{fffe}",
         "👩‍👩‍👧‍👦",

@@ -31,3 +31,4 @@ mod search;
 mod tampering;
 mod tokens;
 mod weekly;
+mod whole_journal;

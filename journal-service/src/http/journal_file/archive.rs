@@ -1,7 +1,7 @@
 //! A zip archive that is made while it is sent.
 //!
 //! Documents are stored as they are: what compresses tells by its length what is inside, and the connection is the place to
-//! save bytes. The directory at the end takes about a hundred bytes for each document, until it is sent.
+//! save bytes. The directory at the end takes about 150 bytes for each document, until it is sent.
 
 use std::{
     io::{self, Write},
@@ -12,7 +12,7 @@ use rawzip::ZipArchiveWriter;
 use shared::problem::Unexpected;
 
 use super::markdown;
-use crate::domain::entry::Entry;
+use crate::domain::record::Record;
 
 /// Its media type.
 pub(in crate::http) const ZIP: &str = "application/zip";
@@ -54,10 +54,10 @@ impl Archive {
         }
     }
 
-    /// Adds the document of an entry.
-    pub(super) fn put(&mut self, entry: &Entry) -> Result<(), Unexpected> {
-        let document = markdown::document(entry);
-        let put = self.put_file(&markdown::name(entry), document.as_bytes());
+    /// Adds the document of a record.
+    pub(super) fn put(&mut self, record: &Record) -> Result<(), Unexpected> {
+        let document = markdown::document(record);
+        let put = self.put_file(&markdown::name(record), document.as_bytes());
         put.map_err(|cause| Unexpected::bug("writing an archive").caused_by(cause))
     }
 

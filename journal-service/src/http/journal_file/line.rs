@@ -16,12 +16,11 @@ use super::{FORMAT, VERSION};
 use crate::{
     domain::{
         content::Draft,
-        entry::Entry,
         pillar::PillarId,
-        record::Kind,
-        restored::{Counts, Line, Restored},
+        record::{Kind, Record},
+        restored::{Counts, Line, Restored, Stamps},
     },
-    http::entries,
+    http::{entries, feel_shapes, record_shapes},
 };
 
 /// The first line.
@@ -38,10 +37,62 @@ struct Trailer {
     records: RecordCounts,
 }
 
-/// How many records of each kind there are.
+/// How many records of each kind there are. A file of a version that did not know one has none.
 #[derive(Object)]
 struct RecordCounts {
+    #[oai(default)]
+    pillar: u64,
+    #[oai(default)]
+    pillar_order: u64,
+    #[oai(default)]
+    score: u64,
+    #[oai(default)]
     entry: u64,
+    #[oai(default)]
+    morning: u64,
+    #[oai(default)]
+    evening: u64,
+    #[oai(default)]
+    week_note: u64,
+}
+
+impl From<Counts> for RecordCounts {
+    fn from(counts: Counts) -> Self {
+        Self {
+            pillar: counts.of(Kind::Pillar),
+            pillar_order: counts.of(Kind::PillarOrder),
+            score: counts.of(Kind::Score),
+            entry: counts.of(Kind::Entry),
+            morning: counts.of(Kind::Morning),
+            evening: counts.of(Kind::Evening),
+            week_note: counts.of(Kind::WeekNote),
+        }
+    }
+}
+
+impl From<RecordCounts> for Counts {
+    fn from(records: RecordCounts) -> Self {
+        let mut counts = Self::default();
+        for (kind, count) in [
+            (Kind::Pillar, records.pillar),
+            (Kind::PillarOrder, records.pillar_order),
+            (Kind::Score, records.score),
+            (Kind::Entry, records.entry),
+            (Kind::Morning, records.morning),
+            (Kind::Evening, records.evening),
+            (Kind::WeekNote, records.week_note),
+        ] {
+            counts.add(kind, count);
+        }
+        counts
+    }
+}
+
+/// How the pillars are ordered.
+#[derive(Object)]
+struct PillarOrderLine {
+    #[oai(validator(max_items = 200, unique_items))]
+    ids: Vec<Uuid>,
 }
 
 /// An entry as [`entries::Entry`] writes it.
@@ -75,16 +126,26 @@ pub(in crate::http) fn header(now: OffsetDateTime) -> String {
     line("header", &header)
 }
 
-/// The line of an entry.
-pub(in crate::http) fn entry(entry: Entry) -> String {
-    line(Kind::Entry.name(), &entries::Entry::from(entry))
+/// The line of a record.
+pub(in crate::http) fn record(record: Record) -> String {
+    let name = record.kind().name();
+    match record {
+        Record::Pillar(pillar) => line(name, &record_shapes::Pillar::from(*pillar)),
+        Record::PillarOrder(ids) => {
+            let ids = ids.into_iter().map(PillarId::uuid).collect();
+            line(name, &PillarOrderLine { ids })
+        }
+        Record::Score(score) => line(name, &record_shapes::Score::from(*score)),
+        Record::Entry(entry) => line(name, &entries::Entry::from(*entry)),
+        Record::Morning(feel) => line(name, &feel_shapes::Morning::from(*feel)),
+        Record::Evening(feel) => line(name, &feel_shapes::Evening::from(*feel)),
+        Record::WeekNote(note) => line(name, &record_shapes::WeekNote::from(*note)),
+    }
 }
 
 /// The line that ends a file.
 pub(in crate::http) fn trailer(counts: Counts) -> String {
-    let records = RecordCounts {
-        entry: counts.of(Kind::Entry),
-    };
+    let records = counts.into();
     line("trailer", &Trailer { records })
 }
 
@@ -108,14 +169,9 @@ pub(super) fn read(bytes: &[u8]) -> Result<Line, Vec<FieldError>> {
     let record = Value::Object(members);
     match kind.as_str() {
         "header" => read_header(record),
-        "trailer" => {
-            let trailer: Trailer = parsed(record)?;
-            let mut counts = Counts::default();
-            counts.add(Kind::Entry, trailer.records.entry);
-            Ok(Line::Trailer(counts))
-        }
+        "trailer" => Ok(Line::Trailer(parsed::<Trailer>(record)?.records.into())),
         kind => match Kind::named(kind) {
-            Some(Kind::Entry) => Ok(Line::Entry(Box::new(parsed::<EntryLine>(record)?.into()))),
+            Some(kind) => Ok(Line::Record(Box::new(read_record(kind, record)?))),
             None => Err(one(
                 "unknown_type",
                 "#/type",
@@ -123,6 +179,31 @@ pub(super) fn read(bytes: &[u8]) -> Result<Line, Vec<FieldError>> {
             )),
         },
     }
+}
+
+fn read_record(kind: Kind, record: Value) -> Result<Restored, Vec<FieldError>> {
+    let invalid = |error: FieldError| vec![error.coded("invalid")];
+    Ok(match kind {
+        Kind::Pillar => {
+            let pillar: record_shapes::Pillar = parsed(record)?;
+            pillar.restored().map_err(invalid)?
+        }
+        Kind::PillarOrder => {
+            let order: PillarOrderLine = parsed(record)?;
+            Restored::PillarOrder(order.ids.into_iter().map(PillarId::new).collect())
+        }
+        Kind::Score => {
+            let score: record_shapes::Score = parsed(record)?;
+            score.restored().map_err(invalid)?
+        }
+        Kind::Entry => parsed::<EntryLine>(record)?.into(),
+        Kind::Morning => parsed::<feel_shapes::Morning>(record)?.restored(),
+        Kind::Evening => parsed::<feel_shapes::Evening>(record)?.restored(),
+        Kind::WeekNote => {
+            let note: record_shapes::WeekNote = parsed(record)?;
+            note.restored().map_err(invalid)?
+        }
+    })
 }
 
 /// What is wrong with a line that nobody keeps.
@@ -157,20 +238,20 @@ fn one(code: &str, pointer: &str, message: impl Into<String>) -> Vec<FieldError>
 
 impl From<EntryLine> for Restored {
     fn from(line: EntryLine) -> Self {
-        Self {
-            id: line.id,
+        let stamps = Stamps {
             revision: line.revision,
             created_at: line.created_at,
             updated_at: line.updated_at,
-            draft: Draft {
-                date: line.date,
-                title: line.title,
-                body: line.body,
-                mood: line.mood,
-                tags: line.tags,
-                pillar_ids: line.pillar_ids.into_iter().map(PillarId::new).collect(),
-                completed: line.completed,
-            },
-        }
+        };
+        let draft = Draft {
+            date: line.date,
+            title: line.title,
+            body: line.body,
+            mood: line.mood,
+            tags: line.tags,
+            pillar_ids: line.pillar_ids.into_iter().map(PillarId::new).collect(),
+            completed: line.completed,
+        };
+        Self::Entry(line.id, stamps, draft)
     }
 }

@@ -5,7 +5,7 @@ use time::OffsetDateTime;
 
 use super::{archive::Archive, line};
 use crate::{
-    domain::{entry::Entry, record::Kind, restored::Counts},
+    domain::{record::Record, restored::Counts},
     http::export::ExportFormat,
 };
 
@@ -30,20 +30,20 @@ impl Writer {
         }
     }
 
-    /// Adds entries: the bytes that are to be sent for them.
-    pub(in crate::http) fn put(&mut self, entries: Vec<Entry>) -> Result<Vec<u8>, Unexpected> {
+    /// Adds records: the bytes that are to be sent for them.
+    pub(in crate::http) fn put(&mut self, records: Vec<Record>) -> Result<Vec<u8>, Unexpected> {
         match self {
             Self::Ndjson { begin, counts } => {
                 let mut text = std::mem::take(begin);
-                for entry in entries {
-                    counts.add(Kind::Entry, 1);
-                    text.push_str(&line::entry(entry));
+                for record in records {
+                    counts.add(record.kind(), 1);
+                    text.push_str(&line::record(record));
                 }
                 Ok(text.into_bytes())
             }
             Self::Markdown(archive) => {
-                for entry in &entries {
-                    archive.put(entry)?;
+                for record in &records {
+                    archive.put(record)?;
                 }
                 Ok(archive.take())
             }
@@ -61,7 +61,7 @@ impl Writer {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
+    use std::collections::{BTreeSet, HashSet};
 
     use proptest::prelude::*;
     use time::{Date, macros::datetime};
@@ -71,10 +71,13 @@ mod tests {
     use super::*;
     use crate::{
         domain::{
+            amount::Amount,
             content::{Content, Draft},
-            entry::{EntryId, Revision},
-            pillar::PillarId,
+            entry::{Entry, EntryId, Revision},
+            pillar::{Pillar, PillarContent, PillarDraft, PillarId},
+            reflection::{Evening, Morning, Reflection, WeekNote, Written},
             restored::File,
+            score::{Score, ScoreId},
         },
         http::journal_file::incoming,
     };
@@ -97,7 +100,90 @@ mod tests {
     }
 
     impl Plain {
+        fn stamps(&self) -> (Revision, [OffsetDateTime; 2]) {
+            let times = self.times.map(|micros| {
+                let nanos = i128::from(micros) * 1_000;
+                OffsetDateTime::from_unix_timestamp_nanos(nanos).expect("a year from 1 to 2023")
+            });
+            (Revision::new(self.revision).expect("above zero"), times)
+        }
+
+        /// A record of each kind that says something of this.
+        fn records(self) -> [Record; 6] {
+            let (pillar, score) = (self.pillar(), self.score());
+            let note = |most| Some(self.texts[1].chars().take(most).collect::<String>());
+            let morning = self.reflection(Morning {
+                mental_state: self.mood,
+                strongest_emotion: note(500),
+                avoiding: None,
+                note: note(5_000),
+            });
+            let evening = self.reflection(Evening {
+                energy_gave: None,
+                energy_drained: note(500),
+                pressure_or_purpose: note(500),
+                note: None,
+            });
+            let mut week = self.reflection(WeekNote {
+                note: note(5_000).unwrap_or_default(),
+            });
+            let days = i64::from(week.date.weekday().number_days_from_monday());
+            // The first day of the year 1 is a Monday.
+            week.date -= time::Duration::days(days);
+            [
+                Record::Pillar(Box::new(pillar)),
+                Record::Score(Box::new(score)),
+                Record::Morning(Box::new(morning)),
+                Record::Evening(Box::new(evening)),
+                Record::WeekNote(Box::new(week)),
+                Record::Entry(Box::new(self.entry())),
+            ]
+        }
+
+        fn reflection<C: Written>(&self, content: C) -> Reflection<C> {
+            let (revision, [created_at, updated_at]) = self.stamps();
+            Reflection {
+                date: self.date,
+                revision,
+                created_at,
+                updated_at,
+                content,
+            }
+        }
+
+        fn pillar(&self) -> Pillar {
+            let (revision, [created_at, updated_at]) = self.stamps();
+            let draft = PillarDraft {
+                name: format!("{:.99}.", self.texts[0]),
+                color: self.completed.then(|| "#3fA34d".to_owned()),
+                icon: self.tags.first().map(|tag| format!("{tag:.32}")),
+                target: Amount::of(f64::from(self.date.ordinal()) / 8.0),
+                unit: None,
+                archived: self.completed,
+            };
+            Pillar {
+                id: PillarId::new(Uuid::from_u128(self.id)),
+                revision,
+                created_at,
+                updated_at,
+                content: PillarContent::parse(draft).expect("within the limits"),
+            }
+        }
+
+        fn score(&self) -> Score {
+            let (_, [created_at, _]) = self.stamps();
+            Score {
+                id: ScoreId::new(Uuid::from_u128(self.id)),
+                pillar: PillarId::new(Uuid::from_u128(self.id)),
+                date: self.date,
+                created_at,
+                value: Amount::of(f64::from(self.date.year()) / -8.0).expect("an amount"),
+                note: Some(self.texts[0].clone()),
+            }
+        }
+
         fn entry(self) -> Entry {
+            let (revision, [created_at, updated_at]) = self.stamps();
             let [title, body] = self.texts;
             let draft = Draft {
                 date: self.date,
@@ -108,13 +194,9 @@ mod tests {
                 pillar_ids: self.pillars.into_iter().map(PillarId::new).collect(),
                 completed: self.completed,
             };
-            let [created_at, updated_at] = self.times.map(|micros| {
-                let nanos = i128::from(micros) * 1_000;
-                OffsetDateTime::from_unix_timestamp_nanos(nanos).expect("a year from 1 to 2023")
-            });
             Entry {
                 id: EntryId::new(Uuid::from_u128(self.id)),
-                revision: Revision::new(self.revision).expect("above zero"),
+                revision,
                 created_at,
                 updated_at,
                 content: Content::parse(draft).expect("within the limits"),
@@ -151,27 +233,27 @@ mod tests {
     }
 
     /// What is read from a file in pieces, as it would be stored.
-    fn read(bytes: Vec<u8>) -> (Vec<Entry>, usize) {
+    fn read(bytes: Vec<u8>) -> (Vec<Record>, usize) {
         let runtime = Builder::new_current_thread().build().expect("a runtime");
         runtime.block_on(async {
             let (sender, mut lines) = mpsc::channel(1);
             let reading = incoming::read(poem::Body::from(bytes), sender);
             let taking = async {
-                let (mut file, mut entries) = (File::new(NOW), Vec::new());
+                let (mut file, mut records) = (File::new(NOW), Vec::new());
                 while let Some(batch) = lines.recv().await {
                     for line in batch.expect("it arrives") {
-                        entries.extend(file.take(line).map(|(_, entry)| entry));
+                        records.extend(file.take(line).map(|(_, record)| record));
                     }
                 }
-                (entries, file.end().len())
+                (records, file.end().len())
             };
             tokio::join!(reading, taking).1
         })
     }
 
-    fn written(entries: Vec<Entry>) -> Vec<u8> {
+    fn written(records: Vec<Record>) -> Vec<u8> {
         let mut writer = Writer::new(ExportFormat::Ndjson, NOW);
-        let mut bytes = writer.put(entries).expect("memory takes it");
+        let mut bytes = writer.put(records).expect("memory takes it");
         bytes.extend(writer.end().expect("memory takes it"));
         bytes
     }
@@ -182,9 +264,13 @@ mod tests {
             all in prop::collection::vec(entries(), 0..6),
             cut in any::<prop::sample::Index>(),
         ) {
-            let all: BTreeMap<_, _> = all.into_iter().map(|it| (it.id, it)).collect();
-            let all = all.into_values().map(Plain::entry).collect();
-            let bytes = written(all);
+            let order = all.iter().map(|it| PillarId::new(Uuid::from_u128(it.id)));
+            let order: BTreeSet<_> = order.collect();
+            let mut records = vec![Record::PillarOrder(order.into_iter().rev().collect())];
+            records.extend(all.into_iter().flat_map(Plain::records));
+            let mut seen = HashSet::new();
+            records.retain(|record| seen.insert(record.key()));
+            let bytes = written(records);
             let (first, errors) = read(bytes.clone());
             prop_assert_eq!(errors, 0);
             // Written once more it is the same to the byte, so nothing of it was lost.
