@@ -178,6 +178,7 @@ fn judge_database(condition: &Condition) -> Finding {
     let Condition {
         version,
         read_only,
+        careless,
         migrations,
         pending,
         changed,
@@ -208,6 +209,12 @@ fn judge_database(condition: &Condition) -> Finding {
         return Finding::warning(
             format!("migrated by a newer program: {}", unknown.join(", ")),
             "bring this program up to date",
+        );
+    }
+    if !careless.is_empty() {
+        return Finding::warning(
+            format!("off in Postgres {version}: {}", careless.join(", ")),
+            "turn it on: a crash takes back what people were told is kept",
         );
     }
     Finding::ok(format!("Postgres {version}, {migrations} migrations"))
@@ -350,6 +357,7 @@ mod tests {
             judge_database(&Condition {
                 version: "15.4".to_owned(),
                 read_only: false,
+                careless: Vec::new(),
                 migrations: 3,
                 pending: pending.to_vec(),
                 changed: changed.to_vec(),

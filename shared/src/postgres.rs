@@ -259,6 +259,8 @@ pub(crate) struct Condition {
     pub(crate) version: String,
     /// A standby takes no writes.
     pub(crate) read_only: bool,
+    /// Settings that are off and let a crash take back what was acknowledged.
+    pub(crate) careless: Vec<String>,
     /// How many ran.
     pub(crate) migrations: usize,
     /// Migrations of this program that did not run yet.
@@ -278,7 +280,9 @@ pub(crate) async fn condition(
     let server = db
         .query_typed_one(
             "SELECT current_setting('server_version') AS version, pg_is_in_recovery() AS read_only,
-                    to_regclass('migrations') IS NOT NULL AS migrated",
+                    to_regclass('migrations') IS NOT NULL AS migrated,
+                    ARRAY(SELECT name FROM unnest(ARRAY['fsync', 'full_page_writes', 'synchronous_commit']) AS name
+                          WHERE current_setting(name) = 'off') AS careless",
             &[],
         )
         .await?;
@@ -306,6 +310,7 @@ pub(crate) async fn condition(
     Ok(Condition {
         version: server.try_get("version")?,
         read_only: server.try_get("read_only")?,
+        careless: server.try_get("careless")?,
         migrations: ran.len(),
         pending,
         changed,

@@ -187,6 +187,18 @@ impl Person {
         self.ask(method, url, body).await
     }
 
+    /// Makes something in the journal with an `Idempotency-Key`: the same key again makes nothing more.
+    pub async fn journal_once(
+        &self,
+        key: &str,
+        path: &str,
+        body: Value,
+    ) -> Result<Answer, Failure> {
+        let url = format!("{}/api{path}", self.addresses.api.journal);
+        let request = self.http.post(url).bearer_auth(&self.access_token);
+        answer(request.header("Idempotency-Key", key).json(&body)).await
+    }
+
     async fn ask(
         &self,
         method: Method,

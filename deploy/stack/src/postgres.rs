@@ -112,6 +112,16 @@ impl Postgres {
         Ok(())
     }
 
+    /// Ends it as a crash would: nothing that it has in memory reaches a file any more.
+    pub(crate) async fn crash(&mut self) -> Result<(), Failure> {
+        if let Some(mut process) = self.process.take() {
+            // "Immediate shutdown".
+            process.signal(Signal::QUIT);
+            process.stop(STOP_LIMIT).await?;
+        }
+        Ok(())
+    }
+
     pub(crate) fn process(&mut self) -> Option<&mut Process> {
         self.process.as_mut()
     }
@@ -194,6 +204,7 @@ impl Postgres {
             settings.extend([
                 ("fsync", "off"),
                 ("synchronous_commit", "off"),
+                ("wal_writer_delay", "10s"),
                 ("full_page_writes", "off"),
                 ("autovacuum", "off"),
                 ("wal_level", "minimal"),

@@ -121,6 +121,11 @@ impl Stack {
         self.private_postgres()?.stop().await
     }
 
+    /// The same without a farewell: what the server had not written is lost.
+    pub async fn crash_postgres(&mut self) -> Result<(), Failure> {
+        self.private_postgres()?.crash().await
+    }
+
     pub async fn start_postgres(&mut self) -> Result<(), Failure> {
         self.private_postgres()?.resume().await.map(|_| ())
     }

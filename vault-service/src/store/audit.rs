@@ -98,8 +98,9 @@ pub(crate) async fn open(
     Ok(())
 }
 
-/// Appends records to one chain, all or none, in one round trip. Fails when the chain is not there any more: it is looked
-/// for once, where a reference would look for it with every record.
+/// Appends records to one chain, all or none, in one round trip, and returns when they are on disk: whatever was committed
+/// before them is then, too. Fails when the chain is not there any more: it is looked for once, where a reference would look
+/// for it with every record.
 pub(crate) async fn append(
     db: &impl GenericClient,
     chain: Uuid,
@@ -113,7 +114,10 @@ pub(crate) async fn append(
     let appended = db.execute_typed(
         "INSERT INTO audit_records (chain_id, number, at, caller, operation, purpose, subject, dek_id,
                                     outcome, request_id, mac)
-         SELECT $1, * FROM unnest($2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+         SELECT $1, records.*
+         FROM (SELECT set_config('synchronous_commit', coalesce(nullif(its, 'off'), 'on'), true)
+               FROM current_setting('synchronous_commit') AS its) AS waits_for_the_disk
+         CROSS JOIN unnest($2, $3, $4, $5, $6, $7, $8, $9, $10, $11) AS records
          WHERE EXISTS (SELECT FROM audit_chains WHERE chain_id = $1)",
         &[
             (&chain, Type::UUID),

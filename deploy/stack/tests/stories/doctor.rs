@@ -65,6 +65,20 @@ async fn each_doctor_names_what_is_away_and_finds_all_well_when_it_is_back() {
 }
 
 #[tokio::test]
+async fn a_doctor_names_what_lets_a_crash_take_back_what_was_acknowledged() {
+    let careless = Stack::for_a_test().start().await.unwrap();
+    let (well, told) = examined(&careless, Service::Journal).await;
+    let off = "off in Postgres";
+    assert!(well && told.contains(off), "{told}");
+    for name in ["fsync", "full_page_writes", "synchronous_commit"] {
+        assert!(told.contains(name), "{told}");
+    }
+    let durable = Stack::for_a_test().durable().start().await.unwrap();
+    let (_, told) = examined(&durable, Service::Journal).await;
+    assert!(!told.contains(off), "{told}");
+}
+
+#[tokio::test]
 async fn the_vaults_doctor_knows_a_master_key_that_is_not_its_databases() {
     let mut stack = Stack::for_a_test().start().await.unwrap();
     let other = "f1e2d3c4b5a69788796a5b4c3d2e1f00112233445566778899aabbccddeeff01";

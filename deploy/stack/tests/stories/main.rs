@@ -9,6 +9,7 @@ mod secrets;
 mod another_user;
 mod browser_session;
 mod clean_shutdown;
+mod crashed_postgres;
 mod descriptors;
 mod doctor;
 mod erasure;
