@@ -26,6 +26,11 @@ const AFTER_A_PASS: Duration = Duration::from_mins(1);
 /// Between two hundreds of keys: with each shown twice, below what the vault lets one service have in a second.
 const BETWEEN_BATCHES: Duration = Duration::from_millis(500);
 
+/// How often the same keys are shown to a vault that has no time for them in this second, and how long is waited for it:
+/// what other replicas of the service ask for counts together with this.
+const TRIES: u32 = 10;
+const PATIENCE: Duration = Duration::from_secs(1);
+
 /// Where a service keeps wrapped keys of one purpose, one for each subject.
 #[derive(Clone, Copy, Debug)]
 pub struct KeyTable {
@@ -172,8 +177,7 @@ impl Rewrapping<'_> {
         version: u32,
         keys: &'k [(Uuid, WrappedKey)],
     ) -> Result<(Vec<Replacement<'k>>, u64), Unexpected> {
-        let new = self.vault.rewrap(table.purpose, keys, self.clock.now());
-        let new = new.await.map_err(Unexpected::from)?;
+        let new = self.shown(table, keys).await?;
         let mut left = 0;
         let mut made = Vec::new();
         for ((subject, before), new) in keys.iter().zip(new) {
@@ -197,6 +201,27 @@ impl Rewrapping<'_> {
         Ok((verified, left))
     }
 
+    /// What the vault makes of keys, as soon as it has time for them.
+    async fn shown(
+        &self,
+        table: &KeyTable,
+        keys: &[(Uuid, WrappedKey)],
+    ) -> Result<Vec<Result<WrappedKey, String>>, Unexpected> {
+        let mut tries = 0;
+        loop {
+            let shown = self.vault.rewrap(table.purpose, keys, self.clock.now());
+            let error = match shown.await.map_err(Unexpected::from) {
+                Ok(made) => return Ok(made),
+                Err(error) => error,
+            };
+            tries += 1;
+            match error.retry_after().filter(|wait| *wait <= PATIENCE) {
+                Some(wait) if tries < TRIES => sleep(wait).await,
+                _ => return Err(error),
+            }
+        }
+    }
+
     /// Those that the vault opens: it gives a key back as it is when it is under the right master key and opens.
     async fn verified<'k>(
         &self,
@@ -211,8 +236,7 @@ impl Rewrapping<'_> {
             .iter()
             .map(|it| (it.subject, it.after.clone()))
             .collect();
-        let again = self.vault.rewrap(table.purpose, &shown, self.clock.now());
-        let again = again.await.map_err(Unexpected::from)?;
+        let again = self.shown(table, &shown).await?;
         let all = made.len();
         let opens = made.into_iter().zip(again);
         let verified: Vec<_> = opens
