@@ -13,7 +13,7 @@ use crate::{
     store::master_keys::{self, KnownVersion},
 };
 
-/// When to come again while another replica has a newer master key.
+/// When to come again while another replica has a master key that is not here.
 const RETRY: Duration = Duration::from_secs(5);
 
 /// Why the vault must not serve with these keys. Names every version concerned.
@@ -70,27 +70,41 @@ pub(crate) async fn look_at_master_keys(
     Ok(list(&new))
 }
 
-/// Master keys that are wanted and not here: those that have been destroyed. Fails when another replica has one of them.
-/// What is wrapped under it must not be called damaged then: its owner would replace what the other replicas open.
-pub(crate) async fn destroyed_among(
+/// Master keys that are wanted and not here.
+pub(crate) struct Absent {
+    /// Nothing ever opens what they wrap.
+    pub(crate) destroyed: HashSet<KeyVersion>,
+    /// Another replica has them, or the operator has left them out. What is wrapped under them must not be called damaged:
+    /// its owner would replace what other replicas open.
+    pub(crate) missing: HashSet<KeyVersion>,
+}
+
+/// What has become of them. Of what was never here nothing is said.
+pub(crate) async fn absent_among(
     vault: &Vault,
     wanted: &HashSet<KeyVersion>,
-) -> Result<HashSet<KeyVersion>, Unexpected> {
-    if wanted.is_empty() {
-        return Ok(HashSet::new());
-    }
-    let known = master_keys::known(&*vault.pool.get().await?).await?;
-    let (destroyed, newer): (Vec<_>, Vec<_>) = known
-        .iter()
-        .filter(|known| wanted.contains(&known.version))
-        .partition(|known| known.destroyed_at.is_some());
-    match newer.first() {
-        Some(newer) => Err(Unexpected::unavailable(
-            format!("master key version {} is not here yet", newer.version),
-            RETRY,
-        )),
-        None => Ok(destroyed.iter().map(|known| known.version).collect()),
-    }
+) -> Result<Absent, Unexpected> {
+    let known = if wanted.is_empty() {
+        Vec::new()
+    } else {
+        master_keys::known(&*vault.pool.get().await?).await?
+    };
+    let known = known.iter().filter(|it| wanted.contains(&it.version));
+    let versions = |are_destroyed: bool| {
+        let some = known
+            .clone()
+            .filter(move |it| it.destroyed_at.is_some() == are_destroyed);
+        some.map(|it| it.version).collect()
+    };
+    Ok(Absent {
+        destroyed: versions(true),
+        missing: versions(false),
+    })
+}
+
+/// Why nothing can be made with a master key that is missing.
+pub(crate) fn missing(version: KeyVersion) -> Unexpected {
+    Unexpected::unavailable(format!("master key version {version} is not here"), RETRY)
 }
 
 /// The ring without what has been destroyed, if it is the right one.

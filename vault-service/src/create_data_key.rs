@@ -13,7 +13,7 @@ use uuid::Uuid;
 use crate::{
     Vault,
     audit::Actor,
-    check_master_keys::destroyed_among,
+    check_master_keys::{absent_among, missing},
     domain::{
         audit_chain::Entry,
         keyring::Keyring,
@@ -149,7 +149,10 @@ async fn make(
         Ok(salt) => salt,
         Err(cause) => {
             if let SlotDamaged::UnknownVersion(version) = cause {
-                destroyed_among(vault, &HashSet::from([version])).await?;
+                let absent = absent_among(vault, &HashSet::from([version])).await?;
+                if absent.missing.contains(&version) {
+                    return Err(missing(version).into());
+                }
             }
             log_damage(subject, cause);
             return Err(CreateError::SlotDamaged);

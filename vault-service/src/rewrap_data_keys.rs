@@ -57,8 +57,7 @@ pub(crate) async fn rewrap_data_keys(
     if !entries.is_empty() {
         vault.audit.append(entries).await?;
     }
-    opening.destroyed?;
     // What comes of the new ones is not known yet.
-    note_older(vault, &keyring, shown, &answers).await?;
+    note_older(vault, &keyring, (shown, &answers), now).await?;
     Ok(answers)
 }

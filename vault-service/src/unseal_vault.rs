@@ -23,6 +23,7 @@ use crate::{
     key_source::{KeySource, keyring, open_file, sealed_keyring},
     master_keys::MasterKeys,
     open_vault::{NotOpened, prepare_to_open, replace_master_keys},
+    refusals::NOT_ALLOWED,
     store::replicas,
     unseal_error::UnsealError,
 };
@@ -50,10 +51,22 @@ struct Progress {
 }
 
 impl Progress {
-    /// Remembers it for the audit. Of too many the last but one is forgotten: the first are there, and so is the opening.
+    /// Remembers it for the audit. Of too many one is forgotten of somebody who may not even try, or else the last but one:
+    /// the first are there, and so is the opening.
     fn note(&mut self, entry: Entry) {
-        self.unrecorded.truncate(REMEMBERED - 1);
+        if self.unrecorded.len() == REMEMBERED {
+            let mut denied = self.unrecorded.iter();
+            let denied = denied.position(|it| it.outcome == NOT_ALLOWED.code);
+            self.unrecorded.remove(denied.unwrap_or(REMEMBERED - 1));
+        }
         self.unrecorded.push(entry);
+    }
+
+    /// The same of somebody who may not try: it displaces nothing.
+    fn note_denied(&mut self, entry: Entry) {
+        if self.unrecorded.len() < REMEMBERED {
+            self.unrecorded.push(entry);
+        }
     }
 }
 
@@ -98,9 +111,17 @@ pub(crate) async fn unseal_vault(
 ) -> Result<SealStatus, UnsealError> {
     let mut progress = vault.unsealing.0.lock().await;
     let _sealed_again = SealedAgain(&vault.keys);
+    let operation = MasterKeyOperation::Unseal;
+    if let Err(denied) = allow_master_keys(caller.service, operation) {
+        let entry = Actor::calling(caller.service, now).did(operation.name(), NOT_ALLOWED.code);
+        progress.note_denied(entry);
+        tracing::error!(caller = %caller.service, "the vault was asked to open by whom it does not obey");
+        record(vault, &mut progress).await?;
+        return Err(denied.into());
+    }
     // Whoever does not wait for the answer has tried, too.
     progress.note(Actor::calling(caller.service, now).did("unseal", "given_up"));
-    let outcome = attempt(vault, &mut progress, caller, secret, now).await;
+    let outcome = attempt(vault, &mut progress, secret, now).await;
     let told = match &outcome {
         Ok(true) => "ok",
         Ok(false) => "share_taken",
@@ -142,11 +163,9 @@ pub(crate) async fn record_attempts(vault: &Vault) -> Result<(), Unexpected> {
 async fn attempt(
     vault: &Vault,
     progress: &mut Progress,
-    caller: Caller,
     secret: Secret,
     now: OffsetDateTime,
 ) -> Result<bool, UnsealError> {
-    allow_master_keys(caller.service, MasterKeyOperation::Unseal)?;
     if let Some(wait) = progress.attempts.wait(now) {
         return Err(UnsealError::Wait(wait));
     }
@@ -288,5 +307,22 @@ mod tests {
         assert_eq!(progress.unrecorded.len(), REMEMBERED);
         assert_eq!(of(progress.unrecorded.first()).as_deref(), Some("0"));
         assert_eq!(of(progress.unrecorded.last()).as_deref(), Some("1999"));
+    }
+
+    #[test]
+    fn who_may_not_try_displaces_nobody_and_is_displaced() {
+        let actor = Actor::by_itself(OffsetDateTime::UNIX_EPOCH);
+        let denied = || actor.did("unseal", NOT_ALLOWED.code);
+        let mut progress = Progress::default();
+        for _ in 0..2 * REMEMBERED {
+            progress.note_denied(denied());
+        }
+        for number in 0..REMEMBERED {
+            progress.note(actor.did("unseal", &number.to_string()));
+        }
+        progress.note_denied(denied());
+        let outcomes = progress.unrecorded.iter().map(|it| it.outcome.as_str());
+        let numbers: Vec<_> = (0..REMEMBERED).map(|number| number.to_string()).collect();
+        assert!(outcomes.eq(numbers.iter().map(String::as_str)));
     }
 }

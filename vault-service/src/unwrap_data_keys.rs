@@ -12,7 +12,7 @@ use uuid::Uuid;
 use crate::{
     Vault,
     audit::Actor,
-    check_master_keys::destroyed_among,
+    check_master_keys::{Absent, absent_among},
     domain::{
         audit_chain::Entry,
         keyring::{KeyVersion, Keyring},
@@ -23,7 +23,10 @@ use crate::{
     },
     limits::CALLER_LIMITED,
     refusals::log_damage,
-    store::{data_keys, subjects::Slot},
+    store::{
+        data_keys::{self, Shown},
+        subjects::Slot,
+    },
 };
 
 /// One wrapped key as the caller sent it. Unparsed, so that a bad one is that item's problem alone.
@@ -53,6 +56,8 @@ pub(crate) enum ItemRefused {
     SlotDamaged(#[from] SlotDamaged),
     #[error("wrapped under master key version {0}, which has been destroyed")]
     MasterKeyDestroyed(KeyVersion),
+    #[error("wrapped under master key version {0}, which is not here")]
+    MasterKeyMissing(KeyVersion),
     #[error(transparent)]
     WrappedKey(#[from] Refused),
 }
@@ -106,13 +111,14 @@ impl ItemRefused {
             Self::Shredded => "shredded",
             Self::SlotDamaged(_) => "slot_damaged",
             Self::MasterKeyDestroyed(_) => "master_key_destroyed",
+            Self::MasterKeyMissing(_) => "master_key_missing",
             Self::WrappedKey(_) => "wrapped_key_refused",
         }
     }
 }
 
 /// Opens what may be opened, and records all of it before anything is given away. Fails as a whole only when the vault
-/// cannot look at any item, cannot record them, or is asked for too much.
+/// cannot look at any item, cannot record them, or is asked for too much: no item fails another one.
 pub(crate) async fn unwrap_data_keys(
     vault: &Vault,
     caller: Caller,
@@ -138,8 +144,7 @@ pub(crate) async fn unwrap_data_keys(
         .map(|question| opening.unwrap(actor, question))
         .unzip();
     vault.audit.append(entries).await?;
-    opening.destroyed?;
-    note_older(vault, &keyring, shown, &answers).await?;
+    note_older(vault, &keyring, (shown, &answers), now).await?;
     Ok(answers)
 }
 
@@ -147,16 +152,16 @@ pub(crate) async fn unwrap_data_keys(
 pub(crate) async fn note_older<T>(
     vault: &Vault,
     keyring: &Keyring,
-    shown: Vec<Option<(Uuid, KeyVersion)>>,
-    answers: &[Result<T, ItemRefused>],
+    (shown, answers): (Vec<Option<Shown>>, &[Result<T, ItemRefused>]),
+    now: OffsetDateTime,
 ) -> Result<(), Unexpected> {
     let opened = shown.into_iter().zip(answers);
     let opened = opened.filter_map(|(shown, answer)| answer.as_ref().ok().and(shown));
     let older: Vec<_> = opened
-        .filter(|(_, version)| *version < keyring.current())
+        .filter(|shown| shown.version < keyring.current())
         .collect();
     if !older.is_empty() {
-        data_keys::still_under(&*vault.pool.get().await?, &older).await?;
+        data_keys::still_under(&*vault.pool.get().await?, &older, now).await?;
     }
     Ok(())
 }
@@ -170,8 +175,8 @@ pub(crate) type Question = Result<(Place, Result<WrappedKey, ItemRefused>), Item
 pub(crate) struct Opening<'a> {
     keyring: &'a Keyring,
     salts: Salts,
-    /// The master keys of these keys that are not here: destroyed, or, with an error for the whole request, newer.
-    pub(crate) destroyed: Result<HashSet<KeyVersion>, Unexpected>,
+    /// The master keys of these keys and slots that are not here.
+    absent: Absent,
 }
 
 impl<'a> Opening<'a> {
@@ -195,7 +200,7 @@ impl<'a> Opening<'a> {
         let wanted = wanted.filter(|version| !keyring.holds(*version));
         let wanted = wanted.chain(of_slots).collect();
         Ok(Self {
-            destroyed: destroyed_among(vault, &wanted).await,
+            absent: absent_among(vault, &wanted).await?,
             keyring,
             salts,
         })
@@ -204,12 +209,11 @@ impl<'a> Opening<'a> {
     /// Opens one key.
     pub(crate) fn open(&self, place: &Place, wrapped: &WrappedKey) -> Answer {
         let version = wrapped.mek_version();
-        if self
-            .destroyed
-            .as_ref()
-            .is_ok_and(|gone| gone.contains(&version))
-        {
+        if self.absent.destroyed.contains(&version) {
             return Err(ItemRefused::MasterKeyDestroyed(version));
+        }
+        if self.absent.missing.contains(&version) {
+            return Err(ItemRefused::MasterKeyMissing(version));
         }
         let salt = self.salt(place.subject)?;
         Ok(self.keyring.unwrap(salt, place, wrapped)?)
@@ -217,7 +221,14 @@ impl<'a> Opening<'a> {
 
     pub(crate) fn salt(&self, subject: Uuid) -> Result<&Salt, ItemRefused> {
         let salt = self.salts.get(&subject).ok_or(ItemRefused::NoSlot)?;
-        salt.as_ref().map_err(|cause| *cause)
+        salt.as_ref().map_err(|cause| match *cause {
+            ItemRefused::SlotDamaged(SlotDamaged::UnknownVersion(version))
+                if self.absent.missing.contains(&version) =>
+            {
+                ItemRefused::MasterKeyMissing(version)
+            }
+            cause => cause,
+        })
     }
 
     /// One item's answer and its record.
@@ -230,10 +241,14 @@ impl<'a> Opening<'a> {
 }
 
 /// Which key is shown, and the master key it depends on, as its header says.
-pub(crate) fn shown(question: &Question) -> Option<(Uuid, KeyVersion)> {
-    let (_, wrapped) = question.as_ref().ok()?;
+pub(crate) fn shown(question: &Question) -> Option<Shown> {
+    let (place, wrapped) = question.as_ref().ok()?;
     let wrapped = wrapped.as_ref().ok()?;
-    Some((wrapped.dek_id(), wrapped.mek_version()))
+    Some(Shown {
+        place: *place,
+        dek_id: wrapped.dek_id(),
+        version: wrapped.mek_version(),
+    })
 }
 
 /// What became of one item, and the record of it.

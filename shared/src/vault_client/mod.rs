@@ -99,6 +99,9 @@ const PROOF_REFUSED: [&str; 3] = [
     "wrong_token_type",
 ];
 
+/// The vault's word for a key that only another replica opens.
+const MISSING: &str = "master_key_missing";
+
 /// Why all who share a question have no key, and the proof that it was asked with.
 #[derive(Debug, Error)]
 #[error("no data key")]
@@ -316,8 +319,11 @@ impl VaultClient {
         let body = UnwrapBody { items: [item] };
         let answer: Unwrapped = self.ask("v1/data-keys/unwrap", &body, proof, now).await?;
         let [item] = answer.items;
-        if item.status != "ok" {
-            return Err(VaultError::Refused(item.status));
+        match item.status.as_str() {
+            "ok" => {}
+            // Another replica may have it by now.
+            MISSING => return Err(away("a master key is not there yet")),
+            _ => return Err(VaultError::Refused(item.status)),
         }
         Ok(Arc::new(data_key(of, item.plaintext_key)?))
     }

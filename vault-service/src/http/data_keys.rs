@@ -180,6 +180,9 @@ enum ItemStatus {
     SlotDamaged,
     /// The master key that wraps the key has been destroyed: nothing ever opens it.
     MasterKeyDestroyed,
+    /// The master key that wraps the key or the subject's slot is not here: another replica of the vault has it already, or
+    /// it was left out. The only status with which it is worth to ask again.
+    MasterKeyMissing,
 }
 
 impl Example for DataKeys {
@@ -208,6 +211,7 @@ impl ItemStatus {
             Err(ItemRefused::Shredded) => Self::Shredded,
             Err(ItemRefused::SlotDamaged(_)) => Self::SlotDamaged,
             Err(ItemRefused::MasterKeyDestroyed(_)) => Self::MasterKeyDestroyed,
+            Err(ItemRefused::MasterKeyMissing(_)) => Self::MasterKeyMissing,
             Err(ItemRefused::WrappedKey(_)) => Self::WrappedKeyRefused,
         }
     }
@@ -391,6 +395,7 @@ mod tests {
             ItemRefused::Shredded,
             ItemRefused::SlotDamaged(SlotDamaged::Malformed),
             ItemRefused::MasterKeyDestroyed(KeyVersion::new(1).expect("not 0")),
+            ItemRefused::MasterKeyMissing(KeyVersion::new(1).expect("not 0")),
             ItemRefused::WrappedKey(Refused::Malformed(Malformed::Length)),
         ] {
             let answer = UnwrappedItem::from(Err(refused)).status.to_json();

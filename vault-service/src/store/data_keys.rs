@@ -39,21 +39,46 @@ pub(crate) async fn insert(
     Ok(rows == 1)
 }
 
-/// Notes that keys are still kept under an older master key than was thought: their owner showed them.
+/// A key that its owner has shown.
+#[derive(Clone, Copy)]
+pub(crate) struct Shown {
+    pub(crate) place: Place,
+    pub(crate) dek_id: Uuid,
+    /// The master key that it depends on.
+    pub(crate) version: KeyVersion,
+}
+
+/// Notes that keys are still kept under an older master key than was thought: their owner showed them. One that is not known
+/// at all was made after the backup that this database was restored from.
 pub(crate) async fn still_under(
     db: &impl GenericClient,
-    keys: &[(Uuid, KeyVersion)],
+    keys: &[Shown],
+    now: OffsetDateTime,
 ) -> Result<(), Unexpected> {
-    let ids: Vec<_> = keys.iter().map(|(id, _)| *id).collect();
+    let ids: Vec<_> = keys.iter().map(|key| key.dek_id).collect();
+    let owners: Vec<_> = keys.iter().map(|key| key.place.owner.name()).collect();
+    let subjects: Vec<_> = keys.iter().map(|key| key.place.subject).collect();
+    let purposes: Vec<_> = keys.iter().map(|key| key.place.purpose.name()).collect();
     let versions: Vec<_> = keys
         .iter()
-        .map(|(_, version)| i64::from(version.number()))
+        .map(|key| i64::from(key.version.number()))
         .collect();
     db.execute_typed(
-        "UPDATE data_keys SET mek_version = shown.version
-         FROM unnest($1, $2) AS shown (dek_id, version)
-         WHERE data_keys.dek_id = shown.dek_id AND data_keys.mek_version > shown.version",
-        &[(&ids, Type::UUID_ARRAY), (&versions, Type::INT8_ARRAY)],
+        "INSERT INTO data_keys (dek_id, owner, subject, purpose, mek_version, created_at)
+         SELECT DISTINCT ON (dek_id) dek_id, owner, subject, purpose, version, $6
+         FROM unnest($1, $2, $3, $4, $5) AS shown (dek_id, owner, subject, purpose, version)
+         WHERE EXISTS (SELECT FROM subjects WHERE subjects.subject = shown.subject)
+         ORDER BY dek_id
+         ON CONFLICT (dek_id) DO UPDATE SET mek_version = excluded.mek_version
+             WHERE data_keys.mek_version > excluded.mek_version",
+        &[
+            (&ids, Type::UUID_ARRAY),
+            (&owners, Type::TEXT_ARRAY),
+            (&subjects, Type::UUID_ARRAY),
+            (&purposes, Type::TEXT_ARRAY),
+            (&versions, Type::INT8_ARRAY),
+            (&now, Type::TIMESTAMPTZ),
+        ],
     )
     .await?;
     Ok(())

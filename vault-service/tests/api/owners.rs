@@ -253,3 +253,61 @@ async fn settling_wants_the_version_that_wraps_and_an_owner() {
     let answer = unbound.post("/v1/master-keys/1/settle", &body).await;
     assert_eq!(answer.status, 401, "{answer:?}");
 }
+
+#[tokio::test]
+async fn many_keys_follow_where_the_vault_takes_no_more_than_one_batch_a_second() {
+    let world = world().await;
+    let vault = world.start().await;
+    let table = "CREATE TABLE owned (subject uuid PRIMARY KEY, wrapped_key bytea NOT NULL)";
+    sql(&world, table).await;
+    let identity = world.caller(&vault, "identity");
+    for _ in 0..150 {
+        let subject = somebody();
+        let (wrapped, _) = identity.created(subject, "account").await;
+        keeps(&world, subject, &wrapped).await;
+    }
+    a_while_later(&world).await;
+    add_version_2(&world);
+    wraps(&world, &vault, 2).await;
+    let world = world.with("LIMIT_PER_SECOND", "100");
+    let slow = world.start().await;
+    let owners = [Owner::starts(&world, &slow), Owner::starts(&world, &slow)];
+    until("all wrapped anew", LIMIT, async || {
+        let left = "SELECT count(*) FROM owned WHERE substring(wrapped_key FROM 8 FOR 1) = '\\x01'";
+        let left: i64 = world
+            .db()
+            .await
+            .query_one(left, &[])
+            .await
+            .expect("a number")
+            .get(0);
+        (left == 0).then_some(()).ok_or(left)
+    })
+    .await
+    .expect("in time");
+    for owner in owners {
+        owner.ends().await;
+    }
+}
+
+#[tokio::test]
+async fn a_key_that_the_restored_database_does_not_know_holds_its_master_key_back_once_it_is_shown()
+{
+    let world = world().await;
+    let vault = world.start().await;
+    let (ada, old, _) = rotated(&world, &vault).await;
+    // From before the key was made; its owner still has it.
+    sql(&world, "DELETE FROM data_keys").await;
+    let identity = world.caller(&vault, "identity");
+    assert_eq!(current(&world, &vault, "identity").await, (2, false));
+    assert_eq!(identity.unwrap_one(ada, "account", &old).await.0, "ok");
+    assert_eq!(current(&world, &vault, "identity").await, (2, true));
+    let refused = schedule(&world, &vault, 1, 7).await;
+    assert_eq!(refused.problem(), (409, "master_key_in_use"));
+    let seen = seen(&world, &vault, 1).await;
+    assert_eq!(
+        seen["data_keys"],
+        json!([{"owner": "identity", "number": 1}]),
+        "{seen}"
+    );
+}

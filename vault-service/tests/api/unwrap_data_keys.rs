@@ -3,12 +3,17 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use shared::{
+    clock::Clock,
+    vault_client::{KeyOf, VaultError, WrappedKey},
+};
 use stack::until;
 use tokio_postgres::types::Type;
+use uuid::Uuid;
 
 use crate::{
     client::{decoded, item},
-    world::{MASTER_KEY, World, somebody, vault},
+    world::{MASTER_KEY, Vault, World, somebody, vault},
 };
 
 #[tokio::test]
@@ -205,6 +210,33 @@ async fn an_item_of_the_wrong_shape_fails_the_request_and_is_named() {
     assert_eq!(answer.pointers(), ["#/items/0/wrapped_key", "#/items/1"]);
 }
 
+/// The one word that the audit has for what was refused of somebody's keys.
+async fn refused(world: &World, subject: Uuid) -> String {
+    let sql = "SELECT DISTINCT outcome FROM audit_records WHERE subject = $1 AND outcome <> 'ok'";
+    let db = world.db().await;
+    let row = db.query_typed_one(sql, &[(&subject, Type::UUID)]).await;
+    row.expect("it is on record").get(0)
+}
+
+/// What a service makes of the answer that wants one key.
+async fn asked_for_one(
+    world: &World,
+    vault: &Vault,
+    (subject, wrapped): (Uuid, &[u8]),
+) -> Result<(), VaultError> {
+    let key = KeyOf {
+        subject,
+        purpose: "account",
+        generation: 1,
+    };
+    let (client, wrapped) = (
+        world.vault_client(vault, "identity"),
+        WrappedKey::from_bytes(wrapped.to_vec()),
+    );
+    let now = Clock::system().now();
+    client.unwrap(key, &wrapped, None, now).await.map(drop)
+}
+
 #[tokio::test]
 async fn a_replica_without_the_newest_master_key_calls_nothing_damaged() {
     let world = World::new().await;
@@ -233,16 +265,30 @@ async fn a_replica_without_the_newest_master_key_calls_nothing_damaged() {
     .await
     .unwrap();
     let mine = item(ada, "account", &wrapped);
-    // An owner that was told that it is damaged would replace it.
-    for answer in [
-        there
-            .unwrap(&[mine.clone(), item(bob, "account", &old)])
-            .await,
-        there.create(ada, "outbox").await,
-    ] {
-        assert_eq!(answer.problem(), (503, "unavailable"));
-        assert!(!answer.body.to_string().contains("plaintext_key"));
+    // An owner that was told that it is damaged would replace it. Whether Bob's opens depends on whether his slot is sealed
+    // under the newer one already; a person of whom there is nothing gets an answer of their own.
+    let asked = [
+        mine.clone(),
+        item(bob, "account", &old),
+        item(somebody(), "account", &old),
+    ];
+    for answer in [there.unwrap(&asked).await, there.rewrap(&asked).await] {
+        let statuses = answer.statuses();
+        assert_eq!(statuses[0], "master_key_missing");
+        assert!(
+            ["ok", "master_key_missing"].contains(&statuses[1]),
+            "{statuses:?}"
+        );
+        assert_eq!(statuses[2], "unknown_subject");
     }
+    assert_eq!(refused(&world, ada).await, "master_key_missing");
+    let answer = there.create(ada, "outbox").await;
+    assert_eq!(answer.problem(), (503, "unavailable"));
+    let asked = asked_for_one(&world, &behind, (ada, &wrapped)).await;
+    assert!(
+        matches!(asked, Err(VaultError::Unavailable(_))),
+        "{asked:?}"
+    );
     let opened = here.unwrap_one(bob, "account", &old).await;
     assert_eq!(opened, ("ok".to_owned(), Some(key)));
     assert_eq!(here.unwrap(&[mine]).await.statuses(), ["ok"]);
