@@ -23,6 +23,7 @@ mod hashing;
 mod http;
 mod introspect;
 mod journal_client;
+mod list_key_records;
 mod list_security_events;
 mod list_sessions;
 mod lockout;

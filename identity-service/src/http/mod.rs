@@ -8,6 +8,7 @@ mod deletion;
 mod device;
 mod devices;
 mod introspect_form;
+mod key_records;
 mod keys;
 mod mfa;
 mod passwords;
@@ -36,6 +37,7 @@ use addresses::AddressesApi;
 use csrf_token::CsrfTokenApi;
 use deletion::DeletionApi;
 use devices::DevicesApi;
+use key_records::KeyRecordsApi;
 use keys::KeysApi;
 use mfa::MfaApi;
 use passwords::PasswordsApi;
@@ -118,6 +120,7 @@ type Apis = (
     SessionsApi,
     CsrfTokenApi,
     DevicesApi,
+    KeyRecordsApi,
     MfaApi,
     DeletionApi,
     KeysApi,
@@ -132,6 +135,7 @@ fn service() -> OpenApiService<Apis, ()> {
         SessionsApi,
         CsrfTokenApi,
         DevicesApi,
+        KeyRecordsApi,
         MfaApi,
         DeletionApi,
         KeysApi,

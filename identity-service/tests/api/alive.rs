@@ -39,7 +39,7 @@ const ENDS: [(&str, &str); 6] = [
     ),
 ];
 
-async fn asked(identity: &Service, tokens: &Tokens) -> [Answer; 6] {
+async fn asked(identity: &Service, tokens: &Tokens) -> [Answer; 7] {
     let password = json!({ "password": PASSWORD, "new_email": "new@example.test" });
     [
         identity.me(&tokens.access).await,
@@ -48,6 +48,7 @@ async fn asked(identity: &Service, tokens: &Tokens) -> [Answer; 6] {
         identity
             .as_person(Method::GET, "security-events", tokens)
             .await,
+        identity.as_person(Method::GET, "key-records", tokens).await,
         identity
             .authorised(Method::POST, "email", tokens, &password)
             .await,

@@ -130,7 +130,7 @@ async fn rows_of_impossible_times_end_no_list_and_no_loop() {
                  SELECT gen_random_uuid(), '\\x00', {key}, '{time}', '-infinity'"
             ))
             .await;
-        for path in ["me", "sessions", "security-events"] {
+        for path in ["me", "sessions", "security-events", "key-records"] {
             let answer = identity.as_person(Method::GET, path, &tokens).await;
             assert_eq!(answer.status, 200, "{time} {path}: {}", answer.text);
         }

@@ -48,7 +48,9 @@ impl VaultClient {
     pub async fn read(&self, path: &str, now: OffsetDateTime) -> Result<Response, VaultError> {
         let request = self.http.get(self.at(path));
         let request = request.bearer_auth(self.signer.token(AUDIENCE, now));
-        let response = traced(request).send().await.map_err(away)?;
+        // Without the address: a query names people.
+        let sent = traced(request).send().await;
+        let response = sent.map_err(|error| away(error.without_url()))?;
         if response.status().is_success() {
             return Ok(response);
         }

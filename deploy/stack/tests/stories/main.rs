@@ -18,6 +18,7 @@ mod forged_tokens;
 mod frozen_postgres;
 mod frozen_vault;
 mod hints;
+mod key_records;
 mod key_rotation;
 mod master_key_rotation;
 mod private_servers;

@@ -226,6 +226,16 @@ pub(crate) fn vault_of(stack: &Stack, owner: Service) -> VaultClient {
     VaultClient::new(VaultSettings::read(&mut reader, name).unwrap())
 }
 
+/// The key of somebody's journal, as its table has it.
+pub(crate) async fn wrapped_key_of(stack: &Stack, person: &Person) -> WrappedKey {
+    let url = stack.addresses().database.of(Service::Journal);
+    let (database, connection) = tokio_postgres::connect(url, NoTls).await.unwrap();
+    tokio::spawn(connection);
+    let sql = "SELECT wrapped_key FROM data_keys WHERE user_id::text = $1";
+    let row = database.query_one(sql, &[&person.id]).await.unwrap();
+    WrappedKey::from_bytes(row.get(0))
+}
+
 async fn post(ada: &Person, path: &str, body: Value) -> Answer {
     let answer = ada.identity(Method::POST, path, Some(body)).await.unwrap();
     assert_eq!(answer.status, 200, "{path}: {}", answer.body);

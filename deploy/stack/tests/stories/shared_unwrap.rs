@@ -4,18 +4,17 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 use shared::clock::Clock;
-use shared::vault_client::{KeyOf, VaultError, WrappedKey};
+use shared::vault_client::{KeyOf, VaultError};
 use stack::{Person, Service, Stack, forgery, until};
-use tokio_postgres::NoTls;
 
-use crate::secrets::vault_of;
+use crate::secrets::{vault_of, wrapped_key_of};
 
 #[tokio::test]
 async fn a_request_is_not_refused_for_the_token_of_one_it_shares_the_question_with() {
     let stack = Stack::for_a_test().start().await.unwrap();
     let ada = Person::new(stack.addresses(), "ada").await;
     ada.write("mine", "and nobody else's").await;
-    let wrapped = wrapped_key(&stack).await;
+    let wrapped = wrapped_key_of(&stack, &ada).await;
     let of = KeyOf {
         subject: ada.id.parse().unwrap(),
         purpose: "entries",
@@ -53,12 +52,4 @@ async fn a_request_is_not_refused_for_the_token_of_one_it_shares_the_question_wi
 fn refusals(stack: &Stack) -> usize {
     let log = std::fs::read_to_string(stack.log_file(Service::Vault)).unwrap();
     log.matches(r#""status":401"#).count()
-}
-
-async fn wrapped_key(stack: &Stack) -> WrappedKey {
-    let url = stack.addresses().database.of(Service::Journal);
-    let (database, connection) = tokio_postgres::connect(url, NoTls).await.unwrap();
-    tokio::spawn(connection);
-    let sql = "SELECT wrapped_key FROM data_keys";
-    WrappedKey::from_bytes(database.query_one(sql, &[]).await.unwrap().get(0))
 }

@@ -19,7 +19,7 @@ async fn people_still_log_in_while_the_vault_is_away_and_sealed_reads_say_when_t
     let refresh = json!({ "refresh_token": ada.refresh_token });
     let refreshed = ada.identity(Method::POST, "/refresh", Some(refresh)).await;
     assert_eq!(refreshed.unwrap().status, 200);
-    for sealed in ["/me", "/sessions", "/security-events"] {
+    for sealed in ["/me", "/sessions", "/security-events", "/key-records"] {
         let answer = ada.identity(Method::GET, sealed, None).await.unwrap();
         assert_eq!(answer.status, 503, "{sealed}");
         assert!(answer.headers.contains_key("retry-after"), "{sealed}");
