@@ -239,7 +239,7 @@ impl EntriesApi {
     /// The newest day first. A page ends after `limit` entries, or earlier when they are very long: go on as
     /// long as there is a `next`.
     ///
-    /// With `q`, entries that hold every word of it, anywhere in title, body or tags; case, accents and widths make no
+    /// With `q`, entries that hold every word of it, anywhere in title, body or tags; case, accents, strokes and widths make no
     /// difference (`strasse` finds `Straße`), and a part of a word is enough. Each says in `found` where. With `tag`, those
     /// that have it; with `pillar`, those that name it, which are none when there is no such pillar. All entries are opened for that, so a page may also end after two seconds, and may be empty.
     #[oai(path = "/", method = "get", operation_id = "list_entries")]

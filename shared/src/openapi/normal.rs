@@ -1,4 +1,5 @@
-//! Names as the standards write them: header names, media types, formats.
+//! Names as the standards write them (header names, media types, formats), and references that readers take for what they
+//! refer to.
 
 use serde_json::{Map, Value};
 
@@ -17,9 +18,27 @@ pub(super) fn names(value: &mut Value) {
             if map.get("format").and_then(Value::as_str) == Some("naive-date") {
                 map.insert("format".to_owned(), "date".into());
             }
+            leave_reference_alone(map);
             map.values_mut().for_each(names);
         }
         _ => {}
+    }
+}
+
+/// poem-openapi says what it says of a reference twice: beside `allOf`, and as a second part of it. With the reference alone
+/// in there, generators take the type itself and not a new one that is like it, or none at all for an enum.
+fn leave_reference_alone(map: &mut Map<String, Value>) {
+    let Some([reference, Value::Object(said)]) = map
+        .get("allOf")
+        .and_then(Value::as_array)
+        .map(Vec::as_slice)
+    else {
+        return;
+    };
+    let said_twice = said.iter().all(|(key, value)| map.get(key) == Some(value));
+    if said_twice && reference.get("$ref").is_some() {
+        let alone = vec![reference.clone()];
+        map.insert("allOf".to_owned(), alone.into());
     }
 }
 
@@ -72,6 +91,27 @@ mod tests {
             ("location", "Location"),
         ] {
             assert_eq!(header(given), expected);
+        }
+    }
+
+    #[test]
+    fn a_described_reference_is_the_only_part_and_what_is_said_nowhere_else_stays() {
+        let reference = json!({"$ref": "#/components/schemas/Kind"});
+        let mut described = json!({
+            "allOf": [reference, {"description": "Which.", "default": "a"}],
+            "description": "Which.",
+            "default": "a",
+        });
+        names(&mut described);
+        let alone = json!({"allOf": [reference], "description": "Which.", "default": "a"});
+        assert_eq!(described, alone);
+        for other in [
+            json!({"allOf": [reference, {"maxLength": 3}], "description": "Which."}),
+            json!({"allOf": [{"type": "object"}, {"description": "Which."}], "description": "Which."}),
+        ] {
+            let mut same = other.clone();
+            names(&mut same);
+            assert_eq!(same, other);
         }
     }
 

@@ -8,6 +8,7 @@ mod cookie_sessions;
 mod explorer;
 mod footprint;
 mod forward_auth;
+mod generated_client;
 mod nginx;
 mod openapi_documents;
 mod python;
@@ -48,6 +49,8 @@ pub(crate) async fn all(summary: &mut Summary, progress: Progress) -> Result<(),
     summary.watch("cookie sessions in Chromium", judged).await;
     let judged = authenticator::judge(stack.addresses(), progress);
     summary.watch("oathtool's codes log in", judged).await;
+    let judged = generated_client::judge(stack.addresses(), progress);
+    summary.watch("a generated client's story", judged).await;
     let judged = forward_auth::judge(&mut stack, progress);
     summary.watch("forward auth in nginx", judged).await;
     let judged = tls_scan::judge(stack.addresses(), progress);
