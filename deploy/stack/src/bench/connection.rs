@@ -1,4 +1,4 @@
-//! One HTTP/1.1 connection over TLS, as cheap as it goes: client and servers share the machine, so whatever the client
+//! One HTTP/1.1 connection, over TLS or not, as cheap as it goes: client and servers share the machine, so whatever the client
 //! costs is missing to what it measures.
 
 use std::net::SocketAddr;
@@ -21,14 +21,20 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// More than the header of any answer.
 const LONGEST_HEADER: usize = 16 * 1024;
 
-/// Where to knock, and with which certificate.
+/// Where to knock, and with which certificate, if with any.
 #[derive(Clone)]
 pub(crate) struct Door {
     address: SocketAddr,
-    tls: TlsConnector,
+    tls: Option<TlsConnector>,
 }
 
 impl Door {
+    /// A server that speaks in clear, as behind a proxy.
+    pub(crate) fn plain(address: SocketAddr) -> Self {
+        let tls = None;
+        Self { address, tls }
+    }
+
     /// A server on this machine whose certificate is of the stack's authority, for this service.
     pub(crate) fn new(
         stack: &Stack,
@@ -51,7 +57,7 @@ impl Door {
             .map_err(Failure::when("use a client's certificate"))?;
         Ok(Self {
             address,
-            tls: TlsConnector::from(Arc::new(config)),
+            tls: Some(TlsConnector::from(Arc::new(config))),
         })
     }
 }
@@ -64,8 +70,34 @@ fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, Failure> {
 
 /// An open connection, for one request after another.
 pub(crate) struct Connection {
-    stream: TlsStream<TcpStream>,
+    stream: Stream,
     received: Vec<u8>,
+}
+
+enum Stream {
+    Plain(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+impl Stream {
+    async fn send(&mut self, request: &[u8]) -> std::io::Result<()> {
+        match self {
+            Self::Plain(stream) => stream.write_all(request).await,
+            Self::Tls(stream) => stream.write_all(request).await,
+        }
+    }
+
+    /// Fails at the end of the stream.
+    async fn receive(&mut self, received: &mut Vec<u8>) -> std::io::Result<()> {
+        let read = match self {
+            Self::Plain(stream) => stream.read_buf(received).await?,
+            Self::Tls(stream) => stream.read_buf(received).await?,
+        };
+        if read == 0 {
+            return Err(std::io::ErrorKind::UnexpectedEof.into());
+        }
+        Ok(())
+    }
 }
 
 /// What came back.
@@ -80,10 +112,16 @@ impl Connection {
         let socket = TcpStream::connect(door.address).await;
         let socket = socket.map_err(Failure::when(doing))?;
         socket.set_nodelay(true).map_err(Failure::when(doing))?;
-        let name = ServerName::IpAddress(IpAddr::from(door.address.ip()));
-        let stream = door.tls.connect(name, socket).await;
+        let stream = match &door.tls {
+            None => Stream::Plain(socket),
+            Some(tls) => {
+                let name = ServerName::IpAddress(IpAddr::from(door.address.ip()));
+                let stream = tls.connect(name, socket).await;
+                Stream::Tls(Box::new(stream.map_err(Failure::when(doing))?))
+            }
+        };
         Ok(Self {
-            stream: stream.map_err(Failure::when(doing))?,
+            stream,
             received: Vec::with_capacity(LONGEST_HEADER),
         })
     }
@@ -100,17 +138,13 @@ impl Connection {
 
     /// The status, and where the body begins.
     async fn exchange(&mut self, request: &[u8]) -> std::io::Result<(u16, usize)> {
-        self.stream.write_all(request).await?;
+        self.stream.send(request).await?;
         self.received.clear();
         loop {
-            if self.stream.read_buf(&mut self.received).await? == 0 {
-                return Err(std::io::ErrorKind::UnexpectedEof.into());
-            }
+            self.stream.receive(&mut self.received).await?;
             if let Some(header) = Header::read(&self.received) {
                 while self.received.len() < header.length + header.body {
-                    if self.stream.read_buf(&mut self.received).await? == 0 {
-                        return Err(std::io::ErrorKind::UnexpectedEof.into());
-                    }
+                    self.stream.receive(&mut self.received).await?;
                 }
                 return Ok((header.status, header.length));
             }

@@ -22,6 +22,7 @@ pub(crate) struct Questions {
     /// At once; each has one request under way.
     pub(crate) connections: u32,
     pub(crate) requests: Requests,
+    pub(crate) status: u16,
     pub(crate) expected: Expected,
 }
 
@@ -144,7 +145,7 @@ impl Answered {
         self.request.clear();
         (questions.requests)(number, &mut self.request);
         let reply = connection.ask(&self.request).await?;
-        if reply.status != 200 || !(questions.expected)(number, reply.body) {
+        if reply.status != questions.status || !(questions.expected)(number, reply.body) {
             let text = String::from_utf8_lossy(reply.body);
             let text: String = text.chars().take(300).collect();
             return Err(Failure::new(format!(

@@ -3,8 +3,9 @@
 
 mod caller;
 mod connection;
+mod counterpart;
 mod cryptography;
-mod empty_handler;
+pub(crate) mod journal;
 mod load;
 mod questions;
 pub(crate) mod vault;

@@ -24,6 +24,7 @@ pub(crate) fn unanswered(door: Door, questions: &Questions) -> Questions {
         door,
         connections: questions.connections,
         requests: Arc::clone(&questions.requests),
+        status: 200,
         expected: Arc::new(|_, body| body.is_empty()),
     }
 }
@@ -122,6 +123,7 @@ impl Vault {
             door: self.door.clone(),
             connections: self.connections,
             requests,
+            status: 200,
             expected,
         };
         as_fast_as_answered(&questions, number).await?;
@@ -156,6 +158,7 @@ impl Vault {
             door: self.door.clone(),
             connections: self.connections,
             requests,
+            status: 200,
             expected: Arc::new(move |_, body| body.len() == length),
         }
     }

@@ -8,11 +8,13 @@ use clap::Args;
 use stack::{Binaries, Failure, Person, Profile, Progress, Service, Stack, mebibytes};
 
 use super::connection::Door;
-use super::empty_handler::{self, EmptyHandler};
+use super::counterpart::{Counterpart, Running};
 use super::load::{Questions, Until, as_fast_as_answered, at_a_pace};
 use super::questions::{Vault, unanswered};
 use super::{Table, cryptography};
 
+/// The example of the vault's crate that it is compared with.
+const EMPTY_HANDLER: &str = "empty_handler";
 /// Keys in a batch.
 const BATCH: u32 = 100;
 /// What one service has open when it asks for many keys, in batches or one by one.
@@ -65,14 +67,14 @@ pub(crate) async fn measure(
     table: &mut Table,
     progress: Progress,
 ) -> Result<(), Failure> {
-    let (binaries, program) = match &options.binaries {
+    let (binaries, empty) = match &options.binaries {
         Some(folder) => (
             Binaries::in_folder(folder)?,
-            empty_handler::in_folder(folder),
+            Counterpart::in_folder(EMPTY_HANDLER, folder),
         ),
         None => (
             Binaries::build(Profile::Release, progress).await?,
-            empty_handler::built().await?,
+            Counterpart::built(EMPTY_HANDLER).await?,
         ),
     };
     if !options.without_cryptography {
@@ -80,7 +82,7 @@ pub(crate) async fn measure(
     }
     let stack = started(binaries, progress).await?;
     let idle = resident(&stack)?;
-    let handler = EmptyHandler::start(&program, &stack).await?;
+    let handler = empty_handler(&empty, &stack).await?;
     let vault = Vault::seen_by(&stack, Service::Identity, options.connections)?;
     progress.step("people", format_args!("making {} …", options.people));
     let people = vault.people(options.people).await?;
@@ -140,6 +142,18 @@ async fn started(binaries: Binaries, progress: Progress) -> Result<Stack, Failur
         .set("LIMIT_PEOPLE_PER_HOUR", NO_LIMIT)
         .start()
         .await
+}
+
+/// Answers nothing, with the vault's accept loop, certificate, demand for a client certificate, log and counters.
+async fn empty_handler(empty: &Counterpart, stack: &Stack) -> Result<Running, Failure> {
+    let tls = stack.addresses().stack_dir.join("tls");
+    let settings = [
+        ("TLS_CERT_FILE", tls.join("vault.pem")),
+        ("TLS_KEY_FILE", tls.join("vault.key")),
+        ("TLS_CLIENT_CA_FILE", stack.addresses().ca_file.clone()),
+    ];
+    let settings = settings.map(|(name, path)| (name, path.display().to_string()));
+    empty.start(stack, &settings).await
 }
 
 /// The journal, with somebody who reads their diary.

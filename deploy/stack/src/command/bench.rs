@@ -20,6 +20,8 @@ pub(crate) struct Options {
 enum Part {
     /// The vault: its cryptography, throughput, latency and memory
     Vault(bench::vault::Options),
+    /// The journal: what sealing costs, searches, exports
+    Journal(bench::journal::Options),
 }
 
 /// Fails when something that was measured is not what it is to be.
@@ -44,11 +46,17 @@ pub(crate) async fn run(options: Options) -> Result<ExitCode, Failure> {
 
 async fn measure(options: Options, progress: Progress) -> Result<ExitCode, Failure> {
     let mut table = Table::default();
-    match options
-        .part
-        .unwrap_or_else(|| Part::Vault(bench::vault::Options::default()))
-    {
-        Part::Vault(options) => bench::vault::measure(&options, &mut table, progress).await?,
+    let all = || {
+        let (vault, journal) = Default::default();
+        vec![Part::Vault(vault), Part::Journal(journal)]
+    };
+    for part in options.part.map_or_else(all, |part| vec![part]) {
+        match part {
+            Part::Vault(options) => bench::vault::measure(&options, &mut table, progress).await?,
+            Part::Journal(options) => {
+                bench::journal::measure(&options, &mut table, progress).await?;
+            }
+        }
     }
     progress.line(table.shown());
     Ok(if table.is_reached() {
