@@ -10,6 +10,7 @@ use shared::{
     telemetry::Metrics,
     vault_client::VaultClient,
 };
+use tokio::sync::Semaphore;
 
 use crate::{Journal, expiry, http, rewrap, settings::Settings, slots::Slots, store::MIGRATIONS};
 
@@ -17,6 +18,8 @@ use crate::{Journal, expiry, http, rewrap, settings::Settings, slots::Slots, sto
 /// or one of two as six; only a text made of control characters could be longer still.
 const BODY_BYTES: usize = 4 << 20;
 
+/// Pages of up to 2 MiB that are looked through at once; other searches wait their turn.
+const SEARCHES: usize = 4;
 /// Exports at once, and of one person. Each holds about five MiB of text on its way out.
 const EXPORTS: usize = 16;
 const EXPORTS_EACH: usize = 2;
@@ -46,6 +49,7 @@ impl Application {
             people: Arc::new(settings.people.verifier(&clock)),
             services: settings.services,
             clock,
+            searches: Semaphore::new(SEARCHES),
             exports: Slots::new(EXPORTS, EXPORTS_EACH),
             imports: Slots::new(IMPORTS, IMPORTS_EACH),
         };

@@ -32,6 +32,8 @@ use shared::{
     service_token::TrustedServices, vault_client::VaultClient,
 };
 
+use tokio::sync::Semaphore;
+
 use crate::slots::Slots;
 
 /// What one running journal holds.
@@ -45,6 +47,8 @@ struct Journal {
     /// The services whose tokens count: identity may close and erase journals.
     services: TrustedServices,
     clock: Clock,
+    /// For looking through a page of somebody's entries.
+    searches: Semaphore,
     exports: Arc<Slots>,
     imports: Arc<Slots>,
 }

@@ -1,11 +1,13 @@
 //! What a person looks for, in texts as people read them: without regard to case, accents and widths.
 //!
-//! Text is folded character by character: compatibility decomposition (Unicode NFKD, UAX #15), without its combining marks,
-//! in lower case, `ß` as `ss` and `ς` as `σ`. Words of the question are looked for anywhere in the folded text, and all of
-//! them must be there, in whichever of title, body and tags.
+//! Text is folded character by character: compatibility decomposition (Unicode NFKD, UAX #15), without its accents, in lower
+//! case, `ß` as `ss`, `ς` as `σ` and letters with a stroke as those without. Words of the question are looked for anywhere in
+//! the folded text, and all of them must be there, in whichever of title, body and tags.
+
+use std::ops::Range;
 
 use shared::problem::FieldError;
-use unicode_normalization::char::{decompose_compatible, is_combining_mark};
+use unicode_normalization::char::{canonical_combining_class, decompose_compatible};
 
 use super::content::Draft;
 
@@ -68,14 +70,38 @@ impl Question {
     }
 
     fn shown(&self, entry: &Draft) -> Found {
-        let body = Folded::of(&entry.body);
-        let hits = body.hits(&self.words);
-        let (from, to) = around(&entry.body, hits.first().map(|hit| hit.start));
         let title = Folded::of(&entry.title);
         Found {
             title: pieces(&entry.title, 0..entry.title.len(), &title.hits(&self.words)),
-            body: pieces(&entry.body, from..to, &hits),
+            body: self.around_first_hit(&entry.body),
         }
+    }
+
+    /// Only what is shown is folded with its origins, and a little more: the last hit may go on behind it.
+    fn around_first_hit(&self, body: &str) -> Vec<Piece> {
+        let shown = around(body, self.first_hit(body));
+        let begins = body.get(shown.start..).unwrap_or_default();
+        let behind = begins.char_indices().nth(AROUND * 3 + QUESTION_CHARS * 4);
+        let window = behind.map_or(begins, |(at, _)| begins.get(..at).unwrap_or(begins));
+        let mut hits = Folded::of(window).hits(&self.words);
+        for hit in &mut hits {
+            *hit = hit.start + shown.start..hit.end + shown.start;
+        }
+        pieces(body, shown, &hits)
+    }
+
+    /// Where in the original the first of the words begins.
+    fn first_hit(&self, text: &str) -> Option<usize> {
+        let folded = folded(text);
+        let words = self.words.iter();
+        let at = words.filter_map(|word| folded.find(word.as_str())).min()?;
+        let mut length = 0;
+        let mut origins = text.char_indices();
+        let origin = origins.find(|(_, char)| {
+            fold(*char, |it| length += it.len_utf8());
+            length > at
+        });
+        origin.map(|(origin, _)| origin)
     }
 }
 
@@ -95,20 +121,32 @@ fn fold(char: char, mut put: impl FnMut(char)) {
         return put(char.to_ascii_lowercase());
     }
     decompose_compatible(char, |part| {
-        if is_combining_mark(part) {
+        if is_accent(part) {
             return;
         }
-        for lower in part.to_lowercase().filter(|it| !is_combining_mark(*it)) {
+        for lower in part.to_lowercase().filter(|it| !is_accent(*it)) {
             match lower {
-                'ß' => {
-                    put('s');
-                    put('s');
-                }
+                'ß' => "ss".chars().for_each(&mut put),
+                'æ' => "ae".chars().for_each(&mut put),
+                'œ' => "oe".chars().for_each(&mut put),
                 'ς' => put('σ'),
+                'ø' => put('o'),
+                'ł' => put('l'),
+                'đ' => put('d'),
+                'ħ' => put('h'),
+                'ŧ' => put('t'),
+                'ı' => put('i'),
                 other => put(other),
             }
         }
     });
+}
+
+/// Marks without which a word is still the same one: accents, Hebrew and Arabic points, and what chooses between looks of a
+/// symbol. The vowels and tones of Indic and other scripts are marks, too, and make other words.
+fn is_accent(char: char) -> bool {
+    let over_through_or_under = matches!(canonical_combining_class(char), 1 | 10..=36 | 202..=240);
+    over_through_or_under || matches!(char, '\u{20d0}'..='\u{20ff}' | '\u{fe00}'..='\u{fe0f}')
 }
 
 /// A folded text that knows where its characters come from.
@@ -136,14 +174,14 @@ impl Folded {
     }
 
     /// Where the words are in the original, in order, none touching another. Accents that follow belong to a hit.
-    fn hits(&self, words: &[String]) -> Vec<std::ops::Range<usize>> {
+    fn hits(&self, words: &[String]) -> Vec<Range<usize>> {
         let mut found: Vec<_> = words
             .iter()
             .flat_map(|word| self.text.match_indices(word.as_str()))
             .map(|(at, word)| self.origin(at)..self.end(at + word.len()))
             .collect();
         found.sort_unstable_by_key(|hit| (hit.start, hit.end));
-        let mut hits: Vec<std::ops::Range<usize>> = Vec::new();
+        let mut hits: Vec<Range<usize>> = Vec::new();
         for hit in found {
             match hits.last_mut() {
                 Some(last) if hit.start <= last.end => last.end = last.end.max(hit.end),
@@ -168,22 +206,18 @@ impl Folded {
 }
 
 /// The part of a text around a hit, or its beginning: no longer than it needs to be, and whole characters.
-fn around(text: &str, hit: Option<usize>) -> (usize, usize) {
+fn around(text: &str, hit: Option<usize>) -> Range<usize> {
     let hit = hit.unwrap_or(0);
     let (before, after) = text.split_at_checked(hit).unwrap_or((text, ""));
     let from = before.char_indices().rev().take(AROUND).last();
     let to = after.char_indices().nth(AROUND * 2);
     let from = from.map_or(hit, |(at, _)| at);
-    (from, to.map_or(text.len(), |(at, _)| hit + at))
+    from..to.map_or(text.len(), |(at, _)| hit + at)
 }
 
-fn pieces(
-    text: &str,
-    shown: std::ops::Range<usize>,
-    hits: &[std::ops::Range<usize>],
-) -> Vec<Piece> {
+fn pieces(text: &str, shown: Range<usize>, hits: &[Range<usize>]) -> Vec<Piece> {
     let mut pieces = Vec::new();
-    let mut put = |range: std::ops::Range<usize>, hit| {
+    let mut put = |range: Range<usize>, hit| {
         let text = text.get(range).filter(|text| !text.is_empty());
         pieces.extend(text.map(|text| Piece {
             text: text.to_owned(),
@@ -258,8 +292,30 @@ mod tests {
             ("дом", "Домой", "[Дом]ой"),
             ("日記", "私の日記です", "私の[日記]です"),
             ("a\u{308}pfel", "Äpfel", "[Äpfel]"),
+            ("lodz", "W Łodzi i Łódź", "W [Łodz]i i [Łódź]"),
+            ("smorrebrod", "et Smørrebrød", "et [Smørrebrød]"),
+            ("aeon", "Æon", "[Æon]"),
+            ("isik", "ışık", "[ışık]"),
+            ("שלום", "שָׁלוֹם", "[שָׁלוֹם]"),
+            ("محمد", "مُحَمَّد", "[مُحَمَّد]"),
+            ("❤", "a ❤\u{fe0f}!", "a [❤\u{fe0f}]!"),
+            ("दिन", "शुभ दिन", "शुभ [दिन]"),
+            ("มี", "ไม่มี", "ไม่[มี]"),
+            ("がき", "かき がき", "かき [がき]"),
         ] {
             assert_eq!(shown(text, body), wanted, "{text}");
+        }
+    }
+
+    #[test]
+    fn vowels_and_tones_that_are_marks_make_another_word() {
+        for (text, body) in [
+            ("दान", "दिन"),
+            ("दीन", "दिन"),
+            ("มา", "ม้า"),
+            ("がき", "かき"),
+        ] {
+            assert_eq!(shown(text, body), "nothing", "{text}");
         }
     }
 
@@ -321,6 +377,16 @@ mod tests {
             let shown: String = found.body.iter().map(|piece| piece.text.as_str()).collect();
             prop_assert!(body.contains(&shown));
             prop_assert!(found.body.iter().any(|piece| piece.hit) || !body.contains(&word));
+        }
+
+        #[test]
+        fn what_is_shown_is_marked_as_if_all_of_the_text_had_been_looked_at(
+            words in "[abäß]{1,3}( [aâæﷺ]{1,2})?", body in "[abcäßæﷺ ]{0,900}",
+        ) {
+            let question = question(&words);
+            let hits = Folded::of(&body).hits(&question.words);
+            let whole = pieces(&body, around(&body, hits.first().map(|hit| hit.start)), &hits);
+            prop_assert_eq!(question.around_first_hit(&body), whole);
         }
 
         #[test]

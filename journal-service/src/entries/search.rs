@@ -100,12 +100,16 @@ pub(crate) async fn search(
     let until = Instant::now() + TIME;
     let mut search = Search::new((sought, wanted.limit), user, key, known);
     loop {
+        // However many search, so many pages are in memory.
+        let place = journal.searches.acquire().await;
+        let place = place.map_err(|_| Unexpected::bug("no search is let in any more"))?;
         let page = page(&*journal.pool.get().await?, user, &query).await?;
         let more = page.more;
         // Milliseconds of cryptography and comparing: not on a thread that others wait for.
         search = spawn_blocking(move || search.through(&page))
             .await
             .map_err(|_| Unexpected::bug("looking through entries"))?;
+        drop(place);
         let Some(last) = search.last else {
             return Ok(search.listed);
         };
@@ -159,12 +163,16 @@ impl Search {
     fn through(mut self, page: &Page) -> Self {
         for row in &page.rows {
             match open(row, self.user, &self.key) {
+                Err(_) if self.taken() == self.limit => {
+                    self.is_full = true;
+                    return self;
+                }
                 Err(_) => self.listed.unreadable.push(Unreadable::of(row)),
                 Ok(entry) => {
                     let entry = entry.with_pillars_among(&self.pillars);
                     if let Some(shown) = self.sought.find(entry) {
                         self.bytes += shown.entry.content.text_bytes();
-                        let taken = self.listed.entries.len();
+                        let taken = self.taken();
                         if taken == self.limit || (taken > 0 && self.bytes > ANSWER_BYTES) {
                             self.is_full = true;
                             return self;
@@ -179,6 +187,10 @@ impl Search {
             });
         }
         self
+    }
+
+    fn taken(&self) -> usize {
+        self.listed.entries.len() + self.listed.unreadable.len()
     }
 
     fn with_next(self, last: Position) -> Listed {

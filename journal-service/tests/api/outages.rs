@@ -2,9 +2,14 @@
 
 use std::time::Duration;
 
+use serde_json::json;
 use stack::{Service, Stack, until};
 
-use crate::journal::{Answer, Journal, draft};
+use crate::{
+    export::exported,
+    import::imported,
+    journal::{Answer, Journal, draft},
+};
 
 /// Longer than a loaded machine takes to start a server.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -71,6 +76,73 @@ async fn without_the_vault_opened_keys_keep_working_and_others_wait() {
         list.text
     );
     bob.write(&draft("2026-11-24", "first")).await;
+    stack.stop().await.expect("the stack stops");
+}
+
+#[tokio::test]
+async fn without_the_vault_and_without_a_key_nothing_but_entries_is_shown_or_taken_in_part_either()
+{
+    let mut stack = stack().await;
+    let ada = Journal::of_a_new_person_in(stack.addresses()).await;
+    ada.write(&draft("2026-11-24", "before")).await;
+    let pillar = ada.pillar("before").await;
+    let (scores, one) = (
+        format!("/pillars/{pillar}/scores"),
+        format!("/pillars/{pillar}"),
+    );
+    let score = json!({"value": 3, "date": "2026-11-24"});
+    let (morning, week) = ("/feels/2026-11-24/morning", "/weekly/2026-W48");
+    let order = json!({"ids": [pillar]});
+    assert_eq!(ada.post(&scores, &score).await.status, 201);
+    for (path, body) in [
+        (morning, json!({"mental_state": 3})),
+        (week, json!({"note": "before"})),
+        ("/pillars/order", order.clone()),
+    ] {
+        assert_eq!(ada.put(path, &body, None).await.status, 200, "{path}");
+    }
+    let before = exported(&ada, "ndjson").await.expect("all of it");
+    let stopped = stack.stop_service(Service::Vault).await;
+    stopped.expect("the vault stops");
+    let started = stack.start_service(Service::Journal).await;
+    started.expect("the journal starts without the vault");
+
+    for path in [
+        "/pillars",
+        &one,
+        &scores,
+        morning,
+        "/feels",
+        week,
+        "/changes",
+        "/export",
+        "/export?format=markdown",
+    ] {
+        assert_unavailable(&ada.get(path).await);
+    }
+    let name = json!({"name": "lost"});
+    for answer in [
+        ada.post("/pillars", &name).await,
+        ada.put(&one, &name, None).await,
+        ada.put("/pillars/order", &order, None).await,
+        ada.post(&scores, &score).await,
+        ada.put(morning, &json!({"mental_state": 9}), None).await,
+        ada.put(week, &json!({"note": "lost"}), None).await,
+        imported(&ada, "", before.clone()).await,
+        imported(&ada, "?dry_run=true", before.clone()).await,
+    ] {
+        assert_unavailable(&answer);
+    }
+
+    let started = stack.start_service(Service::Vault).await;
+    started.expect("the vault starts");
+    let after = exported(&ada, "ndjson").await.expect("all of it");
+    // But for the moment at which they were made.
+    let records = |file: &[u8]| {
+        let text = String::from_utf8_lossy(file);
+        text.lines().skip(1).map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(records(&after), records(&before));
     stack.stop().await.expect("the stack stops");
 }
 

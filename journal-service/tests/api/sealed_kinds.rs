@@ -80,6 +80,12 @@ async fn what_is_small_cannot_be_told_by_size() {
     ] {
         put(&ada, &format!("/feels/{day}/morning"), body).await;
     }
+    put(&ada, "/feels/2026-11-01/evening", json!({})).await;
+    let evening = json!({"energy_gave": "the children", "energy_drained": "my boss"});
+    put(&ada, "/feels/2026-11-02/evening", evening).await;
+    put(&ada, "/weekly/2026-W44", json!({"note": "No."})).await;
+    let week = "I told her that I am leaving, and slept for the first time.";
+    put(&ada, "/weekly/2026-W45", json!({"note": week})).await;
     for table in ["pillars", "pillar_scores", "reflections"] {
         assert_eq!(
             sizes(&ada, table).await,
