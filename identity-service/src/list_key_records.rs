@@ -18,6 +18,9 @@ pub(crate) struct KeyRecord {
     pub(crate) outcome: String,
 }
 
+/// When to come again to a vault whose answer breaks off.
+const RETRY: std::time::Duration = std::time::Duration::from_secs(5);
+
 #[derive(Deserialize)]
 struct Records {
     records: Vec<KeyRecord>,
@@ -57,7 +60,7 @@ async fn read(
 ) -> Result<Vec<KeyRecord>, Unexpected> {
     let answer = vault.read(path, now).await?;
     let records: Records = answer.json().await.map_err(|error| {
-        Unexpected::bug("the vault's answer about its audit").caused_by(error.without_url())
+        Unexpected::unavailable("the vault's audit", RETRY).caused_by(error.without_url())
     })?;
     Ok(records.records)
 }

@@ -28,7 +28,7 @@ const BETWEEN_BATCHES: Duration = Duration::from_millis(500);
 
 /// How often the same keys are shown to a vault that has no time for them in this second, and how long is waited for it:
 /// what other replicas of the service ask for counts together with this.
-const TRIES: u32 = 10;
+const TRIES: u32 = 4;
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Where a service keeps wrapped keys of one purpose, one for each subject.

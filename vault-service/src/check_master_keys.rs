@@ -142,8 +142,10 @@ fn compare(keyring: &Keyring, known: &[KnownVersion]) -> Result<(), WrongMasterK
     if !changed.is_empty() {
         return Err(WrongMasterKeys::Changed(changed));
     }
-    // What wraps for the other replicas is needed, too.
-    let needed = |known: &KnownVersion| known.in_use || active == Some(known.version);
+    // What wraps for the other replicas is needed, too. What is destroyed opens nothing, whatever is noted under it.
+    let needed = |known: &KnownVersion| {
+        known.destroyed_at.is_none() && (known.in_use || active == Some(known.version))
+    };
     let missing = versions_where(&|known| needed(known) && given(known.version).is_none());
     if !missing.is_empty() {
         return Err(WrongMasterKeys::Missing(missing));

@@ -204,7 +204,11 @@ async fn destroy_due(
         let is_due = known.destroy_at.is_some_and(|at| at <= now);
         if known.destroyed_at.is_some() {
             gone.push(version);
-        } else if known.in_use || !is_old {
+            continue;
+        }
+        let in_use =
+            known.in_use || is_due && master_keys::lock_in_use(transaction, version).await?;
+        if in_use || !is_old {
             record(vault, "keep_master_key", version, now).await?;
             master_keys::schedule_destruction(transaction, version, None).await?;
             tracing::error!(%version, "a master key is in use and is not destroyed; it was to be");

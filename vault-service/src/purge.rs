@@ -15,7 +15,7 @@ use crate::{
         shred::{Purged, Shred},
     },
     replay_tombstones::{not_written, write_missing},
-    store::shreds,
+    store::{shreds, wait_for_the_disk},
 };
 
 /// How often it is looked whether a shred is due.
@@ -91,6 +91,7 @@ async fn purge(
     shred: Shred,
     now: OffsetDateTime,
 ) -> Result<Shred, Unexpected> {
+    wait_for_the_disk(&transaction).await?;
     let keyring = vault.keys.open()?;
     let receipt = keyring.sign_receipt(&Statement {
         shred_id: shred.id,

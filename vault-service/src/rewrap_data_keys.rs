@@ -33,11 +33,13 @@ pub(crate) async fn rewrap_data_keys(
     let keyring = vault.keys.open()?;
     let opening = Opening::prepare(vault, &keyring, &questions, operation).await?;
     let actor = Actor::calling(caller.service, now);
+    // Another may wrap before the end of this request: what is wrapped anew must be recorded as that.
+    let current = keyring.current();
     let shown: Vec<_> = questions.iter().map(shown).collect();
     let (answers, entries): (Vec<_>, Vec<_>) = questions
         .into_iter()
         .map(|question| {
-            let same = |wrapped: &WrappedKey| wrapped.mek_version() == keyring.current();
+            let same = |wrapped: &WrappedKey| wrapped.mek_version() == current;
             let is_same = question
                 .as_ref()
                 .is_ok_and(|(_, it)| it.as_ref().is_ok_and(same));

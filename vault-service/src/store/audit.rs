@@ -202,7 +202,7 @@ pub(crate) async fn of_subject(
     let rows = db
         .query_typed(
             &format!(
-                "WITH wanted AS (SELECT * FROM audit_records WHERE subject = $1 AND ($2 IS NULL OR at < $2))
+                "WITH wanted AS NOT MATERIALIZED (SELECT * FROM audit_records WHERE subject = $1 AND ($2 IS NULL OR at < $2))
                  SELECT {RECORD} FROM wanted
                  WHERE at >= coalesce((SELECT at FROM wanted ORDER BY at DESC OFFSET $3 LIMIT 1), '-infinity')
                  ORDER BY at DESC, chain_id, number DESC"

@@ -49,7 +49,9 @@ pub(crate) struct Shown {
 }
 
 /// Notes that keys are still kept under an older master key than was thought: their owner showed them. One that is not known
-/// at all was made after the backup that this database was restored from.
+/// at all was made after the backup that this database was restored from. A look-through of the owner's that had begun
+/// before says nothing of them. The locks make this and a shred, and a destruction, wait for each other: nothing is noted of
+/// whom nobody will ever bury, or under what is gone.
 pub(crate) async fn still_under(
     db: &impl GenericClient,
     keys: &[Shown],
@@ -64,12 +66,24 @@ pub(crate) async fn still_under(
         .map(|key| i64::from(key.version.number()))
         .collect();
     db.execute_typed(
-        "INSERT INTO data_keys (dek_id, owner, subject, purpose, mek_version, created_at)
-         SELECT DISTINCT ON (dek_id) dek_id, owner, subject, purpose, version, $6
-         FROM unnest($1, $2, $3, $4, $5) AS shown (dek_id, owner, subject, purpose, version)
-         WHERE EXISTS (SELECT FROM subjects WHERE subjects.subject = shown.subject)
+        "WITH news AS MATERIALIZED (
+             SELECT DISTINCT ON (dek_id) shown.*
+             FROM unnest($1, $2, $3, $4, $5) AS shown (dek_id, owner, subject, purpose, version)
+             WHERE NOT EXISTS (SELECT FROM data_keys AS known
+                               WHERE known.dek_id = shown.dek_id AND known.mek_version <= shown.version)
+             ORDER BY dek_id, version
+         ), locked AS MATERIALIZED (
+             SELECT subject FROM subjects
+             WHERE subject IN (SELECT subject FROM news) AND sealed_salt IS NOT NULL FOR SHARE
+         ), held AS MATERIALIZED (
+             SELECT version FROM master_keys
+             WHERE version IN (SELECT version FROM news) AND destroyed_at IS NULL FOR SHARE
+         )
+         INSERT INTO data_keys (dek_id, owner, subject, purpose, mek_version, created_at)
+         SELECT dek_id, owner, subject, purpose, version, $6
+         FROM news JOIN locked USING (subject) JOIN held USING (version)
          ORDER BY dek_id
-         ON CONFLICT (dek_id) DO UPDATE SET mek_version = excluded.mek_version
+         ON CONFLICT (dek_id) DO UPDATE SET mek_version = excluded.mek_version, created_at = excluded.created_at
              WHERE data_keys.mek_version > excluded.mek_version",
         &[
             (&ids, Type::UUID_ARRAY),

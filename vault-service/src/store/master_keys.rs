@@ -4,6 +4,7 @@ use shared::{postgres::time_if_any, problem::Unexpected};
 use time::OffsetDateTime;
 use tokio_postgres::{GenericClient, Row, Transaction, types::Type};
 
+use super::wait_for_the_disk;
 use crate::domain::{
     keyring::{KeyCheckValue, KeyVersion},
     policy::Service,
@@ -37,6 +38,7 @@ pub(crate) struct Uses {
 /// Waits until nobody else opens a replica or moves a version; held until the transaction ends, and by a replica that stands
 /// still no longer than five seconds: the others go on without it.
 pub(crate) async fn lock(transaction: &Transaction<'_>) -> Result<(), Unexpected> {
+    wait_for_the_disk(transaction).await?;
     let patience = "SET LOCAL idle_in_transaction_session_timeout = '5s'";
     transaction.execute_typed(patience, &[]).await?;
     let sql = "SELECT pg_advisory_xact_lock($1)";
@@ -58,6 +60,24 @@ pub(crate) async fn known(db: &impl GenericClient) -> Result<Vec<KnownVersion>, 
         )
         .await?;
     rows.iter().map(read).collect()
+}
+
+/// Whether any slot or data key needs a version, and nothing that needs it is noted until the transaction ends.
+pub(crate) async fn lock_in_use(
+    transaction: &Transaction<'_>,
+    version: KeyVersion,
+) -> Result<bool, Unexpected> {
+    let version = number(version);
+    let sql = "SELECT FROM master_keys WHERE version = $1 FOR NO KEY UPDATE";
+    transaction
+        .query_typed_opt(sql, &[(&version, Type::INT8)])
+        .await?;
+    let sql = "SELECT EXISTS (SELECT FROM subjects WHERE mek_version = $1)
+                   OR EXISTS (SELECT FROM data_keys WHERE mek_version = $1)";
+    let row = transaction
+        .query_typed_one(sql, &[(&version, Type::INT8)])
+        .await?;
+    Ok(row.try_get(0)?)
 }
 
 /// Remembers versions that are new, and the public key that verifies each one's receipts; a known version keeps the

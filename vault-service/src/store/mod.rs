@@ -8,7 +8,16 @@ pub(crate) mod replicas;
 pub(crate) mod shreds;
 pub(crate) mod subjects;
 
-use shared::postgres::Migration;
+use shared::{postgres::Migration, problem::Unexpected};
+use tokio_postgres::Transaction;
+
+/// What the transaction commits is on disk then, whatever Postgres is told of commits.
+pub(crate) async fn wait_for_the_disk(transaction: &Transaction<'_>) -> Result<(), Unexpected> {
+    let sql = "SELECT set_config('synchronous_commit', coalesce(nullif(its, 'off'), 'on'), true)
+               FROM current_setting('synchronous_commit') AS its";
+    transaction.query_typed(sql, &[]).await?;
+    Ok(())
+}
 
 /// The schema, oldest step first.
 pub(crate) const MIGRATIONS: &[Migration] = &[

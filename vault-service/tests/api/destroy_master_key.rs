@@ -1,6 +1,6 @@
 //! The end of a master key that nothing depends on, and who brings it about.
 
-use std::time::Duration;
+use std::{fs, time::Duration};
 
 use serde_json::json;
 use stack::until;
@@ -8,8 +8,8 @@ use tokio_postgres::types::Type;
 
 use crate::{
     client::{Answer, item},
-    rotation::{a_while_later, rotated, schedule, seen, settle, sql, world, wraps},
-    world::{Vault, World, somebody},
+    rotation::{a_while_later, rotated, schedule, seen, settle, sql, world, wraps, write_keys},
+    world::{KEY_FILE, Vault, World, somebody},
 };
 
 const LIMIT: Duration = Duration::from_secs(30);
@@ -71,6 +71,16 @@ async fn a_master_key_that_nothing_depends_on_is_destroyed_after_its_wait() {
         .unwrap(&[item(ada, "account", &old), item(ada, "account", &new)])
         .await;
     assert_eq!(answer.statuses(), ["master_key_destroyed", "ok"]);
+    drop((vault, restarted));
+    // Now it is taken out. Whatever is noted under it in error keeps no vault from starting.
+    sql(&world, "UPDATE data_keys SET mek_version = 1").await;
+    let keys = fs::read_to_string(world.folder().join(KEY_FILE)).expect("readable");
+    let (_, newer) = keys.split_once('\n').expect("two lines");
+    write_keys(&world, newer);
+    let restarted = world.start().await;
+    let identity = world.caller(&restarted, "identity");
+    let opened = identity.unwrap(&[item(ada, "account", &new)]).await;
+    assert_eq!(opened.statuses(), ["ok"]);
 }
 
 #[tokio::test]

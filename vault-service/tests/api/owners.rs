@@ -137,6 +137,11 @@ async fn what_a_service_keeps_follows_and_so_does_what_comes_back_with_its_backu
     for (subject, _) in &people {
         is_wrapped_anew(&world, *subject).await;
     }
+    // What was shown meanwhile counts until its owner has looked through everything once more.
+    assert_eq!(current(&world, &vault, "identity").await, (2, true));
+    owner.ends().await;
+    a_while_later(&world).await;
+    let owner = Owner::starts(&world, &vault);
     is_behind(&world, &vault, false).await;
     owner.ends().await;
 }
