@@ -1,8 +1,8 @@
 //! Who may do what with whose keys. Whatever its tables do not name is refused.
 //!
 //! Four readings are not in them, because every service that proves who it is may have them, and they name no person: the
-//! seal status, where the audit is, the keys that verify receipts, and which master key wraps, with the number of one's own
-//! keys under others.
+//! seal status, where the audit is, the keys that verify receipts, and which master key wraps, and whether any of one's
+//! own keys is under another.
 
 use std::{fmt, str::FromStr};
 
