@@ -3,7 +3,7 @@
 use reqwest::Url;
 use serde_json::{Value, json};
 
-use crate::journal::{Answer, Journal, draft};
+use crate::journal::{Answer, Journal, database, draft};
 
 async fn asked(journal: &Journal, query: &[(&str, &str)]) -> Answer {
     let url = Url::parse_with_params("http://journal.test", query).expect("a URL");
@@ -202,4 +202,30 @@ async fn a_question_that_is_none_is_refused_and_named() {
             "{name}={text:?}"
         );
     }
+}
+
+#[tokio::test]
+async fn what_does_not_open_fills_a_page_too_and_the_page_says_where_to_go_on() {
+    let ada = Journal::of_a_new_person().await;
+    for _ in 0..3 {
+        ada.write(&draft("2026-11-24", "rain")).await;
+    }
+    let attack =
+        "UPDATE entries SET body_sealed = set_bit(body_sealed, 8, 1 - get_bit(body_sealed, 8))
+                  WHERE user_id = $1";
+    let changed = database().await.execute(attack, &[&ada.user_id]).await;
+    assert_eq!(changed.expect("the attack is valid SQL"), 3);
+    let mut unreadable = Vec::new();
+    let mut after = None;
+    loop {
+        let mut query = vec![("q", "rain"), ("limit", "2")];
+        query.extend(after.as_deref().map(|cursor| ("after", cursor)));
+        let page = asked(&ada, &query).await.json();
+        unreadable.push(page["unreadable"].as_array().map(Vec::len));
+        after = page["next"].as_str().map(str::to_owned);
+        if after.is_none() {
+            break;
+        }
+    }
+    assert_eq!(unreadable, [Some(2), Some(1)]);
 }
