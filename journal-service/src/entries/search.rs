@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 
 use shared::{access_token::Caller, envelope::DataKey, problem::Unexpected, user_id::UserId};
 use time::OffsetDateTime;
-use tokio::{task::spawn_blocking, time::Instant, try_join};
+use tokio::{join, task::spawn_blocking, time::Instant, try_join};
 
 use super::{
     list::{ListError, Listed, Shown, Unreadable, Wanted},
@@ -14,7 +14,10 @@ use super::{
 use crate::{
     Journal,
     data_key::{self, Stored},
-    domain::{cursor::Position, entry::Entry, pillar::PillarId, search::Question},
+    domain::{
+        cursor::Position, entry::Entry, pillar::PillarId, sealed_entry::SealedEntry,
+        search::Question,
+    },
     store::{
         entries::{Page, PageQuery, page},
         pillars,
@@ -97,19 +100,29 @@ pub(crate) async fn search(
         bytes: BYTES,
         ..wanted.days()
     };
+    // However many search, so many have pages in memory.
+    let place = journal.searches.acquire().await;
+    let _place = place.map_err(|_| Unexpected::bug("no search is let in any more"))?;
     let until = Instant::now() + TIME;
     let mut search = Search::new((sought, wanted.limit), user, key, known);
+    let mut is_first = true;
+    let mut page = fetched(journal, user, query).await?;
     loop {
-        // However many search, so many pages are in memory.
-        let place = journal.searches.acquire().await;
-        let place = place.map_err(|_| Unexpected::bug("no search is let in any more"))?;
-        let page = page(&*journal.pool.get().await?, user, &query).await?;
         let more = page.more;
+        query.after = page.rows.last().map_or(query.after, position);
         // Milliseconds of cryptography and comparing: not on a thread that others wait for.
-        search = spawn_blocking(move || search.through(&page))
-            .await
-            .map_err(|_| Unexpected::bug("looking through entries"))?;
-        drop(place);
+        let looking = spawn_blocking(move || search.through(&page));
+        // Most questions are answered by the first page. From then on Postgres reads ahead.
+        let ahead = async {
+            let wanted = more && !is_first;
+            if wanted {
+                Some(fetched(journal, user, query).await)
+            } else {
+                None
+            }
+        };
+        let (looked, ahead) = join!(looking, ahead);
+        search = looked.map_err(|_| Unexpected::bug("looking through entries"))?;
         let Some(last) = search.last else {
             return Ok(search.listed);
         };
@@ -119,7 +132,22 @@ pub(crate) async fn search(
         if !more {
             return Ok(search.listed);
         }
-        query.after = last;
+        is_first = false;
+        page = match ahead {
+            Some(page) => page?,
+            None => fetched(journal, user, query).await?,
+        };
+    }
+}
+
+async fn fetched(journal: &Journal, user: UserId, query: PageQuery) -> Result<Page, Unexpected> {
+    page(&*journal.pool.get().await?, user, &query).await
+}
+
+fn position(row: &SealedEntry) -> Position {
+    Position {
+        date: row.date,
+        id: row.id,
     }
 }
 
@@ -181,10 +209,7 @@ impl Search {
                     }
                 }
             }
-            self.last = Some(Position {
-                date: row.date,
-                id: row.id,
-            });
+            self.last = Some(position(row));
         }
         self
     }

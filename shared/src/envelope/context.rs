@@ -14,6 +14,18 @@ pub enum Field<'a> {
     Number(u64),
 }
 
+impl Field<'_> {
+    /// Bytes of it in a context.
+    fn length(&self) -> usize {
+        let bytes = match self {
+            Self::Name(name) => name.len(),
+            Self::Id(_) => 16,
+            Self::Number(_) => 8,
+        };
+        2 + bytes
+    }
+}
+
 /// The encoded context. It authenticates where a ciphertext belongs and holds nothing secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Context(Vec<u8>);
@@ -25,7 +37,8 @@ impl Context {
     /// With more than 255 fields or a name over 65,535 bytes; contexts are short and fixed in code.
     pub fn of(fields: &[Field<'_>]) -> Self {
         let count = u8::try_from(fields.len()).expect("a context has a handful of fields");
-        let mut bytes = vec![count];
+        let mut bytes = Vec::with_capacity(fields.iter().map(Field::length).sum::<usize>() + 1);
+        bytes.push(count);
         for field in fields {
             match field {
                 Field::Name(name) => push(&mut bytes, name.as_bytes()),
