@@ -1,7 +1,10 @@
 //! Records that are one sealed JSON text. What their row says in clear is repeated inside, so that it cannot be changed
 //! either.
 
+use std::io::{self, Write};
+
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde_json::{Serializer, ser::Formatter};
 use shared::envelope::{DataKey, RecordContext};
 use time::OffsetDateTime;
 use zeroize::Zeroizing;
@@ -10,6 +13,9 @@ use super::sealed_entry::Unopened;
 
 /// JSON fills whole steps of this many bytes, so that a number, a name or a tag more or less does not show in its size.
 const STEP: usize = 256;
+/// A number, a truth or nothing is as long as the longest amount, `-1000000000000`: where texts fill a step to the byte, a digit
+/// more would make it another one.
+const WIDTH: usize = 14;
 /// What the envelope puts in front of the text it pads (DESIGN §2).
 const LENGTH_PREFIX: usize = 4;
 
@@ -56,13 +62,78 @@ pub(super) fn open<T: DeserializeOwned>(
 
 /// As JSON that ends in blanks, which JSON ignores.
 pub(super) fn padded(content: &impl Serialize) -> Zeroizing<Vec<u8>> {
-    let mut json = serde_json::to_vec(content).expect("numbers and texts are always JSON");
+    let mut json = Vec::with_capacity(STEP);
+    let written = content.serialize(&mut Serializer::with_formatter(&mut json, OfOneWidth));
+    written.expect("numbers and texts are always JSON");
     let length = (LENGTH_PREFIX + json.len()).next_multiple_of(STEP) - LENGTH_PREFIX;
     json.resize(length, b' ');
     Zeroizing::new(json)
 }
 
+/// Compact, with blanks behind what is not a text.
+struct OfOneWidth;
+
+fn wide<W: Write + ?Sized>(writer: &mut W, token: &str) -> io::Result<()> {
+    write!(writer, "{token:<WIDTH$}")
+}
+
+impl Formatter for OfOneWidth {
+    fn write_null<W: Write + ?Sized>(&mut self, writer: &mut W) -> io::Result<()> {
+        wide(writer, "null")
+    }
+
+    fn write_bool<W: Write + ?Sized>(&mut self, writer: &mut W, value: bool) -> io::Result<()> {
+        wide(writer, if value { "true" } else { "false" })
+    }
+
+    fn write_u8<W: Write + ?Sized>(&mut self, writer: &mut W, value: u8) -> io::Result<()> {
+        wide(writer, &value.to_string())
+    }
+
+    fn write_i64<W: Write + ?Sized>(&mut self, writer: &mut W, value: i64) -> io::Result<()> {
+        wide(writer, &value.to_string())
+    }
+}
+
 /// What Postgres keeps of a time.
 pub(super) fn micros(at: OffsetDateTime) -> i64 {
     i64::try_from(at.unix_timestamp_nanos() / 1_000).expect("years up to 9999 fit")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::amount::{Amount, LARGEST};
+    use super::*;
+
+    #[derive(PartialEq, Debug, Serialize, Deserialize)]
+    struct Told {
+        text: String,
+        state: Option<u8>,
+        amount: Option<Amount>,
+        done: bool,
+    }
+
+    #[test]
+    fn no_number_truth_or_nothing_shows_in_the_size_however_the_texts_fill_it() {
+        for length in 0..2 * STEP {
+            let told = |state, amount: Option<f64>, done| Told {
+                text: "x".repeat(length),
+                state,
+                amount: amount.and_then(Amount::of),
+                done,
+            };
+            let all = [
+                told(None, None, false),
+                told(Some(9), Some(0.0), true),
+                told(Some(10), Some(-LARGEST), false),
+                told(Some(255), Some(72.125), true),
+            ];
+            let sizes = all.each_ref().map(|it| padded(it).len());
+            assert_eq!(sizes, [sizes[0]; 4], "{length}");
+            for told in all {
+                let read: Told = serde_json::from_slice(&padded(&told)).expect("it is JSON");
+                assert_eq!(read, told);
+            }
+        }
+    }
 }

@@ -161,3 +161,34 @@ async fn a_mood_a_tag_a_finished_entry_and_a_short_title_cannot_be_told_by_size(
         .expect("the table can be read");
     assert_eq!(sizes.len(), 1, "all rows look alike");
 }
+
+#[tokio::test]
+async fn no_mood_shows_in_the_size_where_tags_fill_a_padding_step_to_the_byte() {
+    let ada = Journal::of_a_new_person().await;
+    // Other sizes of tags on other days, over a whole step.
+    for length in 0..64 {
+        let day = format!("2026-{:02}-{:02}", 1 + length / 28, 1 + length % 28);
+        let tags = ["x".repeat(64), "y".repeat(1 + length)];
+        for (mood, completed) in [(json!(null), true), (json!(9), false), (json!(10), true)] {
+            let entry = json!({"date": day, "title": "", "body": "", "tags": tags, "mood": mood, "completed": completed});
+            ada.write(&entry).await;
+        }
+    }
+    let sizes = database()
+        .await
+        .query(
+            "SELECT min(octet_length(details_sealed)), max(octet_length(details_sealed)) FROM entries
+             WHERE user_id = $1 GROUP BY date",
+            &[&ada.user_id],
+        )
+        .await
+        .expect("the table can be read");
+    let sizes: Vec<(i32, i32)> = sizes.iter().map(|row| (row.get(0), row.get(1))).collect();
+    let mut steps: Vec<_> = sizes.iter().map(|(smallest, _)| smallest).collect();
+    steps.sort_unstable();
+    steps.dedup();
+    assert_eq!((sizes.len(), steps.len()), (64, 2), "one edge is crossed");
+    for (smallest, largest) in sizes {
+        assert_eq!(smallest, largest, "entries of one day look alike");
+    }
+}
