@@ -38,7 +38,7 @@ const RETRY: Duration = Duration::from_secs(2);
 /// Requests that wait at most; a further one is refused at once.
 const WAITING: usize = 1_024;
 /// Requests whose records are written together at most.
-const TOGETHER: usize = 128;
+const TOGETHER: usize = 256;
 
 /// What requests hand to the loop, and the loop's own connection: requests must not keep it from one.
 pub(crate) struct Audit {

@@ -39,7 +39,7 @@ pub(crate) struct Options {
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u64).range(1..=60))]
     seconds: u64,
     /// Connections at once, for as much as the machine gives: with fewer it rests while records are written to the disk
-    #[arg(long, value_name = "N", default_value_t = 512, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    #[arg(long, value_name = "N", default_value_t = 320, value_parser = clap::value_parser!(u32).range(1..=1_000))]
     connections: u32,
     /// Leave out what takes a release build of the vault's tests
     #[arg(long)]
@@ -55,7 +55,7 @@ impl Default for Options {
             people: 2_000,
             unwraps: 50_000,
             seconds: 4,
-            connections: 512,
+            connections: 320,
             without_cryptography: false,
             binaries: None,
         }
