@@ -21,8 +21,9 @@ use time::{Date, OffsetDateTime};
 use tokio_postgres::{GenericClient, Row, types::Type};
 use uuid::Uuid;
 
-/// Nothing is compressed, as what is sealed cannot be.
-const TABLE: &str = "CREATE TABLE plain_entries (
+/// Laid out as the journal's own, and nothing is compressed, as what is sealed cannot be. One table is followed like the
+/// journal's, by the same trigger; in the other an insert is an insert and nothing else.
+const TABLES: &str = "CREATE TABLE plain_entries (
     user_id uuid NOT NULL,
     entry_id uuid NOT NULL,
     date date NOT NULL,
@@ -38,7 +39,12 @@ const TABLE: &str = "CREATE TABLE plain_entries (
     PRIMARY KEY (user_id, entry_id)
 );
 CREATE INDEX plain_entries_by_day ON plain_entries (user_id, date DESC, entry_id DESC);
-ALTER TABLE plain_entries ALTER COLUMN title SET STORAGE EXTERNAL, ALTER COLUMN body SET STORAGE EXTERNAL";
+ALTER TABLE plain_entries ALTER COLUMN title SET STORAGE EXTERNAL, ALTER COLUMN body SET STORAGE EXTERNAL;
+ALTER TABLE plain_entries SET (toast_tuple_target = 4080);
+CREATE TABLE bare_entries (LIKE plain_entries INCLUDING ALL);
+ALTER TABLE bare_entries SET (toast_tuple_target = 4080);
+CREATE TRIGGER entries_added AFTER INSERT ON plain_entries
+    REFERENCING NEW TABLE AS written FOR EACH STATEMENT EXECUTE FUNCTION note_entries()";
 
 /// As many of a page's as the journal sends.
 const BYTES: i64 = 4 << 20;
@@ -101,6 +107,29 @@ enum Created {
 
 struct Api;
 
+/// What is written into the table that nobody follows.
+struct BareApi;
+
+#[OpenApi(prefix_path = "/api/bare-entries")]
+impl BareApi {
+    #[oai(path = "/", method = "post", operation_id = "create_bare_entry")]
+    async fn create(
+        &self,
+        caller: Caller,
+        pool: Data<&Pool>,
+        clock: Data<&Clock>,
+        body: Json<Draft>,
+    ) -> Result<Created, Problem<Unexpected>> {
+        created(
+            "bare_entries",
+            &caller,
+            &pool,
+            Entry::of(body.0, clock.now()),
+        )
+        .await
+    }
+}
+
 #[OpenApi(prefix_path = "/api/entries")]
 impl Api {
     #[oai(path = "/", method = "post", operation_id = "create_entry")]
@@ -111,11 +140,13 @@ impl Api {
         clock: Data<&Clock>,
         body: Json<Draft>,
     ) -> Result<Created, Problem<Unexpected>> {
-        let entry = Entry::of(body.0, clock.now());
-        insert(&*pool.get().await?, caller.user_id().uuid(), &entry).await?;
-        let location = format!("/api/entries/{}", entry.id);
-        let tag = format!("\"{}\"", entry.revision);
-        Ok(Created::Entry(Json(entry), location, tag))
+        created(
+            "plain_entries",
+            &caller,
+            &pool,
+            Entry::of(body.0, clock.now()),
+        )
+        .await
     }
 
     #[oai(path = "/", method = "get", operation_id = "list_entries")]
@@ -150,11 +181,31 @@ impl Entry {
     }
 }
 
-async fn insert(db: &impl GenericClient, user: Uuid, entry: &Entry) -> Result<(), Unexpected> {
+async fn created(
+    table: &str,
+    caller: &Caller,
+    pool: &Pool,
+    entry: Entry,
+) -> Result<Created, Problem<Unexpected>> {
+    insert(&*pool.get().await?, table, caller.user_id().uuid(), &entry).await?;
+    let location = format!("/api/entries/{}", entry.id);
+    let tag = format!("\"{}\"", entry.revision);
+    Ok(Created::Entry(Json(entry), location, tag))
+}
+
+async fn insert(
+    db: &impl GenericClient,
+    table: &str,
+    user: Uuid,
+    entry: &Entry,
+) -> Result<(), Unexpected> {
+    let sql = format!(
+        "INSERT INTO {table} (user_id, entry_id, date, revision, created_at, updated_at, title, body, mood, tags, pillar_ids,
+                              completed)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)"
+    );
     db.execute_typed(
-        "INSERT INTO plain_entries (user_id, entry_id, date, revision, created_at, updated_at, title, body, mood, tags,
-                                    pillar_ids, completed)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
+        &sql,
         &[
             (&user, Type::UUID),
             (&entry.id, Type::UUID),
@@ -275,7 +326,7 @@ async fn serve(settings: Settings) -> Result<(), Unexpected> {
     let bug = |error: &dyn std::fmt::Display| Unexpected::bug(error.to_string());
     let version = env!("CARGO_PKG_VERSION");
     install("journal", version, LogLevel::INFO, io::stdout()).map_err(|error| bug(&error))?;
-    settings.pool.get().await?.batch_execute(TABLE).await?;
+    settings.pool.get().await?.batch_execute(TABLES).await?;
     let server = Server::bind(settings.address, Limits::default()).await;
     let server = server.map_err(|error| bug(&error))?;
     let shutdown = Shutdown::on_signals().map_err(|error| bug(&error))?;
@@ -288,8 +339,10 @@ async fn serve(settings: Settings) -> Result<(), Unexpected> {
     let document = json!({"paths": {"/api/entries": {
         "post": {"operationId": "create_entry"},
         "get": {"operationId": "list_entries"},
+    }, "/api/bare-entries": {
+        "post": {"operationId": "create_bare_entry"},
     }}});
-    let service = OpenApiService::new(Api, "plain", version);
+    let service = OpenApiService::new((Api, BareApi), "plain", version);
     let service = service.data(settings.pool).data(clock).data(verification);
     server.run(Edge::new(service, &document), shutdown).await;
     Ok(())

@@ -8,7 +8,7 @@ use shared::{
     envelope::DataKey,
     problem::{Case, Failure, INTERNAL, UNAVAILABLE, Unexpected},
     user_id::UserId,
-    vault_client::{KeyOf, VaultError},
+    vault_client::{KeyOf, VaultError, WrappedKey},
 };
 use thiserror::Error;
 use time::OffsetDateTime;
@@ -91,19 +91,45 @@ pub(crate) async fn opened(
     stored: Stored,
     now: OffsetDateTime,
 ) -> Result<Arc<DataKey>, KeyError> {
-    let user = caller.user_id();
-    let wrapped = match stored {
-        Stored::Key(wrapped) => wrapped,
-        Stored::Closed => return Err(KeyError::Closed),
+    let wrapped = wrapped_key(caller.user_id(), stored)?;
+    open_wrapped(journal, caller, &wrapped, now).await
+}
+
+fn wrapped_key(user: UserId, stored: Stored) -> Result<WrappedKey, KeyError> {
+    match stored {
+        Stored::Key(wrapped) => Ok(wrapped),
+        Stored::Closed => Err(KeyError::Closed),
         Stored::Nothing => {
             tracing::error!(user.id = %user, "entries without a data key");
-            return Err(KeyError::Unreadable);
+            Err(KeyError::Unreadable)
         }
-    };
+    }
+}
+
+async fn open_wrapped(
+    journal: &Journal,
+    caller: &Caller,
+    wrapped: &WrappedKey,
+    now: OffsetDateTime,
+) -> Result<Arc<DataKey>, KeyError> {
+    let user = caller.user_id();
     let asked = journal
         .vault
-        .unwrap(key_of(user), &wrapped, Some(caller.proof()), now);
+        .unwrap(key_of(user), wrapped, Some(caller.proof()), now);
     asked.await.map_err(|error| refused(user, error))
+}
+
+/// A key to write with, and the bytes that it was wrapped in.
+pub(crate) struct WritingKey {
+    pub(crate) key: Arc<DataKey>,
+    pub(crate) wrapped: WrappedKey,
+}
+
+/// The caller's key, if it is in memory. What is sealed under it counts only beside the same bytes in the database: it may have
+/// been erased there, or wrapped anew.
+pub(crate) async fn at_hand(journal: &Journal, caller: &Caller) -> Option<WritingKey> {
+    let (wrapped, key) = journal.vault.at_hand(key_of(caller.user_id())).await?;
+    Some(WritingKey { key, wrapped })
 }
 
 /// The key to write with. The first write of a person makes it: of two first writes at once, one key is stored
@@ -112,7 +138,7 @@ pub(crate) async fn for_writing(
     journal: &Journal,
     caller: &Caller,
     now: OffsetDateTime,
-) -> Result<Arc<DataKey>, KeyError> {
+) -> Result<WritingKey, KeyError> {
     let user = caller.user_id();
     // No connection is held while the vault is asked.
     let known = stored(&*journal.pool.get().await?, user).await?;
@@ -120,7 +146,9 @@ pub(crate) async fn for_writing(
         Stored::Nothing => create(journal, caller, now).await?,
         known => known,
     };
-    opened(journal, caller, known, now).await
+    let wrapped = wrapped_key(user, known)?;
+    let key = open_wrapped(journal, caller, &wrapped, now).await?;
+    Ok(WritingKey { key, wrapped })
 }
 
 async fn create(

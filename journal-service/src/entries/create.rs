@@ -1,10 +1,13 @@
 //! A new entry.
 
+use std::time::Duration;
+
 use shared::{
     access_token::{Caller, EXPIRED, INVALID},
     envelope::DataKey,
     problem::{Case, Failure, FieldError, INTERNAL, INVALID_REQUEST, UNAVAILABLE, Unexpected},
     user_id::UserId,
+    vault_client::WrappedKey,
 };
 use thiserror::Error;
 use time::OffsetDateTime;
@@ -17,7 +20,7 @@ use super::{
 };
 use crate::{
     Journal,
-    data_key::{self, ACCOUNT_CLOSED, JOURNAL_UNREADABLE, KeyError},
+    data_key::{self, ACCOUNT_CLOSED, JOURNAL_UNREADABLE, KeyError, WritingKey},
     domain::{
         content::{Content, Draft},
         entry::{Entry, EntryId},
@@ -25,7 +28,7 @@ use crate::{
         sealed_entry::SealedEntry,
     },
     store::{
-        self, entry_revisions,
+        self, closed_journals, entry_revisions,
         idempotency_keys::{self, Made},
     },
 };
@@ -105,6 +108,11 @@ impl Failure for CreateError {
     }
 }
 
+/// Looks at a key that turned out not to be what is stored. It is wrapped anew once in a rotation.
+const TRIES: usize = 4;
+/// When to come again if it always was.
+const RETRY: Duration = Duration::from_secs(1);
+
 /// Seals and stores a draft as the first revision of a new entry. A request that names itself makes one entry, however often
 /// it comes.
 pub(crate) async fn create(
@@ -115,41 +123,84 @@ pub(crate) async fn create(
     now: OffsetDateTime,
 ) -> Result<Entry, CreateError> {
     let content = Content::parse(draft).map_err(CreateError::Invalid)?;
-    let entry = Entry::new(content, now);
-    let key = data_key::for_writing(journal, caller, now).await?;
-    let sealed = SealedEntry::seal(&entry, caller.user_id(), &key);
-    let user = caller.user_id();
-    let mut db = journal.pool.get().await?;
-    let Some(name) = name else {
-        return stored(&*db, user, (&entry, &sealed)).await.map(|()| entry);
+    let new = New {
+        user: caller.user_id(),
+        entry: Entry::new(content, now),
+        name,
+        now,
     };
-    let request = Request::of(&entry.content);
-    let made = Made {
-        id: entry.id.uuid(),
-        request_sealed: request.seal(user, entry.id.uuid(), &key),
-    };
-    let transaction = db.transaction().await.map_err(Unexpected::from)?;
-    if !idempotency_keys::claim(&transaction, user, &name.hash(), &made, now).await? {
-        return repeated(&transaction, user, (&name, &request), &key).await;
+    // One question less for the database, which sees whether the key in memory is still the one that it has.
+    let mut at_hand = data_key::at_hand(journal, caller).await;
+    for _ in 0..TRIES {
+        let key = match at_hand.take() {
+            Some(key) => key,
+            None => data_key::for_writing(journal, caller, now).await?,
+        };
+        match new.store(journal, &key).await? {
+            Some(Stored::Now) => return Ok(new.entry),
+            Some(Stored::Before(entry)) => return Ok(entry),
+            None => {}
+        }
     }
-    stored(&transaction, user, (&entry, &sealed)).await?;
-    transaction.commit().await.map_err(Unexpected::from)?;
-    Ok(entry)
+    Err(Unexpected::unavailable("the key is always another one", RETRY).into())
 }
 
-async fn stored(
-    db: &impl GenericClient,
+/// What is to be stored.
+struct New {
     user: UserId,
-    (entry, sealed): (&Entry, &SealedEntry),
-) -> Result<(), CreateError> {
-    if !are_known(db, user, &entry.content).await? {
-        return Err(CreateError::UnknownPillar);
+    entry: Entry,
+    name: Option<IdempotencyKey>,
+    now: OffsetDateTime,
+}
+
+enum Stored {
+    Now,
+    /// When the request came first, which made this.
+    Before(Entry),
+}
+
+impl New {
+    /// `None` when another key is stored than this.
+    async fn store(
+        &self,
+        journal: &Journal,
+        beside: &WritingKey,
+    ) -> Result<Option<Stored>, CreateError> {
+        let WritingKey { key, wrapped } = beside;
+        let sealed = (SealedEntry::seal(&self.entry, self.user, key), wrapped);
+        let mut db = journal.pool.get().await?;
+        let Some(name) = &self.name else {
+            let stored = self.insert(&*db, sealed).await?;
+            return Ok(stored.then_some(Stored::Now));
+        };
+        let request = Request::of(&self.entry.content);
+        let id = self.entry.id.uuid();
+        let made = Made {
+            id,
+            request_sealed: request.seal(self.user, id, key),
+        };
+        let transaction = db.transaction().await.map_err(Unexpected::from)?;
+        if !idempotency_keys::claim(&transaction, self.user, &name.hash(), &made, self.now).await? {
+            let entry = repeated(&transaction, self.user, (name, &request), key).await?;
+            return Ok(Some(Stored::Before(entry)));
+        }
+        if !self.insert(&transaction, sealed).await? {
+            return Ok(None);
+        }
+        transaction.commit().await.map_err(Unexpected::from)?;
+        Ok(Some(Stored::Now))
     }
-    if store::entries::insert(db, user, sealed).await? {
-        return Ok(());
+
+    async fn insert(
+        &self,
+        db: &impl GenericClient,
+        (sealed, beside): (SealedEntry, &WrappedKey),
+    ) -> Result<bool, CreateError> {
+        if !are_known(db, self.user, &self.entry.content).await? {
+            return Err(CreateError::UnknownPillar);
+        }
+        Ok(store::entries::insert(db, self.user, &sealed, beside).await?)
     }
-    // Erased between the key and the entry.
-    Err(KeyError::Closed.into())
 }
 
 /// What the request has made when it came first, as it was then.
@@ -159,6 +210,10 @@ async fn repeated(
     (name, request): (&IdempotencyKey, &Request),
     key: &DataKey,
 ) -> Result<Entry, CreateError> {
+    // The key in memory says nothing of that.
+    if closed_journals::is_closed(db, user).await? {
+        return Err(KeyError::Closed.into());
+    }
     let made = idempotency_keys::find(db, user, &name.hash()).await?;
     // One that was changed in the database is another request, too.
     let before = Request::open(&made.request_sealed, user, made.id, key);

@@ -76,7 +76,7 @@ pub(crate) async fn import(
     now: OffsetDateTime,
 ) -> Result<Imported, ImportError> {
     let user = caller.user_id();
-    let key = data_key::for_writing(journal, caller, now).await?;
+    let key = data_key::for_writing(journal, caller, now).await?.key;
     let mut incoming = Incoming {
         lines,
         file: File::new(now),

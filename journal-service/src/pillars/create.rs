@@ -111,7 +111,7 @@ pub(crate) async fn create(
 ) -> Result<Shown, CreateError> {
     let content = PillarContent::parse(draft).map_err(CreateError::Invalid)?;
     let pillar = Pillar::new(content, now);
-    let key = data_key::for_writing(journal, caller, now).await?;
+    let key = data_key::for_writing(journal, caller, now).await?.key;
     let user = caller.user_id();
     let mut db = journal.pool.get().await?;
     let transaction = db.transaction().await.map_err(Unexpected::from)?;

@@ -106,7 +106,7 @@ pub(crate) async fn write<C: Written>(
         return Err(WriteError::Invalid(errors));
     }
     // The vault is asked before the transaction, which therefore only holds the person's key while it seals.
-    let key = data_key::for_writing(journal, caller, now).await?;
+    let key = data_key::for_writing(journal, caller, now).await?.key;
     let user = caller.user_id();
     let mut db = journal.pool.get().await?;
     let transaction = db.transaction().await.map_err(Unexpected::from)?;

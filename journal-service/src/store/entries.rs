@@ -1,6 +1,6 @@
 //! Table `entries`: sealed rows, always asked for by their person.
 
-use shared::{problem::Unexpected, user_id::UserId};
+use shared::{problem::Unexpected, user_id::UserId, vault_client::WrappedKey};
 use time::{Date, OffsetDateTime};
 use tokio_postgres::{
     GenericClient, Row,
@@ -35,31 +35,37 @@ pub(crate) struct Page {
     pub(crate) more: bool,
 }
 
-/// Stores an entry beside its person's key, which stays until it is stored; `false` when the key is gone, and everything
-/// that was sealed under it.
+/// Stores an entry beside the key that it was sealed under, which stays until it is stored; `false` when that key is not there
+/// in these bytes any more, or the journal is closed.
 pub(crate) async fn insert(
     db: &impl GenericClient,
     user: UserId,
     entry: &SealedEntry,
+    beside: &WrappedKey,
 ) -> Result<bool, Unexpected> {
-    let rows = db.execute_typed(
-        "INSERT INTO entries (user_id, entry_id, date, revision, created_at, updated_at,
-                              title_sealed, body_sealed, details_sealed)
-         SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9
-         FROM (SELECT FROM data_keys WHERE user_id = $1 ORDER BY generation DESC LIMIT 1 FOR KEY SHARE) AS key",
-        &[
-            (&user.uuid(), Type::UUID),
-            (&entry.id.uuid(), Type::UUID),
-            (&entry.date, Type::DATE),
-            (&entry.revision.number(), Type::INT8),
-            (&entry.created_at, Type::TIMESTAMPTZ),
-            (&entry.updated_at, Type::TIMESTAMPTZ),
-            (&entry.title, Type::BYTEA),
-            (&entry.body, Type::BYTEA),
-            (&entry.details, Type::BYTEA),
-        ],
-    )
-    .await?;
+    let rows = db
+        .execute_typed(
+            "INSERT INTO entries (user_id, entry_id, date, revision, created_at, updated_at,
+                                  title_sealed, body_sealed, details_sealed)
+             SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9
+             FROM data_keys
+             WHERE user_id = $1 AND wrapped_key = $10
+               AND NOT EXISTS (SELECT FROM closed_journals WHERE user_id = $1)
+             FOR KEY SHARE OF data_keys",
+            &[
+                (&user.uuid(), Type::UUID),
+                (&entry.id.uuid(), Type::UUID),
+                (&entry.date, Type::DATE),
+                (&entry.revision.number(), Type::INT8),
+                (&entry.created_at, Type::TIMESTAMPTZ),
+                (&entry.updated_at, Type::TIMESTAMPTZ),
+                (&entry.title, Type::BYTEA),
+                (&entry.body, Type::BYTEA),
+                (&entry.details, Type::BYTEA),
+                (&beside.bytes(), Type::BYTEA),
+            ],
+        )
+        .await?;
     Ok(rows == 1)
 }
 

@@ -50,4 +50,8 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
         name: "0010_changes.sql",
         sql: include_str!("../../migrations/0010_changes.sql"),
     },
+    Migration {
+        name: "0011_quicker.sql",
+        sql: include_str!("../../migrations/0011_quicker.sql"),
+    },
 ];

@@ -117,6 +117,12 @@ async fn a_closed_journal_answers_its_own_person_nothing_until_it_is_opened_agai
     let bob = Journal::of_a_new_person().await;
     let id = ada.write(&draft("2026-11-24", "before")).await;
     let other = bob.write(&draft("2026-11-24", "bob's")).await;
+    let named = |title| {
+        let request = ada.request(Method::POST, "");
+        let request = request.json(&draft("2026-11-24", title));
+        sent(request.header("Idempotency-Key", "named"))
+    };
+    assert_eq!(named("named").await.status, 201);
     // Twice: safe to repeat.
     for _ in 0..2 {
         assert_eq!(identity.close(ada.user_id).await.status, 204);
@@ -124,6 +130,8 @@ async fn a_closed_journal_answers_its_own_person_nothing_until_it_is_opened_agai
     let changed = draft("2026-11-24", "after");
     for answer in [
         ada.create(&changed).await,
+        named("named").await,
+        named("another").await,
         ada.read(&id).await,
         ada.read("0198c0de-0000-7000-8000-00000000dead").await,
         ada.list("").await,

@@ -18,10 +18,20 @@ const KEYS: u64 = 10_000;
 
 /// By the key that is meant and the bytes that it was wrapped in.
 pub(super) type Keys = Cache<(KeyOf, WrappedKey), Arc<DataKey>>;
+/// The bytes that a key was last seen wrapped in.
+pub(super) type Latest = Cache<KeyOf, WrappedKey>;
 
 /// An empty cache.
 pub(super) fn keys() -> Keys {
     keys_for(KEEP)
+}
+
+/// An empty one, for as many keys.
+pub(super) fn latest() -> Latest {
+    Cache::builder()
+        .max_capacity(KEYS)
+        .time_to_live(KEEP)
+        .build()
 }
 
 /// Wipes what is over, also while nobody asks, until the shutdown is requested.

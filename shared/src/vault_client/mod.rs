@@ -31,7 +31,7 @@ use crate::{
 pub use rotation::CurrentMasterKey;
 pub use settings::VaultSettings;
 
-use keys::Keys;
+use keys::{Keys, Latest};
 
 /// When a client may ask again that was told 503 because of the vault.
 const RETRY: Duration = Duration::from_secs(2);
@@ -146,6 +146,7 @@ pub struct VaultClient {
     url: Url,
     signer: Arc<Signer>,
     keys: Keys,
+    latest: Latest,
 }
 
 impl VaultClient {
@@ -156,6 +157,7 @@ impl VaultClient {
             url: settings.url,
             signer: Arc::new(settings.signer),
             keys: keys::keys(),
+            latest: keys::latest(),
         }
     }
 
@@ -167,6 +169,7 @@ impl VaultClient {
             url,
             signer: Arc::new(signer),
             keys: keys::keys(),
+            latest: keys::latest(),
         }
     }
 
@@ -196,10 +199,32 @@ impl VaultClient {
         Ok((wrapped, key))
     }
 
+    /// The key that was opened last, while it is in memory, and the bytes that it was wrapped in. The vault is not asked:
+    /// whoever uses it sees to it that these bytes are still what is stored.
+    pub async fn at_hand(&self, of: KeyOf) -> Option<(WrappedKey, Arc<DataKey>)> {
+        let wrapped = self.latest.get(&of).await?;
+        let key = self.keys.get(&(of, wrapped.clone())).await?;
+        Some((wrapped, key))
+    }
+
     /// The data key in `wrapped`: from memory, or from the vault, which is asked once however many
     /// requests wait for the same key. Who shared the question of another, whose proof was refused, asks
     /// for themselves.
     pub async fn unwrap(
+        &self,
+        of: KeyOf,
+        wrapped: &WrappedKey,
+        proof: Option<&SecretString>,
+        now: OffsetDateTime,
+    ) -> Result<Arc<DataKey>, VaultError> {
+        let key = self.kept_or_fetched(of, wrapped, proof, now).await?;
+        if self.latest.get(&of).await.as_ref() != Some(wrapped) {
+            self.latest.insert(of, wrapped.clone()).await;
+        }
+        Ok(key)
+    }
+
+    async fn kept_or_fetched(
         &self,
         of: KeyOf,
         wrapped: &WrappedKey,

@@ -151,6 +151,10 @@ impl Side {
 
     /// Entries of these people, one after the other, each of 2 KiB and of another day.
     fn writing(&self, connections: u32, writers: usize) -> Questions {
+        self.writing_to("/api/entries", connections, writers)
+    }
+
+    fn writing_to(&self, path: &'static str, connections: u32, writers: usize) -> Questions {
         let tokens = Arc::clone(&self.tokens);
         let requests: Requests = Arc::new(move |number, request| {
             let writer = usize::try_from(number).unwrap_or(0) % writers;
@@ -158,7 +162,7 @@ impl Side {
             let body = draft(number);
             let length = body.len();
             let head = format!(
-                "POST /api/entries HTTP/1.1\r\nhost: 127.0.0.1\r\nauthorization: Bearer {token}\r\n\
+                "POST {path} HTTP/1.1\r\nhost: 127.0.0.1\r\nauthorization: Bearer {token}\r\n\
                  content-type: application/json\r\ncontent-length: {length}\r\n\r\n"
             );
             request.extend_from_slice(head.as_bytes());
@@ -249,17 +253,39 @@ impl Bench {
         let writing =
             [&self.sealed, &self.plain].map(|side| side.writing(self.connections, WRITERS));
         self.judge_share("entries written", &writing, 0.7, table)
-            .await
+            .await?;
+        let (sealed, plain) = (&self.sealed, &self.plain);
+        let bare = plain.writing_to("/api/bare-entries", self.connections, WRITERS);
+        let sealed = sealed.writing(self.connections, WRITERS);
+        let (share, _, bare) = self.share("bare inserts", &[sealed, bare]).await?;
+        table.tell("in clear, and nobody can follow", format!("{bare:.0} /s"));
+        table.tell("of those", format!("{:.0} %", share * 100.0));
+        Ok(())
     }
 
     /// What is sealed beside the same in clear.
     async fn judge_share(
         &self,
         what: &str,
-        [sealed, plain]: &[Questions; 2],
+        loads: &[Questions; 2],
         least: f64,
         table: &mut Table,
     ) -> Result<(), Failure> {
+        let (share, sealed, plain) = self.share(what, loads).await?;
+        table.tell(what, format!("{sealed:.0} /s"));
+        table.tell("the same in clear", format!("{plain:.0} /s"));
+        let target = format!(">= {:.0} %", least * 100.0);
+        let shown = format!("{:.0} %", share * 100.0);
+        table.judge("of what is in clear", shown, &target, share >= least);
+        Ok(())
+    }
+
+    /// The median share, and the two rates of its round.
+    async fn share(
+        &self,
+        what: &str,
+        [sealed, plain]: &[Questions; 2],
+    ) -> Result<(f64, f64, f64), Failure> {
         let mut rounds = Vec::new();
         for round in 1..=ROUNDS {
             self.progress
@@ -270,15 +296,8 @@ impl Bench {
             rounds.push((sealed / plain, sealed, plain));
         }
         rounds.sort_by(|(one, ..), (other, ..)| one.total_cmp(other));
-        let Some((share, sealed, plain)) = rounds.get(ROUNDS / 2) else {
-            return Ok(());
-        };
-        table.tell(what, format!("{sealed:.0} /s"));
-        table.tell("the same in clear", format!("{plain:.0} /s"));
-        let target = format!(">= {:.0} %", least * 100.0);
-        let shown = format!("{:.0} %", share * 100.0);
-        table.judge("of what is in clear", shown, &target, *share >= least);
-        Ok(())
+        let median = rounds.get(ROUNDS / 2).copied();
+        median.ok_or_else(|| Failure::new("nothing was measured"))
     }
 }
 
