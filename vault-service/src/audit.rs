@@ -244,8 +244,8 @@ async fn begin(
     others.extend(left.filter(|head| !noted(head)));
     let others: Vec<_> = others.iter().flat_map(Head::bytes).collect();
     let first = Actor::by_itself(now).did("begin", "ok");
-    let chain = Chain::begin(keyring, version, id, &others, &first);
-    let head = chain.ok_or_else(no_key)?.head();
+    let key = keyring.chain_key(version).ok_or_else(no_key)?;
+    let head = Chain::begin(key, id, &others, &first).head();
     store::open(transaction, id, version, &others, now).await?;
     store::append(transaction, id, &[(&first, head.number, head.mac)]).await?;
     Ok(Link { version, head })
@@ -258,7 +258,8 @@ impl Link {
         db: &impl GenericClient,
         entries: &[&Entry],
     ) -> Result<(), Unexpected> {
-        let mut chain = Chain::at(keyring, self.version, self.head).ok_or_else(no_key)?;
+        let key = keyring.chain_key(self.version).ok_or_else(no_key)?;
+        let mut chain = Chain::at(key, self.head);
         let records: Vec<_> = entries
             .iter()
             .map(|entry| {

@@ -16,6 +16,7 @@ use crate::{
     audit::Actor,
     check_master_keys::{WrongMasterKeys, active},
     domain::keyring::{KeyVersion, Keyring},
+    keep_audit_keys::keep_audit_keys,
     key_source::KeySource,
     open_vault::{numbers, replace_master_keys},
     refusals::log_damage,
@@ -81,6 +82,7 @@ impl Follower {
         let now = vault.clock.now();
         let keyring = follow(vault, now).await?;
         if self.reseal_at.is_none_or(|at| at <= now) {
+            keep_audit_keys(&keyring, &*vault.pool.get().await?).await?;
             self.reseal(vault, &keyring, now, shutdown).await?;
         }
         Ok(())
@@ -213,6 +215,8 @@ async fn destroy_due(
             master_keys::schedule_destruction(transaction, version, None).await?;
             tracing::error!(%version, "a master key is in use and is not destroyed; it was to be");
         } else if is_due {
+            // It has been for days; but whoever has just begun with both must not lose it.
+            keep_audit_keys(&*vault.keys.open()?, transaction).await?;
             record(vault, "destroy_master_key", version, now).await?;
             master_keys::destroyed(transaction, version, now).await?;
             tracing::warn!(%version, "a master key is destroyed");

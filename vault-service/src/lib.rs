@@ -9,6 +9,7 @@ mod doctor;
 mod domain;
 mod follow_master_keys;
 mod http;
+mod keep_audit_keys;
 mod key_source;
 mod limits;
 mod list_master_keys;

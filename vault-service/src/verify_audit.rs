@@ -21,11 +21,15 @@ use uuid::Uuid;
 use crate::{
     Settings,
     domain::{
-        audit_chain::{Chain, Head, Mac},
+        audit_chain::{Chain, ChainKey, Head, Mac},
+        kept_audit_key::KeptAuditKey,
         keyring::{KeyVersion, Keyring},
     },
     key_source::{KeySource, opened_by_standard_input},
-    store::audit::{self as store, StoredChain, StoredRecord},
+    store::{
+        audit::{self as store, StoredChain, StoredRecord},
+        kept_audit_keys,
+    },
 };
 
 /// Records that are looked at in one go.
@@ -40,8 +44,8 @@ pub enum AuditCommand {
         /// What `audit head` printed earlier: shows also when the newest records were removed.
         #[arg(long, value_name = "FILE")]
         head: Option<PathBuf>,
-        /// A version of the master key that was destroyed: its chains are held against what was noted of them, and are no
-        /// failure (may be repeated).
+        /// A version of the master key that was destroyed when no replica had it any more, so that the key of its chains was not
+        /// kept: these are held against what was noted of them, and are no failure (may be repeated).
         #[arg(long, value_name = "VERSION")]
         without: Vec<i64>,
     },
@@ -56,7 +60,7 @@ enum AuditError {
     #[error("chain {chain}: {what}")]
     Broken { chain: Uuid, what: String },
     #[error(
-        "chain {chain}: cannot be checked, master key version {version} is not here (see --without)"
+        "chain {chain}: cannot be checked, master key version {version} is not here, nor is the key of its chains (see --without)"
     )]
     NoKey { chain: Uuid, version: i64 },
     #[error("the sealed keyring: {0}")]
@@ -170,6 +174,33 @@ impl std::fmt::Display for Verified {
     }
 }
 
+/// The keys that chains are checked with, by versions of the master key: of those that are here, and kept ones.
+struct ChainKeys<'a> {
+    keyring: &'a Keyring,
+    kept: HashMap<KeyVersion, KeptAuditKey>,
+}
+
+impl<'a> ChainKeys<'a> {
+    async fn of(keyring: &'a Keyring, db: &Connection) -> Result<Self, AuditError> {
+        let kept = kept_audit_keys::all(&**db).await?;
+        // One that does not open is as good as none: its chains are told.
+        let opened = kept.into_iter().filter_map(|it| {
+            let key = KeptAuditKey::open(keyring, it.version, &it.sealed).ok()?;
+            Some((it.version, key))
+        });
+        Ok(Self {
+            keyring,
+            kept: opened.collect(),
+        })
+    }
+
+    fn of_version(&self, version: i64) -> Option<ChainKey<'_>> {
+        let version = KeyVersion::new(u32::try_from(version).ok()?)?;
+        let kept = || Some(self.kept.get(&version)?.chain_key());
+        self.keyring.chain_key(version).or_else(kept)
+    }
+}
+
 /// Checks everything; `kept` is what is known from elsewhere of where chains were, `without` which keys are gone.
 async fn verify(
     keyring: &Keyring,
@@ -186,11 +217,20 @@ async fn verify(
     for head in others.chain(kept) {
         noted.entry(head.chain).or_default().push(head);
     }
+    let keys = ChainKeys::of(keyring, &db).await?;
     let mut verified = Verified::default();
     for chain in &chains {
         let noted = noted.remove(&chain.id).unwrap_or_default();
-        let gone = without.contains(&chain.mek_version);
-        let records = verify_chain(keyring, &db, chain, &noted, gone).await?;
+        let key = keys.of_version(chain.mek_version);
+        // Whoever says so is believed only where there is nothing to check it with.
+        let gone = key.is_none() && without.contains(&chain.mek_version);
+        if key.is_none() && !gone {
+            return Err(AuditError::NoKey {
+                chain: chain.id,
+                version: chain.mek_version,
+            });
+        }
+        let records = verify_chain(key, &db, chain, &noted).await?;
         if gone {
             verified.unchecked.push(chain.id);
         } else {
@@ -210,13 +250,12 @@ async fn verify(
     }
 }
 
-/// How many records the chain has, all of them good.
+/// How many records the chain has, all of them good: by its key, or without one, as far as was noted of them.
 async fn verify_chain(
-    keyring: &Keyring,
+    key: Option<ChainKey<'_>>,
     db: &Connection,
     stored: &StoredChain,
     noted: &[Head],
-    gone: bool,
 ) -> Result<u64, AuditError> {
     let mut look = Look::default();
     loop {
@@ -226,10 +265,9 @@ async fn verify_chain(
         }
         for record in &page {
             let expected = look.next(stored, record)?;
-            let head = if gone {
-                store::head(stored.id, expected, &record.mac)
-            } else {
-                look.recomputed(keyring, stored, record)?
+            let head = match key {
+                Some(key) => Some(look.recomputed(key, stored, record)),
+                None => store::head(stored.id, expected, &record.mac),
             };
             check(stored, record, head, noted)?;
         }
@@ -296,22 +334,15 @@ impl<'a> Look<'a> {
     /// Where the chain is with this record, by the key.
     fn recomputed(
         &mut self,
-        keyring: &'a Keyring,
+        key: ChainKey<'a>,
         stored: &StoredChain,
         record: &StoredRecord,
-    ) -> Result<Option<Head>, AuditError> {
+    ) -> Head {
         if let Some(chain) = &mut self.chain {
-            return Ok(Some(chain.push(&record.entry)));
+            return chain.push(&record.entry);
         }
-        let version = u32::try_from(stored.mek_version).ok();
-        let begun = version.and_then(KeyVersion::new).and_then(|version| {
-            Chain::begin(keyring, version, stored.id, &stored.others, &record.entry)
-        });
-        let begun = begun.ok_or(AuditError::NoKey {
-            chain: stored.id,
-            version: stored.mek_version,
-        })?;
-        Ok(Some(self.chain.insert(begun).head()))
+        let begun = Chain::begin(key, stored.id, &stored.others, &record.entry);
+        self.chain.insert(begun).head()
     }
 }
 

@@ -9,7 +9,8 @@
 //! ```
 //! Whoever may write to the database and does not hold the master key can change, remove, swap or add no record without
 //! a MAC that does not fit. What a chain alone cannot show is that its newest records are missing: the first record of
-//! every later chain notes where the others were, and a head that was kept elsewhere shows the rest.
+//! every later chain notes where the others were, and a head that was kept elsewhere shows the rest. The key of a master key
+//! that has been destroyed is kept (`kept_audit_key`).
 
 use hmac::{Hmac, KeyInit, Mac as _};
 use sha2::Sha256;
@@ -77,22 +78,32 @@ impl Head {
     }
 }
 
+/// The key of the MACs of a master key's chains. It is not printed.
+#[derive(Clone, Copy)]
+pub(crate) struct ChainKey<'a>(&'a [u8; 32]);
+
+impl<'a> ChainKey<'a> {
+    pub(super) fn of(key: &'a [u8; 32]) -> Self {
+        Self(key)
+    }
+}
+
+impl Keyring {
+    /// The key of a version's chains; `None` for one that is not here.
+    pub(crate) fn chain_key(&self, version: KeyVersion) -> Option<ChainKey<'_>> {
+        self.audit_key(version).map(ChainKey)
+    }
+}
+
 /// A chain as it can be gone on with: its newest record and the key of its MACs.
 pub(crate) struct Chain<'a> {
-    key: &'a [u8; 32],
+    key: ChainKey<'a>,
     head: Head,
 }
 
 impl<'a> Chain<'a> {
-    /// Begins a chain with its first record; `None` for a version of the master key that is not here.
-    pub(crate) fn begin(
-        keyring: &'a Keyring,
-        version: KeyVersion,
-        chain: Uuid,
-        others: &[u8],
-        first: &Entry,
-    ) -> Option<Self> {
-        let key = keyring.audit_key(version)?;
+    /// Begins a chain with its first record.
+    pub(crate) fn begin(key: ChainKey<'a>, chain: Uuid, others: &[u8], first: &Entry) -> Self {
         let mut mac = started(key, b"vault/v1/audit/first");
         mac.update(chain.as_bytes());
         put(&mut mac, Some(others));
@@ -102,13 +113,12 @@ impl<'a> Chain<'a> {
             number: 0,
             mac: mac.finalize().into_bytes().into(),
         };
-        Some(Self { key, head })
+        Self { key, head }
     }
 
     /// Goes on with a chain from its newest record.
-    pub(crate) fn at(keyring: &'a Keyring, version: KeyVersion, head: Head) -> Option<Self> {
-        let key = keyring.audit_key(version)?;
-        Some(Self { key, head })
+    pub(crate) fn at(key: ChainKey<'a>, head: Head) -> Self {
+        Self { key, head }
     }
 
     /// Adds a record; the chain's head from now on.
@@ -150,8 +160,8 @@ impl Entry {
     }
 }
 
-fn started(key: &[u8; 32], label: &[u8]) -> Hmac<Sha256> {
-    let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes any key");
+fn started(key: ChainKey<'_>, label: &[u8]) -> Hmac<Sha256> {
+    let mut mac = Hmac::<Sha256>::new_from_slice(key.0).expect("HMAC takes any key");
     put(&mut mac, Some(label));
     mac
 }
@@ -198,7 +208,8 @@ mod tests {
         let keyring = ring(COUNTING);
         let (first, rest) = entries.split_first().expect("a first record");
         let chain = Uuid::from_u128(7);
-        let mut chain = Chain::begin(&keyring, version(), chain, &[], first).expect("a key");
+        let key = keyring.chain_key(version()).expect("a key");
+        let mut chain = Chain::begin(key, chain, &[], first);
         let first = chain.head().mac;
         std::iter::once(first)
             .chain(rest.iter().map(|entry| chain.push(entry).mac))
@@ -244,8 +255,8 @@ mod tests {
         let first = entry(1, "ok");
         let head = |keyring: &Keyring, chain: u128, others: &[u8]| {
             let chain = Uuid::from_u128(chain);
-            let begun = Chain::begin(keyring, version(), chain, others, &first);
-            begun.expect("a key").head().mac
+            let key = keyring.chain_key(version()).expect("a key");
+            Chain::begin(key, chain, others, &first).head().mac
         };
         let good = head(&keyring, 7, &[]);
         assert_eq!(good, head(&keyring, 7, &[]));
@@ -253,7 +264,7 @@ mod tests {
         assert_ne!(good, head(&keyring, 7, &[0; HEAD]));
         assert_ne!(good, head(&other, 7, &[]));
         let absent = KeyVersion::new(2).expect("not 0");
-        assert!(Chain::begin(&keyring, absent, Uuid::nil(), &[], &first).is_none());
+        assert!(keyring.chain_key(absent).is_none());
     }
 
     proptest! {

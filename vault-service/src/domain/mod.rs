@@ -2,9 +2,11 @@
 
 pub(crate) mod attempts;
 pub(crate) mod audit_chain;
+pub(crate) mod kept_audit_key;
 pub(crate) mod keyring;
 pub(crate) mod limits;
 mod locked_memory;
+mod own_secret;
 pub(crate) mod policy;
 pub(crate) mod receipt;
 pub(crate) mod sealed_keyring;

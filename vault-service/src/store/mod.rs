@@ -3,6 +3,7 @@
 
 pub(crate) mod audit;
 pub(crate) mod data_keys;
+pub(crate) mod kept_audit_keys;
 pub(crate) mod master_keys;
 pub(crate) mod replicas;
 pub(crate) mod shreds;
@@ -44,5 +45,9 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
     Migration {
         name: "0006_audit_by_time.sql",
         sql: include_str!("../../migrations/0006_audit_by_time.sql"),
+    },
+    Migration {
+        name: "0007_kept_audit_keys.sql",
+        sql: include_str!("../../migrations/0007_kept_audit_keys.sql"),
     },
 ];

@@ -29,7 +29,7 @@ impl World {
             .expect("the program runs")
     }
 
-    fn verified(&self, arguments: &[&str]) -> String {
+    pub(crate) fn verified(&self, arguments: &[&str]) -> String {
         let output = self.audit(&[&["verify"], arguments].concat());
         let told = String::from_utf8_lossy(&output.stdout).into_owned();
         assert!(output.status.success(), "{output:?}");
@@ -37,7 +37,7 @@ impl World {
     }
 
     /// What is wrong with it, as the program tells.
-    fn broken(&self, arguments: &[&str]) -> String {
+    pub(crate) fn broken(&self, arguments: &[&str]) -> String {
         let output = self.audit(&[&["verify"], arguments].concat());
         assert_eq!(output.status.code(), Some(1), "{output:?}");
         String::from_utf8_lossy(&output.stderr).into_owned()

@@ -3,6 +3,7 @@
 use std::{fs, time::Duration};
 
 use serde_json::json;
+use shared::random;
 use stack::until;
 use tokio_postgres::types::Type;
 
@@ -207,4 +208,108 @@ async fn a_rotation_is_in_the_audit_which_goes_on_under_the_new_key() {
             "unwrap ok 2"
         ]
     );
+}
+
+/// Takes version 1 out of the key file, and starts anew.
+async fn without_version_1(world: &World) -> Vault {
+    let keys = fs::read_to_string(world.folder().join(KEY_FILE)).expect("readable");
+    let (_, newer) = keys.split_once('\n').expect("two lines");
+    write_keys(world, newer);
+    world.start().await
+}
+
+#[tokio::test]
+async fn the_audit_of_a_destroyed_master_key_is_still_checked_and_no_other_passes_for_it() {
+    let world = world().await;
+    let vault = world.start().await;
+    rotated(&world, &vault).await;
+    a_while_later(&world).await;
+    assert_eq!(settle(&world, &vault, "identity", 2).await.status, 200);
+    destroyed(&world, &vault).await;
+    drop(vault);
+    let vault = without_version_1(&world).await;
+    let identity = world.caller(&vault, "identity");
+    identity.created(somebody(), "account").await;
+    let held = world.verified(&[]);
+    assert!(!held.contains("only"), "every record is checked: {held}");
+    drop(vault);
+
+    sql(&world, "CREATE TABLE kept AS SELECT * FROM audit_records").await;
+    let of = |version: u32| {
+        format!(
+            "(SELECT chain_id FROM audit_chains WHERE mek_version = {version} ORDER BY opened_at DESC LIMIT 1)"
+        )
+    };
+    let (old, live) = (of(1), of(2));
+    for (change, undo) in [
+        // A record of the destroyed one.
+        (
+            format!(
+                "UPDATE audit_records SET outcome = 'no' WHERE number = 1 AND chain_id = {old}"
+            ),
+            "UPDATE audit_records SET outcome = kept.outcome FROM kept
+             WHERE kept.chain_id = audit_records.chain_id AND kept.number = audit_records.number",
+        ),
+        // One of the live one, which is said to be of the destroyed one.
+        (
+            format!("UPDATE audit_chains SET mek_version = 1 WHERE chain_id = {live}"),
+            "UPDATE audit_chains SET mek_version = 2
+             WHERE chain_id = (SELECT chain_id FROM audit_chains ORDER BY opened_at DESC LIMIT 1)",
+        ),
+    ] {
+        sql(&world, &change).await;
+        for arguments in [&[][..], &["--without", "1"]] {
+            let told = world.broken(arguments);
+            assert!(
+                told.contains("not the one that was written"),
+                "{change}: {told}"
+            );
+        }
+        sql(&world, undo).await;
+        assert_eq!(world.verified(&[]), held, "{undo}");
+    }
+    // Without the kept key nothing can be said of its chains, and that is told as a failure.
+    for lost in [
+        "UPDATE kept_audit_keys SET sealed = set_byte(sealed, 60, get_byte(sealed, 60) # 1)",
+        "DELETE FROM kept_audit_keys",
+    ] {
+        sql(&world, lost).await;
+        let told = world.broken(&[]);
+        assert!(told.contains("master key version 1 is not here"), "{told}");
+    }
+    assert!(
+        world
+            .verified(&["--without", "1"])
+            .contains("held only against")
+    );
+}
+
+#[tokio::test]
+async fn kept_audit_keys_move_on_with_the_next_master_key() {
+    let world = world().await;
+    let vault = world.start().await;
+    rotated(&world, &vault).await;
+    let under = async |version: i64| {
+        let sql = "SELECT sealed_under FROM kept_audit_keys WHERE mek_version = $1";
+        let db = world.db().await;
+        let row = db.query_typed_opt(sql, &[(&version, Type::INT8)]).await;
+        row.expect("the table")
+            .map_or(0, |row| row.get::<_, i64>(0))
+    };
+    let moved = async |version: i64, to: i64| {
+        until("the kept key", LIMIT, async || {
+            let is = under(version).await;
+            (is == to).then_some(()).ok_or(is)
+        })
+        .await
+        .expect("in time");
+    };
+    moved(1, 2).await;
+    let keys = fs::read_to_string(world.folder().join(KEY_FILE)).expect("readable");
+    let newest = hex::encode(random::bytes::<32>());
+    write_keys(&world, &format!("{keys}3:{newest}\n"));
+    wraps(&world, &vault, 3).await;
+    moved(1, 3).await;
+    moved(2, 3).await;
+    assert_eq!(under(3).await, 0, "what wraps keeps its own");
 }
