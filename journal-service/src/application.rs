@@ -18,7 +18,7 @@ use crate::{Journal, expiry, http, rewrap, settings::Settings, slots::Slots, sto
 /// or one of two as six; only a text made of control characters could be longer still.
 const BODY_BYTES: usize = 4 << 20;
 
-/// Pages of up to 2 MiB that are looked through at once; other searches wait their turn.
+/// Searches at once, each with two pages of up to 1 MiB in memory; others wait their turn.
 const SEARCHES: usize = 4;
 /// Exports at once, and of one person. Each holds about five MiB of text on its way out.
 const EXPORTS: usize = 16;

@@ -282,24 +282,15 @@ fn is_the_same_key(before: &WrappedKey, after: &WrappedKey, version: u32) -> boo
 
 #[cfg(test)]
 mod tests {
-    use std::{
-        collections::VecDeque,
-        net::SocketAddr,
-        sync::{Arc, Mutex},
-    };
+    use std::{collections::VecDeque, sync::Mutex};
 
     use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
-    use poem::{Route, endpoint::make_sync, post};
-    use rcgen::{KeyPair, PKCS_ED25519};
-    use reqwest::Url;
+    use poem::{endpoint::make_sync, post};
     use secrecy::SecretString;
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::{
-        serve::{Edge, Limits, Server, Trigger},
-        service_token::Signer,
-    };
+    use crate::{serve::Trigger, vault_client::stub::stub};
 
     const TABLE: &KeyTable = &KeyTable {
         purpose: "account",
@@ -308,25 +299,13 @@ mod tests {
     };
 
     /// A vault that gives these answers, one after another.
-    async fn stub(answers: Vec<Value>) -> (VaultClient, Trigger) {
-        let answers = Arc::new(Mutex::new(VecDeque::from(answers)));
-        let rewrap = post(make_sync(move |_| {
+    async fn answering(answers: Vec<Value>) -> (VaultClient, Trigger) {
+        let answers = Mutex::new(VecDeque::from(answers));
+        let rewrap = make_sync(move |_| {
             let next = answers.lock().expect("no panic").pop_front();
             poem::web::Json(next.expect("an answer for each question"))
-        }));
-        let document =
-            json!({"paths": {"/v1/data-keys/rewrap": {"post": {"operationId": "rewrap"}}}});
-        let address = SocketAddr::from(([127, 0, 0, 1], 0));
-        let server = Server::bind(address, Limits::default()).await;
-        let server = server.expect("a free port");
-        let url = format!("http://{}", server.local_addr());
-        let (trigger, shutdown) = Shutdown::manual();
-        let route = Route::new().at("/v1/data-keys/rewrap", rewrap);
-        tokio::spawn(server.run(Edge::new(route, &document), shutdown));
-        let key = KeyPair::generate_for(&PKCS_ED25519).expect("a key");
-        let signer = Signer::from_pem("identity", &key.serialize_pem()).expect("a key");
-        let url = Url::parse(&url).expect("a URL");
-        (VaultClient::of_a_stub(url, signer), trigger)
+        });
+        stub("/v1/data-keys/rewrap", post(rewrap)).await
     }
 
     /// What has the header of that key under that master key, and something behind it.
@@ -350,7 +329,7 @@ mod tests {
 
     /// Which of these keys are to be replaced, by number, and how many are left.
     async fn outcome(keys: u8, answers: Vec<Value>) -> (Vec<u8>, u64) {
-        let (vault, _running) = stub(answers).await;
+        let (vault, _running) = answering(answers).await;
         let nowhere = SecretString::from("postgres://nobody@127.0.0.1:1/nothing");
         let rewrapping = Rewrapping {
             vault: &vault,

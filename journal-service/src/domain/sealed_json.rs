@@ -1,7 +1,10 @@
 //! Records that are one sealed JSON text. What their row says in clear is repeated inside, so that it cannot be changed
 //! either.
 
-use std::io::{self, Write};
+use std::{
+    fmt::Display,
+    io::{self, Write},
+};
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Serializer, ser::Formatter};
@@ -60,21 +63,47 @@ pub(super) fn open<T: DeserializeOwned>(
     Ok(sealed.content)
 }
 
-/// As JSON that ends in blanks, which JSON ignores.
+/// As JSON that ends in blanks, which JSON ignores. Written once, into a place that is long enough: one that grew would leave
+/// what it was moved from.
 pub(super) fn padded(content: &impl Serialize) -> Zeroizing<Vec<u8>> {
-    let mut json = Vec::with_capacity(STEP);
-    let written = content.serialize(&mut Serializer::with_formatter(&mut json, OfOneWidth));
-    written.expect("numbers and texts are always JSON");
-    let length = (LENGTH_PREFIX + json.len()).next_multiple_of(STEP) - LENGTH_PREFIX;
+    let mut counted = Counted(0);
+    write(content, &mut counted);
+    let length = (LENGTH_PREFIX + counted.0).next_multiple_of(STEP) - LENGTH_PREFIX;
+    let mut json = Zeroizing::new(Vec::with_capacity(length));
+    write(content, &mut *json);
     json.resize(length, b' ');
-    Zeroizing::new(json)
+    json
+}
+
+fn write(content: &impl Serialize, place: impl Write) {
+    let written = content.serialize(&mut Serializer::with_formatter(place, OfOneWidth));
+    written.expect("numbers and texts are always JSON");
+}
+
+/// Only how many bytes were written.
+struct Counted(usize);
+
+impl Write for Counted {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0 += bytes.len();
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// Compact, with blanks behind what is not a text.
 struct OfOneWidth;
 
-fn wide<W: Write + ?Sized>(writer: &mut W, token: &str) -> io::Result<()> {
+fn wide<W: Write + ?Sized>(writer: &mut W, token: impl Display) -> io::Result<()> {
     write!(writer, "{token:<WIDTH$}")
+}
+
+/// Numbers of a type that no content had when this was written.
+fn no_width() -> io::Result<()> {
+    Err(io::Error::other("a number of a type that has no width yet"))
 }
 
 impl Formatter for OfOneWidth {
@@ -83,15 +112,35 @@ impl Formatter for OfOneWidth {
     }
 
     fn write_bool<W: Write + ?Sized>(&mut self, writer: &mut W, value: bool) -> io::Result<()> {
-        wide(writer, if value { "true" } else { "false" })
+        wide(writer, value)
     }
 
     fn write_u8<W: Write + ?Sized>(&mut self, writer: &mut W, value: u8) -> io::Result<()> {
-        wide(writer, &value.to_string())
+        wide(writer, value)
+    }
+
+    fn write_i32<W: Write + ?Sized>(&mut self, writer: &mut W, value: i32) -> io::Result<()> {
+        wide(writer, value)
     }
 
     fn write_i64<W: Write + ?Sized>(&mut self, writer: &mut W, value: i64) -> io::Result<()> {
-        wide(writer, &value.to_string())
+        wide(writer, value)
+    }
+
+    fn write_u16<W: Write + ?Sized>(&mut self, _: &mut W, _: u16) -> io::Result<()> {
+        no_width()
+    }
+
+    fn write_u32<W: Write + ?Sized>(&mut self, _: &mut W, _: u32) -> io::Result<()> {
+        no_width()
+    }
+
+    fn write_u64<W: Write + ?Sized>(&mut self, _: &mut W, _: u64) -> io::Result<()> {
+        no_width()
+    }
+
+    fn write_f64<W: Write + ?Sized>(&mut self, _: &mut W, _: f64) -> io::Result<()> {
+        no_width()
     }
 }
 

@@ -130,16 +130,15 @@ pub(crate) async fn create(
         now,
     };
     // One question less for the database, which sees whether the key in memory is still the one that it has.
-    let mut at_hand = data_key::at_hand(journal, caller).await;
+    if let Some(key) = data_key::at_hand(journal, caller).await
+        && let Some(stored) = new.store(journal, &key).await?
+    {
+        return Ok(stored.or(new));
+    }
     for _ in 0..TRIES {
-        let key = match at_hand.take() {
-            Some(key) => key,
-            None => data_key::for_writing(journal, caller, now).await?,
-        };
-        match new.store(journal, &key).await? {
-            Some(Stored::Now) => return Ok(new.entry),
-            Some(Stored::Before(entry)) => return Ok(entry),
-            None => {}
+        let key = data_key::for_writing(journal, caller, now).await?;
+        if let Some(stored) = new.store(journal, &key).await? {
+            return Ok(stored.or(new));
         }
     }
     Err(Unexpected::unavailable("the key is always another one", RETRY).into())
@@ -159,8 +158,17 @@ enum Stored {
     Before(Entry),
 }
 
+impl Stored {
+    fn or(self, new: New) -> Entry {
+        match self {
+            Self::Now => new.entry,
+            Self::Before(entry) => entry,
+        }
+    }
+}
+
 impl New {
-    /// `None` when another key is stored than this.
+    /// `None` when it is not this key that is stored.
     async fn store(
         &self,
         journal: &Journal,
@@ -170,8 +178,8 @@ impl New {
         let sealed = (SealedEntry::seal(&self.entry, self.user, key), wrapped);
         let mut db = journal.pool.get().await?;
         let Some(name) = &self.name else {
-            let stored = self.insert(&*db, sealed).await?;
-            return Ok(stored.then_some(Stored::Now));
+            let is_stored = self.insert(&*db, sealed).await?;
+            return Ok(is_stored.then_some(Stored::Now));
         };
         let request = Request::of(&self.entry.content);
         let id = self.entry.id.uuid();
@@ -181,8 +189,8 @@ impl New {
         };
         let transaction = db.transaction().await.map_err(Unexpected::from)?;
         if !idempotency_keys::claim(&transaction, self.user, &name.hash(), &made, self.now).await? {
-            let entry = repeated(&transaction, self.user, (name, &request), key).await?;
-            return Ok(Some(Stored::Before(entry)));
+            let before = repeated(&transaction, self.user, (name, &request), key).await?;
+            return Ok(Some(Stored::Before(before)));
         }
         if !self.insert(&transaction, sealed).await? {
             return Ok(None);
@@ -197,10 +205,19 @@ impl New {
         (sealed, beside): (SealedEntry, &WrappedKey),
     ) -> Result<bool, CreateError> {
         if !are_known(db, self.user, &self.entry.content).await? {
+            // The key in memory says nothing of that, and there is no pillar in a journal that has been erased.
+            refuse_closed(db, self.user).await?;
             return Err(CreateError::UnknownPillar);
         }
         Ok(store::entries::insert(db, self.user, &sealed, beside).await?)
     }
+}
+
+async fn refuse_closed(db: &impl GenericClient, user: UserId) -> Result<(), KeyError> {
+    if closed_journals::is_closed(db, user).await? {
+        return Err(KeyError::Closed);
+    }
+    Ok(())
 }
 
 /// What the request has made when it came first, as it was then.
@@ -210,10 +227,7 @@ async fn repeated(
     (name, request): (&IdempotencyKey, &Request),
     key: &DataKey,
 ) -> Result<Entry, CreateError> {
-    // The key in memory says nothing of that.
-    if closed_journals::is_closed(db, user).await? {
-        return Err(KeyError::Closed.into());
-    }
+    refuse_closed(db, user).await?;
     let made = idempotency_keys::find(db, user, &name.hash()).await?;
     // One that was changed in the database is another request, too.
     let before = Request::open(&made.request_sealed, user, made.id, key);

@@ -26,8 +26,8 @@ use crate::{
 
 /// Rows that are looked at in one go.
 const ROWS: u32 = 500;
-/// Sealed bytes of them.
-const BYTES: i64 = 2 << 20;
+/// Sealed bytes of them. As many are on their way from the database meanwhile.
+const BYTES: i64 = 1 << 20;
 /// Bytes of text in one answer, after which no further entry is taken; the first one always is.
 const ANSWER_BYTES: usize = 4 << 20;
 /// After so long an answer goes out with what was found so far, and says where to go on.

@@ -10,9 +10,12 @@ pub(crate) const KEYS: KeyTable = KeyTable {
     behind: "SELECT user_id AS subject, wrapped_key FROM data_keys
              WHERE purpose = 'entries' AND substring(wrapped_key FROM 5 FOR 4) < $1 AND user_id > $2
              ORDER BY user_id LIMIT 100",
+    // Whose key somebody holds, such as an import that takes its time, comes with a later look: meanwhile nobody else's is held.
     replace: "UPDATE data_keys SET wrapped_key = new.after
               FROM unnest($1, $2, $3) AS new (subject, before, after)
-              WHERE user_id = new.subject AND purpose = 'entries' AND wrapped_key = new.before",
+              JOIN (SELECT user_id FROM data_keys WHERE user_id = ANY ($1) AND purpose = 'entries'
+                    FOR NO KEY UPDATE SKIP LOCKED) AS free ON free.user_id = new.subject
+              WHERE data_keys.user_id = new.subject AND purpose = 'entries' AND wrapped_key = new.before",
 };
 
 /// What there is of a person's key.

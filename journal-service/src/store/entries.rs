@@ -36,7 +36,7 @@ pub(crate) struct Page {
 }
 
 /// Stores an entry beside the key that it was sealed under, which stays until it is stored; `false` when that key is not there
-/// in these bytes any more, or the journal is closed.
+/// in these bytes any more, or the journal is closed. No other key is ever wrapped in the same bytes.
 pub(crate) async fn insert(
     db: &impl GenericClient,
     user: UserId,

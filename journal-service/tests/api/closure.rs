@@ -157,6 +157,33 @@ async fn a_closed_journal_answers_its_own_person_nothing_until_it_is_opened_agai
     ada.write(&changed).await;
 }
 
+/// Another replica closes it: here the key stays in memory, and only the database knows.
+#[tokio::test]
+async fn a_journal_that_another_replica_closed_takes_nothing_though_its_key_is_open_here() {
+    let ada = Journal::of_a_new_person().await;
+    let id = ada.write(&draft("2026-11-24", "before")).await;
+    let named = |name: &'static str| {
+        let request = ada.request(Method::POST, "");
+        let request = request.json(&draft("2026-11-24", "named"));
+        sent(request.header("Idempotency-Key", name))
+    };
+    assert_eq!(named("before").await.status, 201);
+    let close = "INSERT INTO closed_journals (user_id, closed_at) VALUES ($1, now())";
+    let closing = database().await.execute(close, &[&ada.user_id]).await;
+    assert_eq!(closing.expect("another replica may"), 1);
+    let mut about = draft("2026-11-24", "about a pillar");
+    about["pillar_ids"] = serde_json::json!(["0198c0de-0000-7000-8000-00000000dead"]);
+    for answer in [
+        ada.create(&draft("2026-11-24", "after")).await,
+        ada.create(&about).await,
+        named("before").await,
+        named("after").await,
+        ada.read(&id).await,
+    ] {
+        assert_eq!(answer.problem(), closed(), "{}", answer.text);
+    }
+}
+
 #[tokio::test]
 async fn who_never_wrote_cannot_begin_once_their_journal_is_closed() {
     let identity = Closer::named("identity");

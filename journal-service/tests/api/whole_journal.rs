@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 
 use crate::{
     export::{exported, lines},
-    import::{Upload, counted, entries, file_with, imported, wrong},
+    import::{Drawn, Upload, counted, entries, file_with, imported, wrong},
     journal::{Journal, PATIENCE, database, draft, sent},
 };
 
@@ -70,6 +70,50 @@ async fn write_everything(journal: &Journal) {
         )
         .await;
     }
+}
+
+/// Texts of every kind of record that readers and writers stumble over.
+async fn write_hostile(journal: &Journal) {
+    let mut drawn = Drawn::new();
+    for number in 1..=12 {
+        let pillar =
+            json!({"name": drawn.text(100), "icon": drawn.text(32), "unit": drawn.text(32)});
+        let pillar = journal.post("/pillars", &pillar).await;
+        assert_eq!(pillar.status, 201, "{}", pillar.text);
+        let pillar = pillar.json()["id"].as_str().expect("an id").to_owned();
+        let day = format!("2026-03-{number:02}");
+        let score = json!({"value": number, "date": day, "note": drawn.text(1_000)});
+        let score = journal
+            .post(&format!("/pillars/{pillar}/scores"), &score)
+            .await;
+        assert_eq!(score.status, 201, "{}", score.text);
+        let morning = json!({"mental_state": 1 + number % 10, "strongest_emotion": drawn.text(500),
+                             "avoiding": drawn.text(500), "note": drawn.text(5_000)});
+        let evening = json!({"energy_gave": drawn.text(500), "energy_drained": drawn.text(500),
+                             "pressure_or_purpose": drawn.text(500), "note": drawn.text(5_000)});
+        let week = json!({"note": drawn.text(5_000)});
+        for (path, body) in [
+            (format!("/feels/{day}/morning"), morning),
+            (format!("/feels/{day}/evening"), evening),
+            (format!("/weekly/2026-W{number:02}"), week),
+        ] {
+            let put = journal.put(&path, &body, None).await;
+            assert_eq!(put.status, 200, "{}", put.text);
+        }
+    }
+}
+
+#[tokio::test]
+async fn hostile_texts_of_every_kind_come_back_as_they_were() {
+    let ada = Journal::of_a_new_person().await;
+    write_hostile(&ada).await;
+    let before = records(&ada).await;
+    let file = exported(&ada, "ndjson").await.expect("all of it");
+    delete_everything(&ada).await;
+    assert_eq!(records(&ada).await.len(), 1, "the trailer is left");
+    let report = imported(&ada, "", file).await;
+    assert_eq!(report.status, 200, "{}", report.text);
+    assert_eq!(records(&ada).await, before);
 }
 
 /// Everything goes that an export has.
@@ -427,7 +471,8 @@ async fn nothing_is_missed_while_everything_is_written_at_once() {
             let date = format!("2026-11-{day:02}");
             let score = json!({"value": day, "date": date});
             let own = ada.pillar(&date).await;
-            for pillar in [&pillar, &own] {
+            // Several that go with their pillar at once.
+            for pillar in [&pillar, &own, &own, &own] {
                 let added = ada.post(&format!("/pillars/{pillar}/scores"), &score).await;
                 assert_eq!(added.status, 201, "{}", added.text);
             }

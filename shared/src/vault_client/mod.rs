@@ -3,6 +3,8 @@
 mod keys;
 mod rotation;
 mod settings;
+#[cfg(test)]
+pub(crate) mod stub;
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -16,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 use time::{OffsetDateTime, format_description::well_known::Rfc2822};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 use zeroize::{Zeroize, Zeroizing};
 
@@ -31,7 +33,7 @@ use crate::{
 pub use rotation::CurrentMasterKey;
 pub use settings::VaultSettings;
 
-use keys::{Keys, Latest};
+use keys::{Forgotten, Keys, Latest};
 
 /// When a client may ask again that was told 503 because of the vault.
 const RETRY: Duration = Duration::from_secs(2);
@@ -147,6 +149,7 @@ pub struct VaultClient {
     signer: Arc<Signer>,
     keys: Keys,
     latest: Latest,
+    forgotten: Forgotten,
 }
 
 impl VaultClient {
@@ -158,18 +161,7 @@ impl VaultClient {
             signer: Arc::new(settings.signer),
             keys: keys::keys(),
             latest: keys::latest(),
-        }
-    }
-
-    /// One that talks to a stub, in the clear.
-    #[cfg(test)]
-    pub(crate) fn of_a_stub(url: Url, signer: Signer) -> Self {
-        Self {
-            http: Client::builder().no_proxy().build().expect("a client"),
-            url,
-            signer: Arc::new(signer),
-            keys: keys::keys(),
-            latest: keys::latest(),
+            forgotten: keys::forgotten(),
         }
     }
 
@@ -187,15 +179,16 @@ impl VaultClient {
             purpose: of.purpose,
             plaintext: true,
         };
+        let began = Instant::now();
         let created: Created = self.ask("v1/data-keys", &body, proof, now).await?;
         let wrapped = BASE64_URL_SAFE_NO_PAD
             .decode(&created.wrapped_key)
             .map_err(away)?;
         let key = Arc::new(data_key(of, created.plaintext_key)?);
         let wrapped = WrappedKey(wrapped);
-        self.keys
-            .insert((of, wrapped.clone()), Arc::clone(&key))
-            .await;
+        let id = (of, wrapped.clone());
+        self.keys.insert(id.clone(), Arc::clone(&key)).await;
+        self.keep_unless_forgotten(&id, began).await;
         Ok((wrapped, key))
     }
 
@@ -217,11 +210,22 @@ impl VaultClient {
         proof: Option<&SecretString>,
         now: OffsetDateTime,
     ) -> Result<Arc<DataKey>, VaultError> {
+        let began = Instant::now();
         let key = self.kept_or_fetched(of, wrapped, proof, now).await?;
-        if self.latest.get(&of).await.as_ref() != Some(wrapped) {
-            self.latest.insert(of, wrapped.clone()).await;
-        }
+        self.keep_unless_forgotten(&(of, wrapped.clone()), began)
+            .await;
         Ok(key)
+    }
+
+    /// Where the vault was asked before a subject was forgotten, and answered after, what that put back goes, too.
+    async fn keep_unless_forgotten(&self, id: &(KeyOf, WrappedKey), began: Instant) {
+        let (of, wrapped) = id;
+        let forgotten = self.forgotten.get(&of.subject).await;
+        if forgotten.is_some_and(|at| at >= began) {
+            self.keys.invalidate(id).await;
+        } else if self.latest.get(of).await.as_ref() != Some(wrapped) {
+            self.latest.insert(*of, wrapped.clone()).await;
+        }
     }
 
     async fn kept_or_fetched(
@@ -285,6 +289,7 @@ impl VaultClient {
     /// # Panics
     /// Never: the cache is built to support this.
     pub async fn forget(&self, subject: Uuid) {
+        self.forgotten.insert(subject, Instant::now()).await;
         let of_subject =
             move |(of, _): &(KeyOf, WrappedKey), _: &Arc<DataKey>| of.subject == subject;
         self.keys
