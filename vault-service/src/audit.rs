@@ -37,8 +37,8 @@ const PATIENCE: Duration = Duration::from_secs(2);
 const RETRY: Duration = Duration::from_secs(2);
 /// Requests that wait at most; a further one is refused at once.
 const WAITING: usize = 1_024;
-/// Requests whose records are written together at most.
-const TOGETHER: usize = 256;
+/// Records that are written together; a request more or less, which has a hundred at most.
+const TOGETHER: usize = 4_096;
 
 /// What requests hand to the loop, and the loop's own connection: requests must not keep it from one.
 pub(crate) struct Audit {
@@ -157,8 +157,15 @@ pub(crate) async fn run(vault: Arc<Vault>, mut shutdown: Shutdown) {
         let mut waiting = Vec::new();
         tokio::select! {
             biased;
-            _ = queue.recv_many(&mut waiting, TOGETHER) => {}
+            first = queue.recv() => waiting.extend(first),
             () = shutdown.requested() => return,
+        }
+        let mut records = 0;
+        while records < TOGETHER
+            && let Ok(next) = queue.try_recv()
+        {
+            records += next.entries.len();
+            waiting.push(next);
         }
         // Whoever has given up was told so.
         waiting.retain(|it| !it.written.is_closed());

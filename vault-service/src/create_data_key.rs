@@ -8,6 +8,7 @@ use shared::{
 };
 use thiserror::Error;
 use time::OffsetDateTime;
+use tokio_postgres::GenericClient;
 use uuid::Uuid;
 
 use crate::{
@@ -16,7 +17,7 @@ use crate::{
     check_master_keys::{absent_among, missing},
     domain::{
         audit_chain::Entry,
-        keyring::Keyring,
+        keyring::{KeyVersion, Keyring},
         limits::Reached,
         policy::{self, Caller, Denied, Operation, Purpose},
         slot::{Salt, SlotDamaged},
@@ -98,6 +99,9 @@ impl Failure for CreateError {
     }
 }
 
+/// When to come again to a replica that lacks the newest master key.
+const BEHIND_RETRY: std::time::Duration = std::time::Duration::from_secs(5);
+
 /// Makes a key, and records it before it is given away. The first one for a subject also makes its slot.
 pub(crate) async fn create_data_key(
     vault: &Vault,
@@ -162,6 +166,7 @@ async fn make(
     let key = PlainKey::generate();
     let wrapped = keyring.wrap(&salt, place, random::uuid_v7(now), &key);
     if !store::data_keys::insert(&*db, place, &wrapped, now).await? {
+        refuse_outdated(&*db, wrapped.mek_version(), now).await?;
         return Err(CreateError::Shredded);
     }
     Ok(Created { wrapped, key })
@@ -181,13 +186,29 @@ async fn salt_of(
     } else {
         let (version, sealed) = keyring.seal_salt(subject, &Salt::generate());
         store::subjects::insert_first(db, subject, (version, &sealed), now).await?;
-        store::subjects::slot(db, subject)
-            .await?
-            .ok_or_else(|| Unexpected::bug(format!("the new slot of subject {subject} is gone")))?
+        let Some(slot) = store::subjects::slot(db, subject).await? else {
+            refuse_outdated(db, version, now).await?;
+            let gone = format!("the new slot of subject {subject} is gone");
+            return Err(Unexpected::bug(gone).into());
+        };
+        slot
     };
     match slot {
         Slot::Sealed(sealed) => Ok(keyring.open_salt(subject, &sealed)),
         Slot::Pending(_) => Err(CreateError::ShredPending),
         Slot::Shredded => Err(CreateError::Shredded),
     }
+}
+
+/// Another version wraps for all others, and this replica does not have it.
+async fn refuse_outdated(
+    db: &impl GenericClient,
+    version: KeyVersion,
+    now: OffsetDateTime,
+) -> Result<(), Unexpected> {
+    if store::master_keys::still_wraps(db, version, now).await? {
+        return Ok(());
+    }
+    let behind = format!("master key version {version} wraps no more, and no newer one is here");
+    Err(Unexpected::unavailable(behind, BEHIND_RETRY))
 }

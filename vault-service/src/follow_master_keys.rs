@@ -16,7 +16,7 @@ use crate::{
     audit::Actor,
     check_master_keys::{WrongMasterKeys, active},
     domain::keyring::{KeyVersion, Keyring},
-    keep_audit_keys::keep_audit_keys,
+    keep_audit_keys::{is_kept, keep_audit_keys},
     key_source::KeySource,
     open_vault::{numbers, replace_master_keys},
     refusals::log_damage,
@@ -175,6 +175,10 @@ async fn follow(vault: &Vault, now: OffsetDateTime) -> Result<Arc<Keyring>, Unex
         tracing::info!(version = %newest, "a new master key wraps from now on");
         wraps = Some(newest);
     }
+    // What is kept of older versions is sealed under the one that wraps.
+    if let Some(version) = active(&known) {
+        keyring.wrap_under(version);
+    }
     let gone = destroy_due(vault, &transaction, &known, now).await?;
     transaction.commit().await?;
     if let Some(version) = wraps {
@@ -183,9 +187,13 @@ async fn follow(vault: &Vault, now: OffsetDateTime) -> Result<Arc<Keyring>, Unex
     if gone.iter().any(|version| keyring.holds(*version)) {
         let rest = keyring.without(&gone);
         let rest = rest.map_err(|error| Unexpected::bug("no memory for keys").caused_by(error))?;
-        let rest = rest.ok_or_else(|| Unexpected::bug("the version that wraps is destroyed"))?;
-        // Otherwise somebody was first, and the next look does it.
-        vault.keys.exchange(&keyring, rest);
+        if let Some(rest) = rest {
+            // Otherwise somebody was first, and the next look does it.
+            vault.keys.exchange(&keyring, rest);
+        } else {
+            tracing::error!("every master key of this replica is destroyed: it is sealed");
+            vault.keys.wipe();
+        }
     }
     vault.keys.open()
 }
@@ -215,8 +223,10 @@ async fn destroy_due(
             master_keys::schedule_destruction(transaction, version, None).await?;
             tracing::error!(%version, "a master key is in use and is not destroyed; it was to be");
         } else if is_due {
-            // It has been for days; but whoever has just begun with both must not lose it.
-            keep_audit_keys(&*vault.keys.open()?, transaction).await?;
+            if !is_kept(&*vault.keys.open()?, version, transaction).await? {
+                tracing::error!(%version, "a master key is due and not destroyed: no audit key is kept of it, and it is not here");
+                continue;
+            }
             record(vault, "destroy_master_key", version, now).await?;
             master_keys::destroyed(transaction, version, now).await?;
             tracing::warn!(%version, "a master key is destroyed");

@@ -22,13 +22,13 @@ use crate::{
     Settings,
     domain::{
         audit_chain::{Chain, ChainKey, Head, Mac},
-        kept_audit_key::KeptAuditKey,
+        kept_audit_key::{Damaged, KeptAuditKey},
         keyring::{KeyVersion, Keyring},
     },
     key_source::{KeySource, opened_by_standard_input},
     store::{
         audit::{self as store, StoredChain, StoredRecord},
-        kept_audit_keys,
+        kept_audit_keys::{self, Kept},
     },
 };
 
@@ -44,10 +44,10 @@ pub enum AuditCommand {
         /// What `audit head` printed earlier: shows also when the newest records were removed.
         #[arg(long, value_name = "FILE")]
         head: Option<PathBuf>,
-        /// A version of the master key that was destroyed when no replica had it any more, so that the key of its chains was not
-        /// kept: these are held against what was noted of them, and are no failure (may be repeated).
-        #[arg(long, value_name = "VERSION")]
-        without: Vec<i64>,
+        /// A chain of a master key that was destroyed when no replica had it any more, so that the key of its chains was not kept:
+        /// it is held against what was noted of it, and is no failure (may be repeated).
+        #[arg(long, value_name = "CHAIN")]
+        without: Vec<Uuid>,
     },
     /// Print where every chain is, one line of JSON for each: to be kept where the vault's database is not.
     Head,
@@ -60,13 +60,15 @@ enum AuditError {
     #[error("chain {chain}: {what}")]
     Broken { chain: Uuid, what: String },
     #[error(
-        "chain {chain}: cannot be checked, master key version {version} is not here, nor is the key of its chains (see --without)"
+        "chain {chain}: cannot be checked, master key version {version} is not here, nor is the key of its chains"
     )]
     NoKey { chain: Uuid, version: i64 },
     #[error("the sealed keyring: {0}")]
     Sealed(String),
     #[error("{0}: {1}")]
     Heads(PathBuf, String),
+    #[error("the key that is kept for the chains of master key version {0} is not what was kept")]
+    KeptKey(KeyVersion),
     #[error("{}", .0.chain())]
     Unexpected(#[from] Unexpected),
 }
@@ -183,14 +185,21 @@ struct ChainKeys<'a> {
 impl<'a> ChainKeys<'a> {
     async fn of(keyring: &'a Keyring, db: &Connection) -> Result<Self, AuditError> {
         let kept = kept_audit_keys::all(&**db).await?;
-        // One that does not open is as good as none: its chains are told.
-        let opened = kept.into_iter().filter_map(|it| {
-            let key = KeptAuditKey::open(keyring, it.version, &it.sealed).ok()?;
-            Some((it.version, key))
-        });
+        let mut opened = HashMap::new();
+        for Kept {
+            version, sealed, ..
+        } in kept
+        {
+            match KeptAuditKey::open(keyring, version, &sealed) {
+                Ok(key) => drop(opened.insert(version, key)),
+                // As good as none: its chains are told.
+                Err(Damaged::UnknownVersion(_)) => {}
+                Err(_) => return Err(AuditError::KeptKey(version)),
+            }
+        }
         Ok(Self {
             keyring,
-            kept: opened.collect(),
+            kept: opened,
         })
     }
 
@@ -201,12 +210,12 @@ impl<'a> ChainKeys<'a> {
     }
 }
 
-/// Checks everything; `kept` is what is known from elsewhere of where chains were, `without` which keys are gone.
+/// Checks everything; `kept` is what is known from elsewhere of where chains were, `without` of which the key is gone.
 async fn verify(
     keyring: &Keyring,
     pool: &Pool,
     kept: Vec<Head>,
-    without: &[i64],
+    without: &[Uuid],
 ) -> Result<Verified, AuditError> {
     let db = pool.get_for_long().await?;
     let chains = store::chains(&*db).await?;
@@ -223,7 +232,7 @@ async fn verify(
         let noted = noted.remove(&chain.id).unwrap_or_default();
         let key = keys.of_version(chain.mek_version);
         // Whoever says so is believed only where there is nothing to check it with.
-        let gone = key.is_none() && without.contains(&chain.mek_version);
+        let gone = key.is_none() && without.contains(&chain.id);
         if key.is_none() && !gone {
             return Err(AuditError::NoKey {
                 chain: chain.id,
@@ -275,6 +284,11 @@ async fn verify_chain(
     let Some(newest) = u64::try_from(look.last).ok() else {
         return Err(broken(stored.id, "it has no records".to_owned()));
     };
+    // What the numbers skip, such as a negative one, is nobody's record and would be shown to people.
+    if store::number_up_to(&**db, stored.id, look.last).await? != look.last + 1 {
+        let more = "has more records than it has numbers".to_owned();
+        return Err(broken(stored.id, more));
+    }
     match noted.iter().find(|head| head.number > newest) {
         Some(head) => Err(broken(
             stored.id,

@@ -19,8 +19,16 @@ const REMEMBER: Duration = Duration::from_mins(2);
 /// Keys held at most; the least recently used goes first.
 const KEYS: u64 = 10_000;
 
+/// A key in the clear.
+#[derive(Clone)]
+pub(super) struct Opened {
+    pub(super) key: Arc<DataKey>,
+    /// When the vault was asked for it.
+    pub(super) asked: Instant,
+}
+
 /// By the key that is meant and the bytes that it was wrapped in.
-pub(super) type Keys = Cache<(KeyOf, WrappedKey), Arc<DataKey>>;
+pub(super) type Keys = Cache<(KeyOf, WrappedKey), Opened>;
 /// The bytes that a key was last seen wrapped in.
 pub(super) type Latest = Cache<KeyOf, WrappedKey>;
 /// Subjects whose keys were to be forgotten, and when.
@@ -94,7 +102,9 @@ mod tests {
         };
         let key = Arc::new(DataKey::generate(1));
         let kept = Arc::downgrade(&key);
-        keys.insert((of, WrappedKey(Vec::new())), key).await;
+        let asked = Instant::now();
+        keys.insert((of, WrappedKey(Vec::new())), Opened { key, asked })
+            .await;
         let (_trigger, shutdown) = Shutdown::manual();
         let wiping = wipe_every(&keys, Duration::from_millis(10), shutdown);
         let gone = async {

@@ -33,7 +33,7 @@ use crate::{
 pub use rotation::CurrentMasterKey;
 pub use settings::VaultSettings;
 
-use keys::{Forgotten, Keys, Latest};
+use keys::{Forgotten, Keys, Latest, Opened};
 
 /// When a client may ask again that was told 503 because of the vault.
 const RETRY: Duration = Duration::from_secs(2);
@@ -179,7 +179,7 @@ impl VaultClient {
             purpose: of.purpose,
             plaintext: true,
         };
-        let began = Instant::now();
+        let asked = Instant::now();
         let created: Created = self.ask("v1/data-keys", &body, proof, now).await?;
         let wrapped = BASE64_URL_SAFE_NO_PAD
             .decode(&created.wrapped_key)
@@ -187,17 +187,18 @@ impl VaultClient {
         let key = Arc::new(data_key(of, created.plaintext_key)?);
         let wrapped = WrappedKey(wrapped);
         let id = (of, wrapped.clone());
-        self.keys.insert(id.clone(), Arc::clone(&key)).await;
-        self.keep_unless_forgotten(&id, began).await;
-        Ok((wrapped, key))
+        let opened = Opened { key, asked };
+        self.keys.insert(id.clone(), opened.clone()).await;
+        Ok((wrapped, self.unless_forgotten(&id, opened).await))
     }
 
     /// The key that was opened last, while it is in memory, and the bytes that it was wrapped in. The vault is not asked:
     /// whoever uses it sees to it that these bytes are still what is stored.
     pub async fn at_hand(&self, of: KeyOf) -> Option<(WrappedKey, Arc<DataKey>)> {
         let wrapped = self.latest.get(&of).await?;
-        let key = self.keys.get(&(of, wrapped.clone())).await?;
-        Some((wrapped, key))
+        let opened = self.keys.get(&(of, wrapped.clone())).await?;
+        let is_kept = !self.is_forgotten_since(of.subject, opened.asked).await;
+        is_kept.then_some((wrapped, opened.key))
     }
 
     /// The data key in `wrapped`: from memory, or from the vault, which is asked once however many
@@ -210,47 +211,54 @@ impl VaultClient {
         proof: Option<&SecretString>,
         now: OffsetDateTime,
     ) -> Result<Arc<DataKey>, VaultError> {
-        let began = Instant::now();
-        let key = self.kept_or_fetched(of, wrapped, proof, now).await?;
-        self.keep_unless_forgotten(&(of, wrapped.clone()), began)
-            .await;
-        Ok(key)
+        let id = (of, wrapped.clone());
+        let opened = self.kept_or_fetched(&id, proof, now).await?;
+        Ok(self.unless_forgotten(&id, opened).await)
     }
 
-    /// Where the vault was asked before a subject was forgotten, and answered after, what that put back goes, too.
-    async fn keep_unless_forgotten(&self, id: &(KeyOf, WrappedKey), began: Instant) {
+    /// The key. Where the vault was asked before the subject was forgotten, and answered after, what that put back goes.
+    async fn unless_forgotten(&self, id: &(KeyOf, WrappedKey), opened: Opened) -> Arc<DataKey> {
         let (of, wrapped) = id;
-        let forgotten = self.forgotten.get(&of.subject).await;
-        if forgotten.is_some_and(|at| at >= began) {
+        if self.is_forgotten_since(of.subject, opened.asked).await {
             self.keys.invalidate(id).await;
         } else if self.latest.get(of).await.as_ref() != Some(wrapped) {
             self.latest.insert(*of, wrapped.clone()).await;
         }
+        opened.key
+    }
+
+    async fn is_forgotten_since(&self, subject: Uuid, asked: Instant) -> bool {
+        let forgotten = self.forgotten.get(&subject).await;
+        forgotten.is_some_and(|at| at >= asked)
     }
 
     async fn kept_or_fetched(
         &self,
-        of: KeyOf,
-        wrapped: &WrappedKey,
+        id: &(KeyOf, WrappedKey),
         proof: Option<&SecretString>,
         now: OffsetDateTime,
-    ) -> Result<Arc<DataKey>, VaultError> {
-        let id = (of, wrapped.clone());
+    ) -> Result<Opened, VaultError> {
+        let (of, wrapped) = id;
+        let fetch = async || {
+            let asked = Instant::now();
+            let key = self.fetch(*of, wrapped, proof, now).await?;
+            Ok(Opened { key, asked })
+        };
         let fetched = async {
-            let fetched = self.fetch(of, wrapped, proof, now).await;
+            let fetched: Result<_, VaultError> = fetch().await;
             fetched.map_err(|error| NoKey::new(error, proof))
         };
         match self.keys.try_get_with(id.clone(), fetched).await {
             Err(no_key) if no_key.is_for_want_of_another_proof(proof) => {
-                let key = self.fetch(of, wrapped, proof, now).await?;
-                self.keys.insert(id, Arc::clone(&key)).await;
-                Ok(key)
+                let opened = fetch().await?;
+                self.keys.insert(id.clone(), opened.clone()).await;
+                Ok(opened)
             }
             Err(no_key) => Err(match &no_key.error {
                 VaultError::Refused(code) => VaultError::Refused(code.clone()),
                 VaultError::Unavailable(_) => away(no_key),
             }),
-            Ok(key) => Ok(key),
+            Ok(opened) => Ok(opened),
         }
     }
 
@@ -290,8 +298,7 @@ impl VaultClient {
     /// Never: the cache is built to support this.
     pub async fn forget(&self, subject: Uuid) {
         self.forgotten.insert(subject, Instant::now()).await;
-        let of_subject =
-            move |(of, _): &(KeyOf, WrappedKey), _: &Arc<DataKey>| of.subject == subject;
+        let of_subject = move |(of, _): &(KeyOf, WrappedKey), _: &Opened| of.subject == subject;
         self.keys
             .invalidate_entries_if(of_subject)
             .expect("the cache was built with invalidation closures");

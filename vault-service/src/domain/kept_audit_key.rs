@@ -8,15 +8,23 @@ use zeroize::Zeroizing;
 use super::{
     audit_chain::ChainKey,
     keyring::{KeyVersion, Keyring},
-    own_secret::{Damaged, Kind},
+    own_secret::{self, Kind},
 };
+
+pub(crate) use super::own_secret::Damaged;
 
 const KIND: Kind = Kind {
     number: 5,
     label: b"vault/v1/kept-audit-key",
 };
 
+/// The master key that a kept key says it is sealed under, if it has the shape of one.
+pub(crate) fn under(sealed: &[u8]) -> Option<KeyVersion> {
+    own_secret::version(sealed)
+}
+
 /// An audit key that was kept; wiped when dropped.
+#[derive(PartialEq, Eq)]
 pub(crate) struct KeptAuditKey(Zeroizing<Vec<u8>>);
 
 impl KeptAuditKey {

@@ -102,3 +102,9 @@ impl Kind {
         }
     }
 }
+
+/// The master key that something is said to be sealed under.
+pub(super) fn version(sealed: &[u8]) -> Option<KeyVersion> {
+    let (_, rest) = sealed.split_first_chunk::<4>()?;
+    KeyVersion::new(u32::from_be_bytes(*rest.first_chunk()?))
+}

@@ -4,7 +4,10 @@ use std::collections::HashSet;
 
 use shared::{postgres::time, problem::Unexpected};
 use time::OffsetDateTime;
-use tokio_postgres::{GenericClient, Row, Transaction, types::Type};
+use tokio_postgres::{
+    GenericClient, Row, Transaction,
+    types::{ToSql, Type},
+};
 use uuid::Uuid;
 
 use crate::domain::{
@@ -189,6 +192,21 @@ pub(crate) async fn records_after(
         )
         .await?;
     rows.iter().map(read).collect()
+}
+
+/// How many records a chain has up to that number, whatever numbers they have.
+pub(crate) async fn number_up_to(
+    db: &impl GenericClient,
+    chain: Uuid,
+    number: i64,
+) -> Result<i64, Unexpected> {
+    let sql = "SELECT count(*) FROM audit_records WHERE chain_id = $1 AND number <= $2";
+    let parameters = [
+        (&chain as &(dyn ToSql + Sync), Type::UUID),
+        (&number, Type::INT8),
+    ];
+    let row = db.query_typed_one(sql, &parameters).await?;
+    Ok(row.try_get(0)?)
 }
 
 /// What was done with the keys of a subject, newest first, before that moment: at least `page` records, if there are so

@@ -5,6 +5,7 @@ use time::OffsetDateTime;
 use tokio_postgres::{GenericClient, types::Type};
 use uuid::Uuid;
 
+use super::master_keys::wraps;
 use crate::domain::{
     keyring::KeyVersion,
     policy::Service,
@@ -12,8 +13,9 @@ use crate::domain::{
 };
 
 /// Notes a new data key before it is handed out: a master key is destroyed only when none points at it. `false` when the
-/// subject has been shredded since its salt was read: the lock makes this and a shred that is under way wait for each
-/// other, so that no key is noted that nobody will ever bury.
+/// subject has been shredded since its salt was read, or its master key does not wrap any more: the locks make this and a
+/// shred or a destruction that is under way wait for each other, so that no key is noted that nobody will ever bury, and none
+/// under what is gone.
 pub(crate) async fn insert(
     db: &impl GenericClient,
     place: &Place,
@@ -22,10 +24,14 @@ pub(crate) async fn insert(
 ) -> Result<bool, Unexpected> {
     let rows = db
         .execute_typed(
-            "INSERT INTO data_keys (dek_id, owner, subject, purpose, mek_version, created_at)
-             SELECT $1, $2, slot.subject, $4, $5, $6
-             FROM (SELECT subject FROM subjects
-                   WHERE subject = $3 AND sealed_salt IS NOT NULL FOR SHARE) AS slot",
+            &format!(
+                "INSERT INTO data_keys (dek_id, owner, subject, purpose, mek_version, created_at)
+                 SELECT $1, $2, slot.subject, $4, version, $6
+                 FROM (SELECT subject FROM subjects
+                       WHERE subject = $3 AND sealed_salt IS NOT NULL FOR SHARE) AS slot,
+                      (SELECT version FROM master_keys WHERE version = $5 AND {} FOR SHARE) AS wraps",
+                wraps("$6")
+            ),
             &[
                 (&wrapped.dek_id(), Type::UUID),
                 (&place.owner.name(), Type::TEXT),

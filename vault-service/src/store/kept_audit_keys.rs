@@ -32,12 +32,12 @@ pub(crate) async fn all(db: &impl GenericClient) -> Result<Vec<Kept>, Unexpected
     Ok(all)
 }
 
-/// Keeps one, in the place of one that an older master key seals.
+/// Keeps one, in the place of what is there: but never what an older master key seals in the place of what a newer one does.
 pub(crate) async fn keep(db: &impl GenericClient, key: &Kept) -> Result<(), Unexpected> {
     db.execute_typed(
         "INSERT INTO kept_audit_keys AS known (mek_version, sealed_under, sealed) VALUES ($1, $2, $3)
          ON CONFLICT (mek_version) DO UPDATE SET sealed_under = excluded.sealed_under, sealed = excluded.sealed
-         WHERE known.sealed_under < excluded.sealed_under",
+         WHERE known.sealed_under <= excluded.sealed_under",
         &[
             (&i64::from(key.version.number()), Type::INT8),
             (&i64::from(key.sealed_under.number()), Type::INT8),

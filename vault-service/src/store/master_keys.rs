@@ -2,7 +2,10 @@
 
 use shared::{postgres::time_if_any, problem::Unexpected};
 use time::OffsetDateTime;
-use tokio_postgres::{GenericClient, Row, Transaction, types::Type};
+use tokio_postgres::{
+    GenericClient, Row, Transaction,
+    types::{ToSql, Type},
+};
 
 use super::wait_for_the_disk;
 use crate::domain::{
@@ -60,6 +63,34 @@ pub(crate) async fn known(db: &impl GenericClient) -> Result<Vec<KnownVersion>, 
         )
         .await?;
     rows.iter().map(read).collect()
+}
+
+/// Of a row: whether something may still be made under it at that moment, a parameter. Every replica that has a newer version
+/// wraps with it within seconds; one that comes back after a pause and lacks it makes nothing that would be lost.
+pub(super) fn wraps(now: &str) -> String {
+    format!(
+        "destroyed_at IS NULL
+         AND NOT EXISTS (SELECT FROM master_keys AS newer
+                         WHERE newer.version > master_keys.version AND newer.activated_at < {now} - interval '1 minute')"
+    )
+}
+
+/// Whether something may still be made under a version.
+pub(crate) async fn still_wraps(
+    db: &impl GenericClient,
+    version: KeyVersion,
+    now: OffsetDateTime,
+) -> Result<bool, Unexpected> {
+    let sql = format!(
+        "SELECT FROM master_keys WHERE version = $1 AND {}",
+        wraps("$2")
+    );
+    let parameters = [
+        (&number(version) as &(dyn ToSql + Sync), Type::INT8),
+        (&now, Type::TIMESTAMPTZ),
+    ];
+    let row = db.query_typed_opt(&sql, &parameters).await?;
+    Ok(row.is_some())
 }
 
 /// Whether any slot or data key needs a version, and nothing that needs it is noted until the transaction ends.
@@ -163,7 +194,7 @@ async fn set(
     version: KeyVersion,
     time: Option<OffsetDateTime>,
 ) -> Result<(), Unexpected> {
-    let parameters: &[(&(dyn tokio_postgres::types::ToSql + Sync), Type)] =
+    let parameters: &[(&(dyn ToSql + Sync), Type)] =
         &[(&number(version), Type::INT8), (&time, Type::TIMESTAMPTZ)];
     db.execute_typed(sql, parameters).await?;
     Ok(())

@@ -7,6 +7,7 @@ use time::OffsetDateTime;
 use tokio_postgres::{GenericClient, Row, types::Type};
 use uuid::Uuid;
 
+use super::master_keys::wraps;
 use crate::domain::keyring::KeyVersion;
 
 /// What there is of a subject.
@@ -67,7 +68,8 @@ impl Slot {
     }
 }
 
-/// Gives a subject its slot, unless it has one already; then nothing changes and that one counts.
+/// Gives a subject its slot, unless it has one already; then nothing changes and that one counts. Nothing changes, too, when the
+/// master key does not wrap any more.
 pub(crate) async fn insert_first(
     db: &impl GenericClient,
     subject: Uuid,
@@ -75,8 +77,13 @@ pub(crate) async fn insert_first(
     now: OffsetDateTime,
 ) -> Result<(), Unexpected> {
     db.execute_typed(
-        "INSERT INTO subjects (subject, sealed_salt, mek_version, created_at)
-         VALUES ($1, $2, $3, $4) ON CONFLICT (subject) DO NOTHING",
+        &format!(
+            "INSERT INTO subjects (subject, sealed_salt, mek_version, created_at)
+             SELECT $1, $2, version, $4
+             FROM (SELECT version FROM master_keys WHERE version = $3 AND {} FOR SHARE) AS wraps
+             ON CONFLICT (subject) DO NOTHING",
+            wraps("$4")
+        ),
         &[
             (&subject, Type::UUID),
             (&sealed_salt, Type::BYTEA),

@@ -235,30 +235,25 @@ async fn the_audit_of_a_destroyed_master_key_is_still_checked_and_no_other_passe
     drop(vault);
 
     sql(&world, "CREATE TABLE kept AS SELECT * FROM audit_records").await;
-    let of = |version: u32| {
-        format!(
-            "(SELECT chain_id FROM audit_chains WHERE mek_version = {version} ORDER BY opened_at DESC LIMIT 1)"
-        )
-    };
-    let (old, live) = (of(1), of(2));
+    let (old, live) = (world.chain_of(1).await, world.chain_of(2).await);
     for (change, undo) in [
         // A record of the destroyed one.
         (
             format!(
-                "UPDATE audit_records SET outcome = 'no' WHERE number = 1 AND chain_id = {old}"
+                "UPDATE audit_records SET outcome = 'no' WHERE number = 1 AND chain_id = '{old}'"
             ),
             "UPDATE audit_records SET outcome = kept.outcome FROM kept
              WHERE kept.chain_id = audit_records.chain_id AND kept.number = audit_records.number",
         ),
         // One of the live one, which is said to be of the destroyed one.
         (
-            format!("UPDATE audit_chains SET mek_version = 1 WHERE chain_id = {live}"),
+            format!("UPDATE audit_chains SET mek_version = 1 WHERE chain_id = '{live}'"),
             "UPDATE audit_chains SET mek_version = 2
              WHERE chain_id = (SELECT chain_id FROM audit_chains ORDER BY opened_at DESC LIMIT 1)",
         ),
     ] {
         sql(&world, &change).await;
-        for arguments in [&[][..], &["--without", "1"]] {
+        for arguments in [&[][..], &["--without", &old, "--without", &live]] {
             let told = world.broken(arguments);
             assert!(
                 told.contains("not the one that was written"),
@@ -268,19 +263,95 @@ async fn the_audit_of_a_destroyed_master_key_is_still_checked_and_no_other_passe
         sql(&world, undo).await;
         assert_eq!(world.verified(&[]), held, "{undo}");
     }
-    // Without the kept key nothing can be said of its chains, and that is told as a failure.
-    for lost in [
+    let gone = |told: String| assert!(told.contains("master key version 1 is not here"), "{told}");
+    // One that was changed is told as such, and what is not there, whoever says that it need not be.
+    sql(
+        &world,
         "UPDATE kept_audit_keys SET sealed = set_byte(sealed, 60, get_byte(sealed, 60) # 1)",
-        "DELETE FROM kept_audit_keys",
+    )
+    .await;
+    let told = world.broken(&["--without", &old]);
+    assert!(told.contains("is not what was kept"), "{told}");
+    sql(&world, "DELETE FROM kept_audit_keys").await;
+    gone(world.broken(&[]));
+    sql(
+        &world,
+        &format!("UPDATE audit_chains SET mek_version = 1 WHERE chain_id = '{live}'"),
+    )
+    .await;
+    gone(world.broken(&["--without", &old]));
+}
+
+#[tokio::test]
+async fn a_record_that_no_number_leads_to_is_noticed() {
+    let world = world().await;
+    let vault = world.start().await;
+    let identity = world.caller(&vault, "identity");
+    identity.created(somebody(), "account").await;
+    world.verified(&[]);
+    for statement in [
+        "ALTER TABLE audit_records DROP CONSTRAINT audit_records_number_check",
+        "INSERT INTO audit_records SELECT chain_id, -1, at, caller, operation, purpose, subject, dek_id, outcome, request_id, mac
+         FROM audit_records WHERE number = 1",
     ] {
-        sql(&world, lost).await;
-        let told = world.broken(&[]);
-        assert!(told.contains("master key version 1 is not here"), "{told}");
+        sql(&world, statement).await;
     }
     assert!(
         world
-            .verified(&["--without", "1"])
-            .contains("held only against")
+            .broken(&[])
+            .contains("more records than it has numbers")
+    );
+}
+
+#[tokio::test]
+async fn a_kept_audit_key_that_was_changed_is_put_right_and_nothing_is_destroyed_without_one() {
+    let world = world().await;
+    let vault = world.start().await;
+    rotated(&world, &vault).await;
+    let kept = async || {
+        let sql = "SELECT sealed FROM kept_audit_keys WHERE mek_version = 1";
+        let row = world.db().await.query_typed_opt(sql, &[]).await;
+        row.expect("the table").map(|row| row.get::<_, Vec<u8>>(0))
+    };
+    let before = until("kept", LIMIT, async || kept().await.ok_or("none"));
+    let before = before.await.expect("in time");
+    let spoilt =
+        "UPDATE kept_audit_keys SET sealed = set_byte(sealed, 60, get_byte(sealed, 60) # 1)";
+    sql(&world, spoilt).await;
+    let spoilt = kept().await;
+    until("put right", LIMIT, async || {
+        let now = kept().await;
+        (now != spoilt && now.as_ref() != Some(&before))
+            .then_some(())
+            .ok_or("not yet")
+    })
+    .await
+    .expect("in time");
+    world.verified(&[]);
+
+    a_while_later(&world).await;
+    assert_eq!(settle(&world, &vault, "identity", 2).await.status, 200);
+    until("nothing left behind", LIMIT, async || {
+        let seen = seen(&world, &vault, 1).await;
+        let free = seen["slots"] == 0 && seen["data_keys"] == json!([]);
+        free.then_some(()).ok_or(seen)
+    })
+    .await
+    .expect("in time");
+    drop(vault);
+    // Nobody has version 1 any more, and what was kept of it is gone.
+    let vault = without_version_1(&world).await;
+    sql(&world, "DELETE FROM kept_audit_keys").await;
+    assert_eq!(schedule(&world, &vault, 1, 7).await.status, 200);
+    sql(
+        &world,
+        "UPDATE master_keys SET destroy_at = destroy_at - interval '7 days' WHERE version = 1",
+    )
+    .await;
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    assert_eq!(
+        seen(&world, &vault, 1).await["state"],
+        "destruction_scheduled"
     );
 }
 

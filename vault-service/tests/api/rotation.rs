@@ -225,3 +225,37 @@ async fn a_file_that_is_wrong_changes_nothing_and_is_noticed() {
         .expect("in time");
     }
 }
+
+/// It was away while the others went on to a master key that it does not have.
+#[tokio::test]
+async fn a_replica_that_lacks_what_wraps_makes_nothing_under_what_does_not() {
+    let world = world().await;
+    let vault = world.start().await;
+    let identity = world.caller(&vault, "identity");
+    let ada = somebody();
+    identity.created(ada, "account").await;
+    let activated = |ago: &str| {
+        format!(
+            "INSERT INTO master_keys (version, kcv, first_seen_at, activated_at)
+             VALUES (2, '\\x0102030405060708', now(), now() - interval '{ago}')
+             ON CONFLICT (version) DO UPDATE SET activated_at = excluded.activated_at"
+        )
+    };
+    // A moment ago: it may not have looked yet.
+    sql(&world, &activated("1 second")).await;
+    identity.created(somebody(), "account").await;
+    sql(&world, &activated("2 minutes")).await;
+    for subject in [ada, somebody()] {
+        let answer = identity.create(subject, "account").await;
+        assert_eq!(answer.problem(), (503, "unavailable"));
+    }
+    sql(&world, "DELETE FROM master_keys WHERE version = 2").await;
+    identity.created(somebody(), "account").await;
+    sql(
+        &world,
+        "UPDATE master_keys SET destroyed_at = now(), destroy_at = now() WHERE version = 1",
+    )
+    .await;
+    let answer = identity.create(ada, "account").await;
+    assert_eq!(answer.status, 503, "{answer:?}");
+}
