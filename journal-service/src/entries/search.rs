@@ -100,10 +100,11 @@ pub(crate) async fn search(
         bytes: BYTES,
         ..wanted.days()
     };
+    // Waiting counts: who has waited so long answers with the first page, and makes place for the next.
+    let until = Instant::now() + TIME;
     // However many search, so many have pages in memory.
     let place = journal.searches.acquire().await;
     let _place = place.map_err(|_| Unexpected::bug("no search is let in any more"))?;
-    let until = Instant::now() + TIME;
     let mut search = Search::new((sought, wanted.limit), user, key, known);
     let mut is_first = true;
     let mut page = fetched(journal, user, query).await?;
