@@ -2,7 +2,8 @@
 //!
 //! No snapshot is held: a client may take minutes, and Postgres would keep every old row for as long. Records are read kind by
 //! kind in the order of their ids, which no edit changes, so each that is there all the while comes exactly once, as it is when it is
-//! read; one that is written or deleted meanwhile may come or not.
+//! read; one that is written or deleted meanwhile may come or not. Behind some entries comes what they were before: only revisions
+//! below those that were read, however often they are edited meanwhile.
 
 use std::sync::Arc;
 
@@ -23,24 +24,29 @@ use crate::{
     Journal,
     data_key::{self, ACCOUNT_CLOSED, JOURNAL_UNREADABLE, KeyError, Stored},
     domain::{
-        entry::EntryId,
+        entry::{EntryId, Revision},
+        journal_file::Item,
         pillar::PillarId,
         pillar_order::{SealedOrder, ordered},
         record::Record,
         reflection,
-        sealed_entry::Unopened,
+        sealed_entry::{SealedEntry, Unopened},
     },
     entries,
     pillars::open_order,
     rows::{Row, blocking},
     slots::{Busy, Slot},
-    store::{entries::page_by_id, pillar_orders, pillar_scores, pillars, reflections},
+    store::{
+        entries::page_by_id, entry_revisions, pillar_orders, pillar_scores, pillars, reflections,
+    },
 };
 
 /// Rows that are opened in one go.
 const ROWS: u32 = 200;
 /// The same of feels and notes of weeks, which may be longer than scores.
 const REFLECTIONS: u32 = 20;
+/// Edited entries whose revisions are looked for at a time: Postgres sorts the numbers of all of them, a hundred each.
+const EDITED: usize = 50;
 /// Sealed bytes of them; the first row always is taken.
 const BYTES: i64 = 512 << 10;
 
@@ -113,6 +119,9 @@ pub(crate) struct Export {
     journal: Arc<Journal>,
     caller: Caller,
     place: Place,
+    with_revisions: bool,
+    /// Entries that it has and whose revisions below that one come before it goes on; by their ids.
+    edited: Vec<(EntryId, Revision)>,
     /// Those that it has: a score of another one would name what is not in the file.
     pillars: Vec<PillarId>,
     _slot: Slot,
@@ -129,16 +138,22 @@ enum Place {
     End,
 }
 
-/// Some records as Postgres has them.
+/// Some records, or revisions, as Postgres has them.
 struct Page {
     rows: Vec<Row>,
+    revisions: Vec<SealedEntry>,
     order: Option<SealedOrder>,
     next: Place,
+    edited: Vec<(EntryId, Revision)>,
 }
 
 impl Export {
     /// Takes one of the places for exports.
-    pub(crate) fn begin(journal: &Arc<Journal>, caller: Caller) -> Result<Self, ExportError> {
+    pub(crate) fn begin(
+        journal: &Arc<Journal>,
+        caller: Caller,
+        with_revisions: bool,
+    ) -> Result<Self, ExportError> {
         let slot = journal.exports.take(caller.user_id());
         let slot = slot.map_err(|busy| match busy {
             Busy::Person => ExportError::InProgress,
@@ -148,6 +163,8 @@ impl Export {
             journal: Arc::clone(journal),
             caller,
             place: Place::Pillars,
+            with_revisions,
+            edited: Vec::new(),
             pillars: Vec::new(),
             _slot: slot,
         })
@@ -167,12 +184,12 @@ impl Export {
         u64::try_from(left).map_or(Duration::ZERO, Duration::from_secs)
     }
 
-    /// The next records; `None` after the last ones. Each time the key is asked for anew, so that an export ends with the
+    /// The next records and revisions; `None` after the last ones. Each time the key is asked for anew, so that an export ends with the
     /// person's access, and nothing of a journal that was closed meanwhile goes out.
     pub(crate) async fn next(
         &mut self,
         now: OffsetDateTime,
-    ) -> Result<Option<Vec<Record>>, ExportError> {
+    ) -> Result<Option<Vec<Item>>, ExportError> {
         let user = self.user_id();
         while !matches!(self.place, Place::End) {
             if self.access_left(now).is_zero() {
@@ -181,11 +198,12 @@ impl Export {
             let (page, stored) = {
                 let db = self.journal.pool.get().await?;
                 // The key is looked at behind the rows: those of a journal that is closed go later, so none is missing unnoticed.
-                try_join!(page(&*db, user, self.place), data_key::stored(&*db, user))?
+                try_join!(self.page(&*db), data_key::stored(&*db, user))?
             };
             let is_first = matches!(self.place, Place::Pillars);
             self.place = page.next;
-            if page.rows.is_empty() {
+            self.edited.clone_from(&page.edited);
+            if page.rows.is_empty() && page.revisions.is_empty() {
                 if let Stored::Closed = stored {
                     return Err(KeyError::Closed.into());
                 }
@@ -195,15 +213,51 @@ impl Export {
             let known = std::mem::take(&mut self.pillars);
             let opened =
                 blocking(move || opened(&page, user, (&key, &known)).map(|it| (it, known)));
-            let (records, known) = opened.await?.map_err(ExportError::Unreadable)?;
-            self.pillars = if is_first { named(&records) } else { known };
-            let entries = records.iter().filter_map(Record::entry);
+            let (items, known) = opened.await?.map_err(ExportError::Unreadable)?;
+            self.pillars = if is_first { named(&items) } else { known };
+            let entries = items.iter().filter_map(Item::entry);
             let pillars = entries::pillars::known(&self.journal, user, entries).await?;
-            let shown = records.into_iter();
+            let shown = items.into_iter();
             let shown = shown.map(|it| it.with_pillars_among(&pillars));
             return Ok(Some(shown.collect()));
         }
         Ok(None)
+    }
+}
+
+impl Export {
+    async fn page(&self, db: &impl GenericClient) -> Result<Page, Unexpected> {
+        if self.edited.is_empty() {
+            let mut page = page(db, self.user_id(), self.place).await?;
+            if self.with_revisions {
+                page.edited = page.rows.iter().filter_map(edited).collect();
+            }
+            return Ok(page);
+        }
+        let asked = self.edited.len().min(EDITED);
+        let (asked, later) = self.edited.split_at(asked);
+        let found = entry_revisions::of_several(db, self.user_id(), asked, (ROWS, BYTES)).await?;
+        let last = found.rows.last().filter(|_| found.more);
+        let left = last.map_or(Vec::new(), |last| {
+            let behind = asked.iter().skip_while(|(id, _)| *id != last.id).skip(1);
+            let same = std::iter::once((last.id, last.revision));
+            same.chain(behind.copied()).collect()
+        });
+        Ok(Page {
+            rows: Vec::new(),
+            revisions: found.rows,
+            order: None,
+            next: self.place,
+            edited: [&left, later].concat(),
+        })
+    }
+}
+
+/// The entry of a row that has been edited, and how often.
+fn edited(row: &Row) -> Option<(EntryId, Revision)> {
+    match row {
+        Row::Entry(row) if row.revision != Revision::FIRST => Some((row.id, row.revision)),
+        _ => None,
     }
 }
 
@@ -241,7 +295,13 @@ async fn page(db: &impl GenericClient, user: UserId, place: Place) -> Result<Pag
         }
         Place::End => (Vec::new(), Place::End),
     };
-    Ok(Page { rows, order, next })
+    Ok(Page {
+        rows,
+        revisions: Vec::new(),
+        order,
+        next,
+        edited: Vec::new(),
+    })
 }
 
 /// The last row, when there may be more behind it.
@@ -256,28 +316,30 @@ fn opened(
     page: &Page,
     user: UserId,
     (key, known): (&DataKey, &[PillarId]),
-) -> Result<Vec<Record>, Unopened> {
+) -> Result<Vec<Item>, Unopened> {
     let is_wanted = |row: &&Row| match row {
         Row::Score(score) => known.contains(&score.pillar),
         _ => true,
     };
     let rows = page.rows.iter().filter(is_wanted);
-    let mut records: Vec<_> = rows
-        .map(|row| row.open(user, key))
-        .collect::<Result<_, _>>()?;
-    let pillars = named(&records);
+    let records = rows.map(|row| row.open(user, key).map(Item::Record));
+    let revisions = page.revisions.iter();
+    let revisions = revisions
+        .map(|row| entries::open(row, user, key).map(|entry| Item::Revision(Box::new(entry))));
+    let mut items: Vec<_> = records.chain(revisions).collect::<Result<_, _>>()?;
+    let pillars = named(&items);
     if !pillars.is_empty() {
         let order = open_order(page.order.as_ref(), user, key)?;
-        records.push(Record::PillarOrder(ordered(pillars, &order)));
+        items.push(Item::Record(Record::PillarOrder(ordered(pillars, &order))));
     }
-    Ok(records)
+    Ok(items)
 }
 
-/// The pillars among these records.
-fn named(records: &[Record]) -> Vec<PillarId> {
-    let id = |record: &Record| match record {
-        Record::Pillar(pillar) => Some(pillar.id),
+/// The pillars among these.
+fn named(items: &[Item]) -> Vec<PillarId> {
+    let id = |item: &Item| match item {
+        Item::Record(Record::Pillar(pillar)) => Some(pillar.id),
         _ => None,
     };
-    records.iter().filter_map(id).collect()
+    items.iter().filter_map(id).collect()
 }

@@ -59,6 +59,8 @@ pub(crate) struct Rows {
     pub(crate) pillars: Vec<SealedPillar>,
     pub(crate) scores: Vec<SealedScore>,
     pub(crate) entries: Vec<SealedEntry>,
+    /// What entries were before; they have the keys of their entries, and count for nothing without them.
+    pub(crate) revisions: Vec<SealedEntry>,
     pub(crate) reflections: Vec<SealedReflection>,
 }
 

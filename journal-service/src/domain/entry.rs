@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::{content::Content, pillar::PillarId};
 
 /// Names an entry of one person; unique together with the person.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct EntryId(Uuid);
 
 impl EntryId {
@@ -32,6 +32,9 @@ impl fmt::Display for EntryId {
         self.0.fmt(out)
     }
 }
+
+/// Revisions of an entry that are kept beside the one that counts.
+pub(crate) const REVISIONS_KEPT: i64 = 100;
 
 /// Counts the versions of an entry, from 1. Part of what its ciphertext is bound to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

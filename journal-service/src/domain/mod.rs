@@ -7,6 +7,7 @@ pub(crate) mod cursor;
 mod details;
 pub(crate) mod entry;
 pub(crate) mod idempotency;
+pub(crate) mod journal_file;
 pub(crate) mod pillar;
 pub(crate) mod pillar_order;
 pub(crate) mod precondition;

@@ -1,7 +1,4 @@
-//! A file that is to become a journal again: which line may stand where, each record within its limits, none twice, and as
-//! many as the last line says.
-
-use std::collections::HashSet;
+//! Records of a file that is to become a journal again: each within its limits.
 
 use shared::problem::FieldError;
 use time::{Date, Duration, OffsetDateTime, UtcOffset};
@@ -16,62 +13,18 @@ use super::{
     score::{Score, ScoreDraft, ScoreId},
 };
 
-/// What is wrong with a file is told up to so many times; then it is not looked at any further.
-pub(crate) const ERRORS: usize = 100;
-/// Records of a file at most: their ids are kept, to find those that come twice.
-const RECORDS: u64 = 100_000;
 /// The highest revision that is taken: every JSON reader knows it exactly, and nobody edits an entry often enough to come
 /// to the end of the numbers from there.
 const REVISIONS: i64 = (1 << 53) - 1;
 /// How far a clock elsewhere may be ahead of ours.
 const AHEAD: Duration = Duration::DAY;
 
-/// What a line says.
-pub(crate) enum Line {
-    Header,
-    Record(Box<Restored>),
-    Trailer(Counts),
-}
-
-/// How many records there are of each kind.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Counts([u64; Kind::ALL.len()]);
-
-impl Counts {
-    pub(crate) fn of(self, kind: Kind) -> u64 {
-        let Self(mut counts) = self;
-        *Self::place(&mut counts, kind)
-    }
-
-    pub(crate) fn add(&mut self, kind: Kind, more: u64) {
-        let count = Self::place(&mut self.0, kind);
-        *count = count.saturating_add(more);
-    }
-
-    fn place(counts: &mut [u64; Kind::ALL.len()], kind: Kind) -> &mut u64 {
-        let [pillar, order, score, entry, morning, evening, week_note] = counts;
-        match kind {
-            Kind::Pillar => pillar,
-            Kind::PillarOrder => order,
-            Kind::Score => score,
-            Kind::Entry => entry,
-            Kind::Morning => morning,
-            Kind::Evening => evening,
-            Kind::WeekNote => week_note,
-        }
-    }
-
-    fn all(self) -> u64 {
-        self.0.into_iter().fold(0, u64::saturating_add)
-    }
-}
-
 /// A record of a file, unchecked.
 pub(crate) enum Restored {
     Pillar(Uuid, Stamps, PillarDraft),
     PillarOrder(Vec<PillarId>),
     Score(RestoredScore),
-    Entry(Uuid, Stamps, Draft),
+    Entry(RestoredEntry),
     Morning(Date, Stamps, Morning),
     Evening(Date, Stamps, Evening),
     WeekNote(Date, Stamps, WeekNote),
@@ -83,6 +36,13 @@ pub(crate) struct RestoredScore {
     pub(crate) pillar: PillarId,
     pub(crate) created_at: OffsetDateTime,
     pub(crate) draft: ScoreDraft,
+}
+
+/// An entry of a file, as it is or was, unchecked.
+pub(crate) struct RestoredEntry {
+    pub(crate) id: Uuid,
+    pub(crate) stamps: Stamps,
+    pub(crate) draft: Draft,
 }
 
 /// What every record says of itself that can be edited, unchecked.
@@ -101,13 +61,13 @@ struct Checked {
 }
 
 impl Restored {
-    fn key(&self) -> Key {
+    pub(super) fn key(&self) -> Key {
         let day = |kind, date: &Date| key_of(Slot { kind, date: *date });
         match self {
             Self::Pillar(id, ..) => (Kind::Pillar, *id),
             Self::PillarOrder(_) => (Kind::PillarOrder, Uuid::nil()),
             Self::Score(score) => (Kind::Score, score.id),
-            Self::Entry(id, ..) => (Kind::Entry, *id),
+            Self::Entry(entry) => (Kind::Entry, entry.id),
             Self::Morning(date, ..) => day(reflection::Kind::Morning, date),
             Self::Evening(date, ..) => day(reflection::Kind::Evening, date),
             Self::WeekNote(date, ..) => day(reflection::Kind::Week, date),
@@ -115,16 +75,15 @@ impl Restored {
     }
 
     /// The record that it was, or every part of it that none has.
-    fn checked(self, now: OffsetDateTime) -> Result<Record, Vec<FieldError>> {
-        let mut checking = Checking {
-            now,
-            errors: Vec::new(),
-        };
-        let record = match self {
+    pub(super) fn checked(self, now: OffsetDateTime) -> Result<Record, Vec<FieldError>> {
+        Checking::done(now, |checking| match self {
             Self::Pillar(id, stamps, draft) => checking.pillar(id, stamps, draft),
             Self::PillarOrder(ids) => Some(Record::PillarOrder(ids)),
             Self::Score(score) => checking.score(score),
-            Self::Entry(id, stamps, draft) => checking.entry(id, stamps, draft),
+            Self::Entry(entry) => {
+                let entry = checking.entry(entry);
+                entry.map(|entry| Record::Entry(Box::new(entry)))
+            }
             Self::Morning(date, stamps, content) => {
                 let feel = checking.reflection(date, stamps, content);
                 feel.map(|feel| Record::Morning(Box::new(feel)))
@@ -137,9 +96,14 @@ impl Restored {
                 let note = checking.reflection(date, stamps, content);
                 note.map(|note| Record::WeekNote(Box::new(note)))
             }
-        };
-        let sound = record.filter(|_| checking.errors.is_empty());
-        sound.ok_or(checking.errors)
+        })
+    }
+}
+
+impl RestoredEntry {
+    /// The entry that it was, or every part of it that none has.
+    pub(super) fn checked(self, now: OffsetDateTime) -> Result<Entry, Vec<FieldError>> {
+        Checking::done(now, |checking| checking.entry(self))
     }
 }
 
@@ -150,6 +114,19 @@ struct Checking {
 }
 
 impl Checking {
+    fn done<T>(
+        now: OffsetDateTime,
+        check: impl FnOnce(&mut Self) -> Option<T>,
+    ) -> Result<T, Vec<FieldError>> {
+        let mut checking = Self {
+            now,
+            errors: Vec::new(),
+        };
+        let checked = check(&mut checking);
+        let sound = checked.filter(|_| checking.errors.is_empty());
+        sound.ok_or(checking.errors)
+    }
+
     fn check(&mut self, holds: bool, field: &str, message: &str) {
         if !holds {
             self.errors.push(FieldError::body(field, message));
@@ -188,7 +165,8 @@ impl Checking {
         })
     }
 
-    fn entry(&mut self, id: Uuid, stamps: Stamps, draft: Draft) -> Option<Record> {
+    fn entry(&mut self, restored: RestoredEntry) -> Option<Entry> {
+        let RestoredEntry { id, stamps, draft } = restored;
         self.id(id);
         let stamps = self.stamps(stamps);
         let content = self.content(Content::parse(draft));
@@ -197,13 +175,13 @@ impl Checking {
             created_at,
             updated_at,
         } = stamps?;
-        Some(Record::Entry(Box::new(Entry {
+        Some(Entry {
             id: EntryId::new(id),
             revision,
             created_at,
             updated_at,
             content: content?,
-        })))
+        })
     }
 
     fn pillar(&mut self, id: Uuid, stamps: Stamps, draft: PillarDraft) -> Option<Record> {
@@ -276,139 +254,8 @@ fn kept(at: OffsetDateTime, now: OffsetDateTime) -> Option<OffsetDateTime> {
     fits.then(|| at.checked_sub(cut)).flatten()
 }
 
-/// A file as far as it was read.
-pub(crate) struct File {
-    now: OffsetDateTime,
-    lines: u64,
-    expected: Expected,
-    seen: HashSet<Key>,
-    counts: Counts,
-    errors: Vec<FieldError>,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Expected {
-    Header,
-    Records,
-    Nothing,
-}
-
-impl File {
-    pub(crate) fn new(now: OffsetDateTime) -> Self {
-        Self {
-            now,
-            lines: 0,
-            expected: Expected::Header,
-            seen: HashSet::new(),
-            counts: Counts::default(),
-            errors: Vec::new(),
-        }
-    }
-
-    /// Takes the next line. The record that stands there, with the number of its line, when nothing is wrong with it.
-    pub(crate) fn take(&mut self, line: Result<Line, Vec<FieldError>>) -> Option<(u64, Record)> {
-        self.lines += 1;
-        let expected = self.expected;
-        if expected == Expected::Header {
-            self.expected = Expected::Records;
-        }
-        match (line, expected) {
-            (Err(errors), _) => self.refuse_all(errors),
-            (Ok(Line::Header), Expected::Header) => {}
-            (Ok(_), Expected::Header) => {
-                self.refuse(self.lines, "missing_header", "must be the header");
-            }
-            (Ok(Line::Header), _) => {
-                self.refuse(self.lines, "misplaced", "is a header after the first line");
-            }
-            (Ok(_), Expected::Nothing) => {
-                self.refuse(self.lines, "misplaced", "comes after the trailer");
-            }
-            (Ok(Line::Trailer(counts)), Expected::Records) => self.close(counts),
-            (Ok(Line::Record(restored)), Expected::Records) => return self.record(*restored),
-        }
-        None
-    }
-
-    /// What else is wrong with a line.
-    pub(crate) fn refuse(&mut self, line: u64, code: &str, message: &str) {
-        if !self.is_hopeless() {
-            let error = FieldError::new("#", message).coded(code).in_line(line);
-            self.errors.push(error);
-        }
-    }
-
-    /// Whether nothing was wrong so far.
-    pub(crate) fn is_sound(&self) -> bool {
-        self.errors.is_empty()
-    }
-
-    /// Whether so much is wrong that nobody wants to read of more.
-    pub(crate) fn is_hopeless(&self) -> bool {
-        self.errors.len() >= ERRORS
-    }
-
-    /// The end of the file: what is wrong with it.
-    pub(crate) fn end(&mut self) -> Vec<FieldError> {
-        if self.expected != Expected::Nothing {
-            let last = self.lines.max(1);
-            self.refuse(last, "truncated", "is the last line, and not the trailer");
-        }
-        std::mem::take(&mut self.errors)
-    }
-
-    fn record(&mut self, restored: Restored) -> Option<(u64, Record)> {
-        let key = restored.key();
-        if self.counts.all() == RECORDS {
-            self.refuse(
-                self.lines,
-                "too_many_records",
-                "is beyond the 100,000th record",
-            );
-            self.expected = Expected::Nothing;
-            return None;
-        }
-        self.counts.add(key.0, 1);
-        if !self.seen.insert(key) {
-            self.refuse(
-                self.lines,
-                "duplicate",
-                "is an earlier line's record once more",
-            );
-            return None;
-        }
-        match restored.checked(self.now) {
-            Ok(record) => Some((self.lines, record)),
-            Err(errors) => {
-                let coded = |error: FieldError| error.coded("invalid");
-                self.refuse_all(errors.into_iter().map(coded).collect());
-                None
-            }
-        }
-    }
-
-    fn refuse_all(&mut self, errors: Vec<FieldError>) {
-        let line = self.lines;
-        let room = ERRORS.saturating_sub(self.errors.len());
-        let errors = errors.into_iter().take(room);
-        self.errors.extend(errors.map(|error| error.in_line(line)));
-    }
-
-    fn close(&mut self, counts: Counts) {
-        self.expected = Expected::Nothing;
-        // A line that was refused may have been a record; then the numbers say nothing more.
-        if counts != self.counts && self.is_sound() {
-            self.refuse(
-                self.lines,
-                "wrong_counts",
-                "counts other records than there are",
-            );
-        }
-    }
-}
-
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use time::macros::datetime;
 
     use super::super::{
@@ -416,23 +263,19 @@ mod tests {
     };
     use super::*;
 
-    const NOW: OffsetDateTime = datetime!(2026-11-24 08:00 UTC);
+    pub(in crate::domain) const NOW: OffsetDateTime = datetime!(2026-11-24 08:00 UTC);
 
-    const STAMPS: Stamps = Stamps {
+    pub(in crate::domain) const STAMPS: Stamps = Stamps {
         revision: 3,
         created_at: NOW,
         updated_at: NOW,
     };
 
-    fn id(number: u128) -> Uuid {
+    pub(in crate::domain) fn id(number: u128) -> Uuid {
         Uuid::from_u128(0x0198_c0de_0000_7000_8000_0000_0000_0000 + number)
     }
 
-    fn entry(number: u128) -> Line {
-        Line::Record(Box::new(Restored::Entry(id(number), STAMPS, draft())))
-    }
-
-    fn evening(date: Date) -> Restored {
+    pub(in crate::domain) fn evening(date: Date) -> Restored {
         let content = Evening {
             energy_gave: None,
             energy_drained: None,
@@ -442,100 +285,8 @@ mod tests {
         Restored::Evening(date, STAMPS, content)
     }
 
-    fn trailer(entries: u64) -> Line {
-        let mut counts = Counts::default();
-        counts.add(Kind::Entry, entries);
-        Line::Trailer(counts)
-    }
-
-    /// Codes and lines of what is wrong with a file of these lines.
-    fn wrong(lines: impl IntoIterator<Item = Line>) -> Vec<(String, u64)> {
-        let mut file = File::new(NOW);
-        for line in lines {
-            file.take(Ok(line));
-        }
-        let told = |error: FieldError| Some((error.code?, error.line?));
-        file.end().into_iter().filter_map(told).collect()
-    }
-
-    #[test]
-    fn a_whole_file_is_taken_line_by_line() {
-        let mut file = File::new(NOW);
-        assert!(file.take(Ok(Line::Header)).is_none());
-        let taken = file.take(Ok(entry(1)));
-        let entry = taken.as_ref().and_then(|(_, record)| record.entry());
-        assert_eq!(entry.map(|entry| entry.revision.number()), Some(3));
-        assert_eq!(taken.map(|(line, _)| line), Some(2));
-        assert!(file.take(Ok(trailer(1))).is_none());
-        assert_eq!(file.end(), []);
-        assert_eq!(wrong([Line::Header, trailer(0)]), []);
-    }
-
-    #[test]
-    fn a_file_that_was_cut_put_together_or_miscounted_is_refused() {
-        let found = |code: &str, line| vec![(code.to_owned(), line)];
-        assert_eq!(wrong([]), found("truncated", 1));
-        assert_eq!(wrong([Line::Header, entry(1)]), found("truncated", 2));
-        assert_eq!(wrong([entry(1), trailer(0)]), found("missing_header", 1));
-        let again = [Line::Header, Line::Header, trailer(0)];
-        assert_eq!(wrong(again), found("misplaced", 2));
-        let after = [Line::Header, trailer(0), entry(1)];
-        assert_eq!(wrong(after), found("misplaced", 3));
-        for counted in [0, 2, u64::MAX] {
-            let miscounted = [Line::Header, entry(1), trailer(counted)];
-            assert_eq!(wrong(miscounted), found("wrong_counts", 3));
-        }
-        let twice = [Line::Header, entry(1), entry(1), trailer(2)];
-        assert_eq!(wrong(twice), found("duplicate", 3));
-    }
-
-    #[test]
-    fn no_more_errors_are_told_than_anybody_reads() {
-        let lines = std::iter::once(Line::Header).chain((0..1_000).map(|_| Line::Header));
-        assert_eq!(wrong(lines).len(), ERRORS);
-        let many = (0..1_000).map(|at| FieldError::body(&at.to_string(), "is wrong"));
-        let mut file = File::new(NOW);
-        file.take(Err(many.collect()));
-        assert!(file.is_hopeless());
-        assert_eq!(file.end().len(), ERRORS);
-    }
-
-    #[test]
-    fn only_so_many_records_are_kept_in_mind() {
-        let mut file = File::new(NOW);
-        file.take(Ok(Line::Header));
-        for number in 0..u128::from(RECORDS) {
-            assert!(file.take(Ok(entry(number))).is_some());
-        }
-        assert!(file.take(Ok(entry(1 << 40))).is_none());
-        let errors = file.end();
-        assert_eq!(errors[0].code.as_deref(), Some("too_many_records"));
-        assert_eq!(errors.len(), 1);
-    }
-
-    #[test]
-    fn the_same_day_of_another_kind_is_another_record() {
-        let day = time::macros::date!(2026 - 11 - 24);
-        let line = |restored| Line::Record(Box::new(restored));
-        let morning = || Morning {
-            mental_state: Some(7),
-            strongest_emotion: None,
-            avoiding: None,
-            note: None,
-        };
-        let mut counts = Counts::default();
-        for kind in [Kind::Morning, Kind::Evening] {
-            counts.add(kind, 1);
-        }
-        let both = [
-            Line::Header,
-            line(Restored::Morning(day, STAMPS, morning())),
-            line(evening(day)),
-            Line::Trailer(counts),
-        ];
-        assert_eq!(wrong(both), []);
-        let twice = [Line::Header, line(evening(day)), line(evening(day))];
-        assert_eq!(wrong(twice)[0], ("duplicate".to_owned(), 3));
+    fn entry(id: Uuid, stamps: Stamps, draft: Draft) -> Restored {
+        Restored::Entry(RestoredEntry { id, stamps, draft })
     }
 
     /// Which parts of a record are wrong.
@@ -546,7 +297,7 @@ mod tests {
 
     #[test]
     fn what_no_entry_can_be_is_named_part_by_part() {
-        let of = |id, stamps| pointers(Restored::Entry(id, stamps, draft()));
+        let of = |id, stamps| pointers(entry(id, stamps, draft()));
         assert_eq!(of(id(1), STAMPS), Vec::<String>::new());
         for foreign in [Uuid::nil(), Uuid::max(), Uuid::from_u128(4 << 76)] {
             assert_eq!(of(foreign, STAMPS), ["#/id"], "{foreign}");
@@ -576,7 +327,7 @@ mod tests {
             mood: Some(11),
             ..draft()
         };
-        let all = pointers(Restored::Entry(Uuid::nil(), stamps, draft));
+        let all = pointers(entry(Uuid::nil(), stamps, draft));
         assert_eq!(all, ["#/id", "#/revision", "#/mood"]);
     }
 

@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     Journal,
-    domain::record::Record,
+    domain::journal_file::Item,
     export::{Export, ExportError},
     rows::blocking,
 };
@@ -100,15 +100,17 @@ impl ExportApi {
     ///
     /// `ndjson`: one JSON object a line. The first has the `type` `header` and names the version of the format, the last is a
     /// `trailer` and counts the records; between them everything that the person wrote, each record with its `type`: `pillar`,
-    /// `pillar_order`, `score`, `entry`, `morning`, `evening`, `week_note`. An import takes such a file. `markdown`: a zip
-    /// archive with a document for each record, with YAML in front.
+    /// `pillar_order`, `score`, `entry`, `revision` (what an entry of an earlier line was before an edit, the newest first),
+    /// `morning`, `evening`, `week_note`. An import takes such a file. `markdown`: a zip archive with a document for each record,
+    /// with YAML in front; revisions are not in it.
     ///
     /// The file is made while it is sent. Each record that is there all the while comes exactly once, as it is when its turn
-    /// comes; one that is written or deleted meanwhile may come or not. What entries were before their edits is not in it.
+    /// comes; one that is written or deleted meanwhile may come or not.
     ///
     /// When something goes wrong on the way (a record does not open, the vault is away, the access token has expired), the
     /// connection breaks off: without its trailer, or the directory at the end of an archive, a file is not whole. A record that
-    /// does not open is named by `/api/changes` and can be deleted; an order of pillars can be made anew.
+    /// does not open is named by `/api/changes` and can be deleted; an order of pillars can be made anew. A
+    /// revision that does not open is named by the revisions of its entry; with `revisions=false` an export goes without it.
     #[oai(path = "/", method = "get", operation_id = "export_journal")]
     async fn export(
         &self,
@@ -117,13 +119,17 @@ impl ExportApi {
         /// How it is written down.
         #[oai(default = "default_format")]
         format: Query<ExportFormat>,
+        /// Whether what entries were before their edits comes, too.
+        #[oai(default = "with_revisions")]
+        revisions: Query<bool>,
     ) -> Result<ExportedFile, Problem<ExportError>> {
         let now = journal.clock.now();
-        let mut export = Export::begin(&journal, caller)?;
+        let format = format.0;
+        let revisions = revisions.0 && format == ExportFormat::Ndjson;
+        let mut export = Export::begin(&journal, caller, revisions)?;
         // What fails now still has an answer of its own.
         let first = export.next(now).await?;
         let (feed, body) = feed();
-        let format = format.0;
         tokio::spawn(write(export, first, Writer::new(format, now), feed));
         Ok(ExportedFile {
             format,
@@ -135,6 +141,10 @@ impl ExportApi {
 
 fn default_format() -> ExportFormat {
     ExportFormat::Ndjson
+}
+
+fn with_revisions() -> bool {
+    true
 }
 
 /// Why an export broke off.
@@ -163,7 +173,7 @@ impl From<Unexpected> for Broken {
     }
 }
 
-async fn write(export: Export, first: Option<Vec<Record>>, writer: Writer, feed: Feed) {
+async fn write(export: Export, first: Option<Vec<Item>>, writer: Writer, feed: Feed) {
     let user = export.user_id();
     let left = export.access_left(export.journal().clock.now());
     let written = timeout(left, written(export, first, writer, feed)).await;
@@ -183,14 +193,14 @@ async fn write(export: Export, first: Option<Vec<Record>>, writer: Writer, feed:
 
 async fn written(
     mut export: Export,
-    first: Option<Vec<Record>>,
+    first: Option<Vec<Item>>,
     mut writer: Writer,
     feed: Feed,
 ) -> Result<(), Broken> {
     let mut page = first;
-    while let Some(records) = page {
+    while let Some(items) = page {
         let (after, bytes) = blocking(move || {
-            let bytes = writer.put(records);
+            let bytes = writer.put(items);
             (writer, bytes)
         })
         .await?;

@@ -2,7 +2,10 @@
 
 mod refusals;
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use shared::{
     access_token::Caller,
@@ -19,10 +22,12 @@ use crate::{
     Journal,
     data_key::{self, KeyError},
     domain::{
+        entry::EntryId,
+        journal_file::{File, Item, Line},
         pillar::{PILLARS, PillarId},
         pillar_order::{SealedOrder, ordered},
         record::{Key, Kind, Record},
-        restored::{File, Line},
+        sealed_entry::SealedEntry,
     },
     pillars::{open_order, revision_after},
     rows::{Row, Rows, blocking},
@@ -38,8 +43,8 @@ pub(crate) use refusals::ImportError;
 
 /// Bytes of text that are sealed and stored in one go; the first record always is taken.
 const BYTES: usize = 1 << 20;
-/// Records of them.
-const RECORDS: usize = 500;
+/// Records and revisions of them.
+const ITEMS: usize = 500;
 
 /// Some lines of the file, in their order, or why no more of it can be read.
 pub(crate) type Lines = Result<Vec<Result<Line, Vec<FieldError>>>, BodyRefused>;
@@ -51,6 +56,8 @@ pub(crate) struct Imported {
     pub(crate) created: u64,
     /// Records that were there with the same content.
     pub(crate) unchanged: u64,
+    /// What entries that were not there had been before their edits.
+    pub(crate) revisions: u64,
 }
 
 /// Takes one of the places for imports, to be kept for as long as anything of the file is read.
@@ -81,7 +88,7 @@ pub(crate) async fn import(
         lines,
         file: File::new(now),
     };
-    let first = incoming.records().await?;
+    let first = incoming.items().await?;
     if first.is_empty() {
         incoming.end()?;
         return Ok(Imported::default());
@@ -91,6 +98,7 @@ pub(crate) async fn import(
         key,
         now,
         imported: Imported::default(),
+        unchanged: HashSet::new(),
         pillars: Vec::new(),
         order: Vec::new(),
     };
@@ -117,6 +125,8 @@ struct Filling {
     key: Arc<DataKey>,
     now: OffsetDateTime,
     imported: Imported,
+    /// Entries that stay as they are, with the revisions that they have.
+    unchanged: HashSet<EntryId>,
     /// Those of the file that are not in the journal.
     pillars: Vec<PillarId>,
     /// How the file orders its pillars.
@@ -128,17 +138,17 @@ impl Filling {
     async fn fill(
         &mut self,
         transaction: &Transaction<'_>,
-        first: Vec<(u64, Record)>,
+        first: Vec<(u64, Item)>,
         incoming: &mut Incoming,
     ) -> Result<(), ImportError> {
         if !imports::claim(transaction, self.user).await? {
             return Err(ImportError::InProgress);
         }
         imports::prepare(transaction).await?;
-        let mut records = first;
-        while !records.is_empty() {
-            self.take(transaction, records, &mut incoming.file).await?;
-            records = incoming.records().await?;
+        let mut items = first;
+        while !items.is_empty() {
+            self.take(transaction, items, &mut incoming.file).await?;
+            items = incoming.items().await?;
         }
         incoming.end()
     }
@@ -147,11 +157,11 @@ impl Filling {
     async fn take(
         &mut self,
         transaction: &Transaction<'_>,
-        records: Vec<(u64, Record)>,
+        items: Vec<(u64, Item)>,
         file: &mut File,
     ) -> Result<(), ImportError> {
         let (user, key) = (self.user, Arc::clone(&self.key));
-        let (batch, mut rows) = blocking(move || Batch::sealed(records, user, key)).await?;
+        let (batch, mut rows) = blocking(move || Batch::sealed(items, user, key)).await?;
         let existing = existing(transaction, user, &rows).await?;
         let mut there = pillars::ids(transaction, user).await?;
         self.admit_pillars(&batch, &existing, &there, file);
@@ -167,10 +177,16 @@ impl Filling {
         }
         rows.retain(|key| !known.contains_key(&key));
         self.imported.created += counted(rows.len());
+        let entries = known.keys().filter(|(kind, _)| *kind == Kind::Entry);
+        self.unchanged
+            .extend(entries.map(|(_, id)| EntryId::new(*id)));
+        rows.revisions.retain(|it| !self.unchanged.contains(&it.id));
+        self.imported.revisions += counted(rows.revisions.len());
         if file.is_sound() {
             imports::put_pillars(transaction, user, &rows.pillars).await?;
             imports::put_scores(transaction, user, &rows.scores).await?;
             imports::put_entries(transaction, user, &rows.entries).await?;
+            imports::put_revisions(transaction, user, &rows.revisions).await?;
             imports::put_reflections(transaction, user, &rows.reflections).await?;
         }
         Ok(())
@@ -225,6 +241,7 @@ impl Filling {
         if imports::store(transaction, user).await? != self.imported.created {
             return Err(ImportError::Changed);
         }
+        imports::store_revisions(transaction, user).await?;
         if self.pillars.is_empty() {
             return Ok(());
         }
@@ -245,10 +262,10 @@ struct Incoming {
 }
 
 impl Incoming {
-    /// The next records of which none is wrong in itself; none at the end of the file.
-    async fn records(&mut self) -> Result<Vec<(u64, Record)>, ImportError> {
-        let (mut records, mut bytes) = (Vec::new(), 0);
-        while bytes < BYTES && records.len() < RECORDS {
+    /// What comes next, and is not wrong in itself; nothing at the end of the file.
+    async fn items(&mut self) -> Result<Vec<(u64, Item)>, ImportError> {
+        let (mut items, mut bytes) = (Vec::new(), 0);
+        while bytes < BYTES && items.len() < ITEMS {
             if self.file.is_hopeless() {
                 return Err(ImportError::Refused(self.file.end()));
             }
@@ -256,14 +273,14 @@ impl Incoming {
                 break;
             };
             for line in lines? {
-                let Some((number, record)) = self.file.take(line) else {
+                let Some((number, item)) = self.file.take(line) else {
                     continue;
                 };
-                bytes += record.text_bytes();
-                records.push((number, record));
+                bytes += item.text_bytes();
+                items.push((number, item));
             }
         }
-        Ok(records)
+        Ok(items)
     }
 
     fn end(&mut self) -> Result<(), ImportError> {
@@ -289,10 +306,18 @@ struct Found {
 }
 
 impl Batch {
-    fn sealed(records: Vec<(u64, Record)>, user: UserId, key: Arc<DataKey>) -> (Self, Rows) {
-        let mut rows = Rows::default();
-        for (_, record) in &records {
-            rows.add(record, user, &key);
+    fn sealed(items: Vec<(u64, Item)>, user: UserId, key: Arc<DataKey>) -> (Self, Rows) {
+        let (mut rows, mut records) = (Rows::default(), Vec::new());
+        for (line, item) in items {
+            match item {
+                Item::Record(record) => {
+                    rows.add(&record, user, &key);
+                    records.push((line, record));
+                }
+                Item::Revision(entry) => {
+                    rows.revisions.push(SealedEntry::seal(&entry, user, &key));
+                }
+            }
         }
         (Self { user, key, records }, rows)
     }

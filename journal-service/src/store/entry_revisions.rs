@@ -5,12 +5,9 @@ use tokio_postgres::{GenericClient, types::Type};
 
 use super::entries::{Page, read_page};
 use crate::domain::{
-    entry::{EntryId, Revision},
+    entry::{EntryId, REVISIONS_KEPT, Revision},
     sealed_entry::SealedEntry,
 };
-
-/// Revisions of one entry that are kept beside the one that counts.
-const KEPT: i64 = 100;
 
 /// Keeps the entry as it is now, before an edit, and forgets what is too old.
 pub(crate) async fn keep(
@@ -34,7 +31,7 @@ pub(crate) async fn keep(
         &[
             (&user.uuid(), Type::UUID),
             (&id.uuid(), Type::UUID),
-            (&KEPT, Type::INT8),
+            (&REVISIONS_KEPT, Type::INT8),
         ],
     )
     .await?;
@@ -89,6 +86,46 @@ pub(crate) async fn before(
                 (&user.uuid(), Type::UUID),
                 (&id.uuid(), Type::UUID),
                 (&revision.map(Revision::number), Type::INT8),
+                (&i64::from(rows), Type::INT8),
+                (&bytes, Type::INT8),
+            ],
+        )
+        .await?;
+    read_page(&rows)
+}
+
+/// Revisions of several entries, each entry's below that one, the newest first, in the order of their ids.
+pub(crate) async fn of_several(
+    db: &impl GenericClient,
+    user: UserId,
+    below: &[(EntryId, Revision)],
+    (rows, bytes): (u32, i64),
+) -> Result<Page, Unexpected> {
+    let ids: Vec<_> = below.iter().map(|(id, _)| id.uuid()).collect();
+    let revisions: Vec<_> = below.iter().map(|(_, it)| it.number()).collect();
+    let rows = db
+        .query_typed(
+            "SELECT entry_id, date, revision, created_at, updated_at, taken,
+                    CASE WHEN taken THEN title_sealed END AS title_sealed,
+                    CASE WHEN taken THEN body_sealed END AS body_sealed,
+                    CASE WHEN taken THEN details_sealed END AS details_sealed
+             FROM (
+                SELECT *, row_number() OVER listed <= $4
+                          AND (row_number() OVER listed = 1 OR
+                               sum(octet_length(title_sealed) + octet_length(body_sealed)
+                                   + octet_length(details_sealed)) OVER listed <= $5) AS taken
+                FROM (
+                    SELECT entry_revisions.* FROM unnest($2, $3) AS wanted (id, below)
+                    JOIN entry_revisions ON user_id = $1 AND entry_id = wanted.id AND revision < wanted.below
+                    ORDER BY entry_id, revision DESC LIMIT $4 + 1
+                ) AS candidates
+                WINDOW listed AS (ORDER BY entry_id, revision DESC)
+             ) AS page
+             ORDER BY entry_id, revision DESC",
+            &[
+                (&user.uuid(), Type::UUID),
+                (&ids, Type::UUID_ARRAY),
+                (&revisions, Type::INT8_ARRAY),
                 (&i64::from(rows), Type::INT8),
                 (&bytes, Type::INT8),
             ],

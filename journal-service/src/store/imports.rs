@@ -29,7 +29,13 @@ pub(crate) async fn claim(transaction: &Transaction<'_>, user: UserId) -> Result
 
 /// Makes the tables.
 pub(crate) async fn prepare(transaction: &Transaction<'_>) -> Result<(), Unexpected> {
-    for table in ["entries", "pillars", "pillar_scores", "reflections"] {
+    for table in [
+        "entries",
+        "entry_revisions",
+        "pillars",
+        "pillar_scores",
+        "reflections",
+    ] {
         let sql = format!(
             "CREATE TEMPORARY TABLE imported_{table} (LIKE {table} INCLUDING STORAGE) ON COMMIT DROP"
         );
@@ -44,6 +50,24 @@ pub(crate) async fn put_entries(
     user: UserId,
     rows: &[SealedEntry],
 ) -> Result<(), Unexpected> {
+    put_into(transaction, "entries", user, rows).await
+}
+
+/// Puts revisions of entries into them.
+pub(crate) async fn put_revisions(
+    transaction: &Transaction<'_>,
+    user: UserId,
+    rows: &[SealedEntry],
+) -> Result<(), Unexpected> {
+    put_into(transaction, "entry_revisions", user, rows).await
+}
+
+async fn put_into(
+    transaction: &Transaction<'_>,
+    table: &str,
+    user: UserId,
+    rows: &[SealedEntry],
+) -> Result<(), Unexpected> {
     if rows.is_empty() {
         return Ok(());
     }
@@ -54,11 +78,14 @@ pub(crate) async fn put_entries(
     );
     let ids: Vec<_> = rows.iter().map(|row| row.id.uuid()).collect();
     let dates: Vec<_> = rows.iter().map(|row| row.date).collect();
+    let sql = format!(
+        "INSERT INTO pg_temp.imported_{table} (user_id, entry_id, date, revision, created_at, updated_at,
+                                               title_sealed, body_sealed, details_sealed)
+         SELECT $1, * FROM unnest($2, $3, $4, $5, $6, $7, $8, $9)"
+    );
     transaction
         .execute_typed(
-            "INSERT INTO pg_temp.imported_entries (user_id, entry_id, date, revision, created_at, updated_at,
-                                                   title_sealed, body_sealed, details_sealed)
-             SELECT $1, * FROM unnest($2, $3, $4, $5, $6, $7, $8, $9)",
+            &sql,
             &[
                 (&user.uuid(), Type::UUID),
                 (&ids, Type::UUID_ARRAY),
@@ -276,4 +303,22 @@ pub(crate) async fn store(transaction: &Transaction<'_>, user: UserId) -> Result
             .await?;
     }
     Ok(stored)
+}
+
+/// The same of revisions, whose entries this very transaction has stored.
+pub(crate) async fn store_revisions(
+    transaction: &Transaction<'_>,
+    user: UserId,
+) -> Result<(), Unexpected> {
+    let sql = format!(
+        "INSERT INTO entry_revisions (user_id, entry_id, date, revision, created_at, updated_at,
+                                      title_sealed, body_sealed, details_sealed)
+         SELECT user_id, entry_id, date, revision, created_at, updated_at,
+                title_sealed, body_sealed, details_sealed
+         FROM pg_temp.imported_entry_revisions, {BESIDE_THE_KEY}"
+    );
+    transaction
+        .execute_typed(&sql, &[(&user.uuid(), Type::UUID)])
+        .await?;
+    Ok(())
 }

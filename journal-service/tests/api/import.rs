@@ -30,7 +30,7 @@ pub(crate) async fn imported(journal: &Journal, query: &str, file: Vec<u8>) -> A
     sent(request.body(file)).await
 }
 
-fn entry(number: u32) -> Value {
+pub(crate) fn entry(number: u32) -> Value {
     json!({
         "type": "entry",
         "id": format!("0198c0de-0000-7000-8000-{number:012}"),
@@ -49,7 +49,7 @@ fn entry(number: u32) -> Value {
 /// A trailer that counts these.
 pub(crate) fn counted(of: &[(&str, usize)]) -> Value {
     let mut records = json!({"pillar": 0, "pillar_order": 0, "score": 0, "entry": 0,
-                             "morning": 0, "evening": 0, "week_note": 0});
+                             "morning": 0, "evening": 0, "week_note": 0, "revision": 0});
     for (kind, count) in of {
         records[kind] = (*count).into();
     }
@@ -184,8 +184,14 @@ fn hostile_drafts(count: usize) -> Vec<Value> {
 #[tokio::test]
 async fn what_was_exported_and_deleted_comes_back_as_it_was() {
     let ada = Journal::of_a_new_person().await;
-    for draft in hostile_drafts(120) {
-        ada.write(&draft).await;
+    let mut drafts = hostile_drafts(160);
+    let edits = drafts.split_off(120);
+    let mut ids = Vec::new();
+    for draft in drafts {
+        ids.push(ada.write(&draft).await);
+    }
+    for (id, edit) in ids.iter().zip(&edits) {
+        assert_eq!(ada.replace(id, edit, None).await.status, 200);
     }
     for body in [
         "\u{0}".repeat(600_000),
@@ -200,14 +206,19 @@ async fn what_was_exported_and_deleted_comes_back_as_it_was() {
     }
     let before = ada.entries().await;
     let file = exported(&ada, "ndjson").await.expect("all of it");
+    let revisions = lines(&file);
+    let revisions = revisions.iter().filter(|it| it["type"] == "revision");
+    // An edit that happens to say the same makes none.
+    let revisions = revisions.count();
+    assert!((30..=43).contains(&revisions), "{revisions}");
     delete_all(&ada).await;
 
     let dry = imported(&ada, "?dry_run=true", file.clone()).await;
-    let report = json!({"dry_run": true, "created": 123, "unchanged": 0});
+    let report = json!({"dry_run": true, "created": 123, "unchanged": 0, "revisions": revisions});
     assert_eq!((dry.status, dry.json()), (200, report));
     assert!(ada.entries().await.is_empty());
     let real = imported(&ada, "", file.clone()).await;
-    let report = json!({"dry_run": false, "created": 123, "unchanged": 0});
+    let report = json!({"dry_run": false, "created": 123, "unchanged": 0, "revisions": revisions});
     assert_eq!((real.status, real.json()), (200, report));
     assert_eq!(ada.entries().await, before);
 
@@ -423,10 +434,10 @@ async fn only_a_file_of_lines_that_is_short_enough_is_read() {
         sent(request.body(file(&[]))).await.pointers(),
         ["query:dry_run"]
     );
-    let mut upload = Upload::begin(&ada, (64 << 20) + 1).await;
+    let mut upload = Upload::begin(&ada, (256 << 20) + 1).await;
     assert!(upload.answer().await.contains("payload_too_large"));
     // As much is not refused for its length.
-    let mut upload = Upload::begin(&ada, 64 << 20).await;
+    let mut upload = Upload::begin(&ada, 256 << 20).await;
     upload.send(b"no JSON\n").await;
     upload.hang_up();
 }

@@ -12,6 +12,7 @@ mod closure;
 mod closure_of_the_rest;
 mod create;
 mod delete;
+mod earlier_revisions;
 mod edit;
 mod export;
 mod feels;

@@ -46,7 +46,11 @@ async fn write_everything(journal: &Journal) {
     ] {
         let mut entry = draft(day, "with pillars");
         entry["pillar_ids"] = pillars;
-        journal.write(&entry).await;
+        let id = journal.write(&entry).await;
+        for title in ["edited", "edited \u{0}\r\n---"] {
+            entry["title"] = title.into();
+            put(&format!("/entries/{id}"), entry.clone()).await;
+        }
         put(
             &format!("/feels/{day}/morning"),
             json!({"mental_state": 7, "avoiding": "\u{2028}"}),
@@ -153,29 +157,31 @@ async fn a_whole_journal_comes_back_as_it_was() {
         before.last().map(|last| last["records"].clone()),
         Some(
             json!({"pillar": 2, "pillar_order": 1, "score": 3, "entry": 2,
-                    "morning": 2, "evening": 2, "week_note": 4})
+                    "morning": 2, "evening": 2, "week_note": 4, "revision": 4})
         )
     );
     let file = exported(&ada, "ndjson").await.expect("all of it");
     delete_everything(&ada).await;
     assert_eq!(records(&ada).await.len(), 1);
 
-    let report =
-        |created, unchanged| json!({"dry_run": false, "created": created, "unchanged": unchanged});
+    let report = |created, unchanged, revisions| json!({"dry_run": false, "created": created, "unchanged": unchanged, "revisions": revisions});
     let dry = imported(&ada, "?dry_run=true", file.clone()).await.json();
-    assert_eq!(dry, json!({"dry_run": true, "created": 15, "unchanged": 0}));
+    assert_eq!(
+        dry,
+        json!({"dry_run": true, "created": 15, "unchanged": 0, "revisions": 4})
+    );
     assert_eq!(records(&ada).await.len(), 1);
     let back = imported(&ada, "", file.clone()).await;
-    assert_eq!((back.status, back.json()), (200, report(15, 0)));
+    assert_eq!((back.status, back.json()), (200, report(15, 0, 4)));
     assert_eq!(records(&ada).await, before);
     assert_eq!(ada.get("/pillars").await.json(), pillars);
     let again = imported(&ada, "", file.clone()).await.json();
-    assert_eq!(again, report(0, 15));
+    assert_eq!(again, report(0, 15, 0));
     assert_eq!(records(&ada).await, before);
 
     // Beside what somebody has already, pillars stand behind.
     let own = bob.pillar("Bob's").await;
-    assert_eq!(imported(&bob, "", file).await.json(), report(15, 0));
+    assert_eq!(imported(&bob, "", file).await.json(), report(15, 0, 4));
     let theirs = bob.get("/pillars").await.json();
     let names: Vec<_> = theirs["pillars"].as_array().into_iter().flatten().collect();
     assert_eq!(names[0]["id"], own);
@@ -413,7 +419,7 @@ impl Follower {
                 .and_then(|it| it.as_str().map(str::to_owned));
             let kind = kind.unwrap_or_default();
             let id = match kind.as_str() {
-                "trailer" | "pillar_order" => continue,
+                "trailer" | "pillar_order" | "revision" => continue,
                 "morning" | "evening" => record["date"].clone(),
                 "week_note" => record["week"].clone(),
                 _ => record["id"].clone(),

@@ -16,12 +16,16 @@ use super::{FORMAT, VERSION};
 use crate::{
     domain::{
         content::Draft,
+        journal_file::{Counts, Item, Line},
         pillar::PillarId,
         record::{Kind, Record},
-        restored::{Counts, Line, Restored, Stamps},
+        restored::{Restored, RestoredEntry, Stamps},
     },
     http::{entries, feel_shapes, record_shapes},
 };
+
+/// The type of a line with an entry as it was before an edit.
+const REVISION: &str = "revision";
 
 /// The first line.
 #[derive(Object)]
@@ -54,6 +58,8 @@ struct RecordCounts {
     evening: u64,
     #[oai(default)]
     week_note: u64,
+    #[oai(default)]
+    revision: u64,
 }
 
 impl From<Counts> for RecordCounts {
@@ -66,6 +72,7 @@ impl From<Counts> for RecordCounts {
             morning: counts.of(Kind::Morning),
             evening: counts.of(Kind::Evening),
             week_note: counts.of(Kind::WeekNote),
+            revision: counts.revisions(),
         }
     }
 }
@@ -73,6 +80,7 @@ impl From<Counts> for RecordCounts {
 impl From<RecordCounts> for Counts {
     fn from(records: RecordCounts) -> Self {
         let mut counts = Self::default();
+        counts.add_revisions(records.revision);
         for (kind, count) in [
             (Kind::Pillar, records.pillar),
             (Kind::PillarOrder, records.pillar_order),
@@ -126,8 +134,15 @@ pub(in crate::http) fn header(now: OffsetDateTime) -> String {
     line("header", &header)
 }
 
-/// The line of a record.
-pub(in crate::http) fn record(record: Record) -> String {
+/// The line of a record or of a revision.
+pub(in crate::http) fn item(item: Item) -> String {
+    match item {
+        Item::Record(it) => record(it),
+        Item::Revision(entry) => line(REVISION, &entries::Entry::from(*entry)),
+    }
+}
+
+fn record(record: Record) -> String {
     let name = record.kind().name();
     match record {
         Record::Pillar(pillar) => line(name, &record_shapes::Pillar::from(*pillar)),
@@ -170,6 +185,10 @@ pub(super) fn read(bytes: &[u8]) -> Result<Line, Vec<FieldError>> {
     match kind.as_str() {
         "header" => read_header(record),
         "trailer" => Ok(Line::Trailer(parsed::<Trailer>(record)?.records.into())),
+        REVISION => {
+            let entry: EntryLine = parsed(record)?;
+            Ok(Line::Revision(Box::new(entry.into())))
+        }
         kind => match Kind::named(kind) {
             Some(kind) => Ok(Line::Record(Box::new(read_record(kind, record)?))),
             None => Err(one(
@@ -196,7 +215,7 @@ fn read_record(kind: Kind, record: Value) -> Result<Restored, Vec<FieldError>> {
             let score: record_shapes::Score = parsed(record)?;
             score.restored().map_err(invalid)?
         }
-        Kind::Entry => parsed::<EntryLine>(record)?.into(),
+        Kind::Entry => Restored::Entry(parsed::<EntryLine>(record)?.into()),
         Kind::Morning => parsed::<feel_shapes::Morning>(record)?.restored(),
         Kind::Evening => parsed::<feel_shapes::Evening>(record)?.restored(),
         Kind::WeekNote => {
@@ -236,7 +255,7 @@ fn one(code: &str, pointer: &str, message: impl Into<String>) -> Vec<FieldError>
     vec![FieldError::new(pointer, message).coded(code)]
 }
 
-impl From<EntryLine> for Restored {
+impl From<EntryLine> for RestoredEntry {
     fn from(line: EntryLine) -> Self {
         let stamps = Stamps {
             revision: line.revision,
@@ -252,6 +271,10 @@ impl From<EntryLine> for Restored {
             pillar_ids: line.pillar_ids.into_iter().map(PillarId::new).collect(),
             completed: line.completed,
         };
-        Self::Entry(line.id, stamps, draft)
+        Self {
+            id: line.id,
+            stamps,
+            draft,
+        }
     }
 }

@@ -5,7 +5,7 @@ use time::OffsetDateTime;
 
 use super::{archive::Archive, line};
 use crate::{
-    domain::{record::Record, restored::Counts},
+    domain::journal_file::{Counts, Item},
     http::export::ExportFormat,
 };
 
@@ -30,20 +30,23 @@ impl Writer {
         }
     }
 
-    /// Adds records: the bytes that are to be sent for them.
-    pub(in crate::http) fn put(&mut self, records: Vec<Record>) -> Result<Vec<u8>, Unexpected> {
+    /// Adds records and revisions: the bytes that are to be sent for them.
+    pub(in crate::http) fn put(&mut self, items: Vec<Item>) -> Result<Vec<u8>, Unexpected> {
         match self {
             Self::Ndjson { begin, counts } => {
                 let mut text = std::mem::take(begin);
-                for record in records {
-                    counts.add(record.kind(), 1);
-                    text.push_str(&line::record(record));
+                for item in items {
+                    counts.add_item(&item);
+                    text.push_str(&line::item(item));
                 }
                 Ok(text.into_bytes())
             }
             Self::Markdown(archive) => {
-                for record in &records {
-                    archive.put(record)?;
+                for item in &items {
+                    // Ten times as many documents, all of whose names the directory keeps in memory, are for nobody to read.
+                    if let Item::Record(record) = item {
+                        archive.put(record)?;
+                    }
                 }
                 Ok(archive.take())
             }
@@ -74,9 +77,10 @@ mod tests {
             amount::Amount,
             content::{Content, Draft},
             entry::{Entry, EntryId, Revision},
+            journal_file::File,
             pillar::{Pillar, PillarContent, PillarDraft, PillarId},
+            record::Record,
             reflection::{Evening, Morning, Reflection, WeekNote, Written},
-            restored::File,
             score::{Score, ScoreId},
         },
         http::journal_file::incoming,
@@ -233,27 +237,43 @@ mod tests {
     }
 
     /// What is read from a file in pieces, as it would be stored.
-    fn read(bytes: Vec<u8>) -> (Vec<Record>, usize) {
+    fn read(bytes: Vec<u8>) -> (Vec<Item>, usize) {
         let runtime = Builder::new_current_thread().build().expect("a runtime");
         runtime.block_on(async {
             let (sender, mut lines) = mpsc::channel(1);
             let reading = incoming::read(poem::Body::from(bytes), sender);
             let taking = async {
-                let (mut file, mut records) = (File::new(NOW), Vec::new());
+                let (mut file, mut items) = (File::new(NOW), Vec::new());
                 while let Some(batch) = lines.recv().await {
                     for line in batch.expect("it arrives") {
-                        records.extend(file.take(line).map(|(_, record)| record));
+                        items.extend(file.take(line).map(|(_, item)| item));
                     }
                 }
-                (records, file.end().len())
+                (items, file.end().len())
             };
             tokio::join!(reading, taking).1
         })
     }
 
-    fn written(records: Vec<Record>) -> Vec<u8> {
+    /// What that entry was before, twice when that can be.
+    fn revisions_of(plain: &Plain) -> Vec<Item> {
+        let mut earlier = Vec::new();
+        for revision in [plain.revision - 1, plain.revision - 100] {
+            if revision > 0 {
+                let mut plain = Plain {
+                    revision,
+                    ..plain.clone()
+                };
+                plain.texts[0].clear();
+                earlier.push(Item::Revision(Box::new(plain.entry())));
+            }
+        }
+        earlier
+    }
+
+    fn written(items: Vec<Item>) -> Vec<u8> {
         let mut writer = Writer::new(ExportFormat::Ndjson, NOW);
-        let mut bytes = writer.put(records).expect("memory takes it");
+        let mut bytes = writer.put(items).expect("memory takes it");
         bytes.extend(writer.end().expect("memory takes it"));
         bytes
     }
@@ -266,11 +286,23 @@ mod tests {
         ) {
             let order = all.iter().map(|it| PillarId::new(Uuid::from_u128(it.id)));
             let order: BTreeSet<_> = order.collect();
-            let mut records = vec![Record::PillarOrder(order.into_iter().rev().collect())];
-            records.extend(all.into_iter().flat_map(Plain::records));
+            let mut items = vec![Item::Record(Record::PillarOrder(order.into_iter().rev().collect()))];
             let mut seen = HashSet::new();
-            records.retain(|record| seen.insert(record.key()));
-            let bytes = written(records);
+            for plain in all {
+                let revisions = revisions_of(&plain);
+                let mut is_new = false;
+                for record in plain.records() {
+                    is_new = seen.insert(record.key());
+                    if is_new {
+                        items.push(Item::Record(record));
+                    }
+                }
+                // The entry is the last of them.
+                if is_new {
+                    items.extend(revisions);
+                }
+            }
+            let bytes = written(items);
             let (first, errors) = read(bytes.clone());
             prop_assert_eq!(errors, 0);
             // Written once more it is the same to the byte, so nothing of it was lost.
