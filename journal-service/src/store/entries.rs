@@ -43,15 +43,9 @@ pub(crate) async fn insert(
     entry: &SealedEntry,
     beside: &WrappedKey,
 ) -> Result<bool, Unexpected> {
-    let rows = db
-        .execute_typed(
-            "INSERT INTO entries (user_id, entry_id, date, revision, created_at, updated_at,
-                                  title_sealed, body_sealed, details_sealed)
-             SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9
-             FROM data_keys
-             WHERE user_id = $1 AND wrapped_key = $10
-               AND NOT EXISTS (SELECT FROM closed_journals WHERE user_id = $1)
-             FOR KEY SHARE OF data_keys",
+    let row = db
+        .query_typed_one(
+            "SELECT store_entry($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
             &[
                 (&user.uuid(), Type::UUID),
                 (&entry.id.uuid(), Type::UUID),
@@ -66,7 +60,7 @@ pub(crate) async fn insert(
             ],
         )
         .await?;
-    Ok(rows == 1)
+    Ok(row.try_get(0)?)
 }
 
 pub(crate) async fn find(

@@ -54,4 +54,8 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
         name: "0011_quicker.sql",
         sql: include_str!("../../migrations/0011_quicker.sql"),
     },
+    Migration {
+        name: "0012_stored_beside_their_key.sql",
+        sql: include_str!("../../migrations/0012_stored_beside_their_key.sql"),
+    },
 ];
