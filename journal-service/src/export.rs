@@ -5,7 +5,7 @@
 //! read; one that is written or deleted meanwhile may come or not. Behind some entries comes what they were before: only revisions
 //! below those that were read, however often they are edited meanwhile.
 
-use std::sync::Arc;
+use std::{mem, sync::Arc};
 
 use shared::{
     access_token::{Caller, EXPIRED, INVALID},
@@ -195,14 +195,14 @@ impl Export {
             if self.access_left(now).is_zero() {
                 return Err(KeyError::TokenExpired.into());
             }
-            let (page, stored) = {
+            let (mut page, stored) = {
                 let db = self.journal.pool.get().await?;
                 // The key is looked at behind the rows: those of a journal that is closed go later, so none is missing unnoticed.
                 try_join!(self.page(&*db), data_key::stored(&*db, user))?
             };
             let is_first = matches!(self.place, Place::Pillars);
             self.place = page.next;
-            self.edited.clone_from(&page.edited);
+            self.edited = mem::take(&mut page.edited);
             if page.rows.is_empty() && page.revisions.is_empty() {
                 if let Stored::Closed = stored {
                     return Err(KeyError::Closed.into());
@@ -210,7 +210,7 @@ impl Export {
                 continue;
             }
             let key = data_key::opened(&self.journal, &self.caller, stored, now).await?;
-            let known = std::mem::take(&mut self.pillars);
+            let known = mem::take(&mut self.pillars);
             let opened =
                 blocking(move || opened(&page, user, (&key, &known)).map(|it| (it, known)));
             let (items, known) = opened.await?.map_err(ExportError::Unreadable)?;

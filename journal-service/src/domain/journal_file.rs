@@ -17,6 +17,9 @@ use super::{
 pub(crate) const ERRORS: usize = 100;
 /// Records of a file at most: their ids are kept, to find those that come twice.
 const RECORDS: u64 = 100_000;
+/// Revisions of a file at most: what is stored at its end, while the person's other writes wait, must not take long.
+const REVISIONS: u64 = 150_000;
+
 /// What a line says.
 pub(crate) enum Line {
     Header,
@@ -236,11 +239,20 @@ impl File {
 
     /// They stand behind their entry, the newest first: so none comes twice, and nothing has to be kept of them to know that.
     fn revision(&mut self, restored: RestoredEntry) -> Option<Entry> {
+        if self.counts.revisions() == REVISIONS {
+            let message = "is beyond the 150,000th revision";
+            self.refuse(self.lines, "too_many_revisions", message);
+            self.expected = Expected::Nothing;
+            return None;
+        }
         self.counts.add_revisions(1);
         let (id, number) = (restored.id, restored.stamps.revision);
         let Some(history) = self.histories.get_mut(&id) else {
-            let message = "is a revision of an entry of no earlier line";
-            self.refuse(self.lines, "unknown_entry", message);
+            // A line that was refused may have been its entry.
+            if self.is_sound() {
+                let message = "is a revision of an entry of no earlier line";
+                self.refuse(self.lines, "unknown_entry", message);
+            }
             return None;
         };
         if !(history.oldest..history.below).contains(&number) {
@@ -438,6 +450,37 @@ mod tests {
         // Whatever the entry's revision is, none is of a number that no entry has.
         let low = [Line::Header, entry_of(1, 1), revision(1, 0)];
         assert_eq!(wrong(low)[0], ("invalid".to_owned(), 3));
+    }
+
+    #[test]
+    fn only_so_many_revisions_are_stored_at_once() {
+        let mut file = File::new(NOW);
+        file.take(Ok(Line::Header));
+        for number in 0..u128::from(REVISIONS / 100) {
+            file.take(Ok(entry_of(number, 101)));
+            for earlier in (1..=100).rev() {
+                assert!(file.take(Ok(revision(number, earlier))).is_some());
+            }
+        }
+        file.take(Ok(entry_of(1 << 40, 2)));
+        assert!(file.take(Ok(revision(1 << 40, 1))).is_none());
+        let errors = file.end();
+        assert_eq!(errors[0].code.as_deref(), Some("too_many_revisions"));
+        assert_eq!(errors.len(), 1);
+    }
+
+    #[test]
+    fn an_entry_that_is_wrong_is_told_and_not_each_of_its_revisions() {
+        let mut file = File::new(NOW);
+        file.take(Ok(Line::Header));
+        file.take(Err(vec![
+            FieldError::body("mood", "is wrong").coded("invalid"),
+        ]));
+        for earlier in [3, 2, 1] {
+            assert!(file.take(Ok(revision(1, earlier))).is_none());
+        }
+        file.take(Ok(trailer(1)));
+        assert_eq!(file.end().len(), 1);
     }
 
     #[test]

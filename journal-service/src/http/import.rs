@@ -27,7 +27,7 @@ use crate::{
 
 /// The operation whose body is read as it arrives.
 pub(super) const OPERATION: &str = "import_journal";
-/// Ten years of an entry of 2 KiB a day with thirty revisions of each, in two minutes, which is 18 Mbit/s. Longer would only keep
+/// Ten years of an entry of 2 KiB a day with some twenty-five revisions of each, in two minutes, which is 18 Mbit/s. Longer would only keep
 /// a connection from others.
 pub(super) const FLOW: Flow = Flow {
     body: Duration::from_mins(2),
@@ -107,14 +107,14 @@ impl ImportApi {
     /// those that are there, ordered as the file orders them. Revisions of an entry come with it, and not to one that is there
     /// already. All of it is stored, or, when anything is wrong with any line, nothing; with `dry_run` nothing in any case, and the answer is the same.
     ///
-    /// A file has 256 MiB at most, 100,000 records beside the revisions, lines of 7 MiB, and two minutes to arrive. An export with
-    /// `revisions=false` is shorter.
+    /// A file has 256 MiB at most, 100,000 records and 150,000 revisions, lines of 7 MiB, and two minutes to arrive. An export with
+    /// `revisions=false` is shorter. Try with `dry_run` before anything is deleted that is to come back.
     ///
     /// 400 `import_refused`: each of `errors` has the number of its line and a `code`: `malformed_json`, `invalid`,
     /// `line_too_long`, `unknown_type`, `unknown_format`, `missing_header`, `misplaced`, `duplicate` (an id comes twice),
     /// `unknown_entry` (a revision of an entry that no earlier line has; one that is not below the one before it, or of more than
     /// a hundred edits ago, is `misplaced`), `exists` (the id, the day or the week is there with other content), `unknown_pillar` (a score of a pillar that neither an
-    /// earlier line nor the journal has), `too_many_pillars`, `too_many_records`, `truncated` (no trailer), `wrong_counts`.
+    /// earlier line nor the journal has), `too_many_pillars`, `too_many_records`, `too_many_revisions`, `truncated` (no trailer), `wrong_counts`.
     ///
     /// 409 `journal_changed`: what the file has was written, or a pillar deleted, while it was read; try again.
     #[oai(path = "/", method = "post", operation_id = "import_journal")]

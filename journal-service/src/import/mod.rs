@@ -125,7 +125,7 @@ struct Filling {
     key: Arc<DataKey>,
     now: OffsetDateTime,
     imported: Imported,
-    /// Entries that stay as they are, with the revisions that they have.
+    /// Entries that are there, and keep the revisions that they have.
     unchanged: HashSet<EntryId>,
     /// Those of the file that are not in the journal.
     pillars: Vec<PillarId>,
@@ -241,7 +241,9 @@ impl Filling {
         if imports::store(transaction, user).await? != self.imported.created {
             return Err(ImportError::Changed);
         }
-        imports::store_revisions(transaction, user).await?;
+        if imports::store_revisions(transaction, user).await? != self.imported.revisions {
+            return Err(ImportError::Changed);
+        }
         if self.pillars.is_empty() {
             return Ok(());
         }

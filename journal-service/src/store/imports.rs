@@ -309,7 +309,7 @@ pub(crate) async fn store(transaction: &Transaction<'_>, user: UserId) -> Result
 pub(crate) async fn store_revisions(
     transaction: &Transaction<'_>,
     user: UserId,
-) -> Result<(), Unexpected> {
+) -> Result<u64, Unexpected> {
     let sql = format!(
         "INSERT INTO entry_revisions (user_id, entry_id, date, revision, created_at, updated_at,
                                       title_sealed, body_sealed, details_sealed)
@@ -317,8 +317,8 @@ pub(crate) async fn store_revisions(
                 title_sealed, body_sealed, details_sealed
          FROM pg_temp.imported_entry_revisions, {BESIDE_THE_KEY}"
     );
-    transaction
+    let stored = transaction
         .execute_typed(&sql, &[(&user.uuid(), Type::UUID)])
         .await?;
-    Ok(())
+    Ok(stored)
 }

@@ -44,8 +44,8 @@ fn of_type<'a>(lines: &'a [Value], kind: &str) -> Vec<&'a Value> {
 async fn what_entries_were_comes_back_with_them() {
     let ada = Journal::of_a_new_person().await;
     let mut writing = JoinSet::new();
-    // One that has been edited more often than is kept, and more of them than are asked for at once.
-    for edits in std::iter::once(104).chain((0..56).map(|number| number % 4)) {
+    // One that has been edited more often than is kept, and more of them, and more revisions, than are asked for at once.
+    for edits in std::iter::once(104).chain((0..60).map(|number| number % 4 + 1)) {
         let ada = ada.clone();
         writing.spawn(async move { (edited(&ada, "2026-11-24", edits).await, edits) });
     }
@@ -57,13 +57,13 @@ async fn what_entries_were_comes_back_with_them() {
         before.push(history);
     }
     let file = exported(&ada, "ndjson").await.expect("all of it");
-    let revisions = 100 + 14 * (1 + 2 + 3);
+    let revisions = 100 + 15 * (1 + 2 + 3 + 4);
     assert_eq!(of_type(&lines(&file), "revision").len(), revisions);
     for (id, _) in &ids {
         assert_eq!(ada.delete(id, None).await.status, 204);
     }
     let report = imported(&ada, "", file.clone()).await.json();
-    assert_eq!(report["created"], 57, "{report}");
+    assert_eq!(report["created"], 61, "{report}");
     assert_eq!(report["revisions"], revisions, "{report}");
     for ((id, _), before) in ids.iter().zip(&before) {
         assert_eq!(&history(&ada, id).await, before);
