@@ -223,12 +223,11 @@ impl Export {
         }
         Ok(None)
     }
-}
 
-impl Export {
+    /// Records, or what those of the last page were before, as long as there is any of that.
     async fn page(&self, db: &impl GenericClient) -> Result<Page, Unexpected> {
         if self.edited.is_empty() {
-            let mut page = page(db, self.user_id(), self.place).await?;
+            let mut page = records(db, self.user_id(), self.place).await?;
             if self.with_revisions {
                 page.edited = page.rows.iter().filter_map(edited).collect();
             }
@@ -261,7 +260,7 @@ fn edited(row: &Row) -> Option<(EntryId, Revision)> {
     }
 }
 
-async fn page(db: &impl GenericClient, user: UserId, place: Place) -> Result<Page, Unexpected> {
+async fn records(db: &impl GenericClient, user: UserId, place: Place) -> Result<Page, Unexpected> {
     let mut order = None;
     let (rows, next): (Vec<_>, _) = match place {
         Place::Pillars => {

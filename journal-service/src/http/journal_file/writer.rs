@@ -43,7 +43,7 @@ impl Writer {
             }
             Self::Markdown(archive) => {
                 for item in &items {
-                    // Ten times as many documents, all of whose names the directory keeps in memory, are for nobody to read.
+                    // Up to a hundred times as many documents, all of whose names the directory keeps in memory, are for nobody to read.
                     if let Item::Record(record) = item {
                         archive.put(record)?;
                     }
