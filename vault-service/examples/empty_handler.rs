@@ -4,6 +4,7 @@
 
 use std::{io, net::SocketAddr, process::ExitCode, sync::Arc};
 
+use mimalloc::MiMalloc;
 use poem::{Route, handler, post};
 use rustls::ServerConfig;
 use serde_json::json;
@@ -13,6 +14,10 @@ use shared::{
     settings::{Problems, Reader, parsed, process_environment},
     telemetry::{LogLevel, install},
 };
+
+/// As the vault has it.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 const PATH: &str = "/v1/data-keys/unwrap";
 

@@ -83,7 +83,7 @@ impl Wiring {
         );
         path(&mut settings, "DATABASE_URL_FILE", database);
         // As `deploy/README.md` advises: glibc keeps what each thread has freed apart from what the others may use. The
-        // vault's threads would wait for each other.
+        // vault has another allocator.
         if service != Service::Vault {
             text(&mut settings, "MALLOC_ARENA_MAX", "2");
         }

@@ -2,9 +2,9 @@
 
 use std::{
     fs::{self, File, Permissions},
-    io::ErrorKind,
+    io::{self, ErrorKind, Read, Seek as _, SeekFrom},
     os::unix::{
-        fs::{FileExt as _, MetadataExt as _, PermissionsExt as _, chown},
+        fs::{MetadataExt as _, PermissionsExt as _, chown},
         process::{CommandExt as _, ExitStatusExt as _},
     },
     path::{Path, PathBuf},
@@ -26,6 +26,8 @@ use crate::{
 };
 
 const LIMIT: Duration = Duration::from_secs(20);
+/// Bytes of memory that are searched at a time.
+const PIECE: usize = 64 << 10;
 /// `nobody` on Debian, and somebody else.
 const NOBODY: u32 = 65534;
 const ANOTHER: u32 = 65533;
@@ -49,22 +51,38 @@ fn turned_over(bytes: &[u8]) -> Vec<u8> {
 /// Where these bytes, turned over, are in what a process may write to.
 pub(crate) fn places(process: &str, turned_over: &[u8]) -> Vec<u64> {
     let maps = fs::read_to_string(format!("/proc/{process}/maps")).expect("its mappings");
-    let memory = File::open(format!("/proc/{process}/mem")).expect("its memory");
+    let mut memory = File::open(format!("/proc/{process}/mem")).expect("its memory");
     let mut found = Vec::new();
     for line in maps.lines().filter(|line| line.contains(" rw-p ")) {
         let (from, to) = range(line).expect("a mapping");
-        let mut bytes = vec![0; usize::try_from(to - from).expect("a length")];
-        if memory.read_exact_at(&mut bytes, from).is_ok() {
-            let places = (from..).zip(bytes.windows(turned_over.len()));
-            found.extend(
-                places
-                    .filter(|(_, it)| is_turned_over(it, turned_over))
-                    .map(|(at, _)| at),
-            );
-        }
-        // The copy must not be found in its turn.
-        bytes.zeroize();
+        memory.seek(SeekFrom::Start(from)).expect("its beginning");
+        let places = search((&memory).take(to - from), turned_over);
+        found.extend(places.iter().map(|place| from + place));
     }
+    found
+}
+
+/// Where these bytes, turned over, are in what can be read, a piece at a time: an allocator sets a gigabyte aside of which hardly
+/// anything is in use.
+fn search(mut memory: impl Read, turned_over: &[u8]) -> Vec<u64> {
+    // What lies across two pieces is found with the second one, which begins with the end of the first.
+    let overlap = turned_over.len();
+    let untouched = vec![0; overlap + PIECE];
+    let mut bytes = untouched.clone();
+    let mut before = 0;
+    let mut found = Vec::new();
+    while let Ok(read @ 1..) = memory.read(&mut bytes[overlap..]) {
+        let piece = &bytes[..overlap + read];
+        if *piece != untouched[..piece.len()] {
+            let places = (before..).zip(piece.windows(overlap).skip(1));
+            let places = places.filter(|(_, it)| is_turned_over(it, turned_over));
+            found.extend(places.map(|(end, _)| end + 1 - overlap as u64));
+        }
+        bytes.copy_within(read..read + overlap, 0);
+        before += read as u64;
+    }
+    // The copy must not be found in its turn.
+    bytes.zeroize();
     found
 }
 
@@ -264,44 +282,45 @@ const SEARCHER: &str = "
         dd if=/proc/$0/mem bs=4096 skip=$from count=$((to - from))
     done";
 
-/// What a process of that user reads of the memory of another one.
-fn read_by(user: u32, process: &Program) -> Vec<u8> {
+/// A process of that user that reads what it may of the memory of another one.
+fn reader(user: u32, process: &Program) -> Program {
     let pid = process.0.id().to_string();
     // A plain user is refused here already.
-    let Ok(mappings) = File::open(format!("/proc/{pid}/maps")) else {
-        return Vec::new();
-    };
+    let mappings = File::open(format!("/proc/{pid}/maps"));
     let mut searcher = Command::new("/bin/sh");
-    searcher.args(["-c", SEARCHER, &pid]).stdin(mappings);
+    searcher.args(["-c", SEARCHER, &pid]);
     run_as(&mut searcher, user);
-    searcher.stderr(Stdio::null());
-    searcher.output().expect("it runs").stdout
+    searcher
+        .stdin(mappings.map_or_else(|_| Stdio::null(), Stdio::from))
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null());
+    Program(searcher.spawn().expect("it runs"))
+}
+
+/// How often that process reads these bytes, turned over.
+fn reads(user: u32, process: &Program, turned_over: &[u8]) -> usize {
+    let mut reader = reader(user, process);
+    let memory = reader.0.stdout.take().expect("what it reads");
+    search(memory, turned_over).len()
 }
 
 #[tokio::test]
 async fn no_process_of_its_user_or_of_another_reads_a_vault() {
     let scene = Scene::new().await;
     let (vault, _) = scene.vault().await;
-    let wanted = wrap_key_turned_over(&scene.key);
-    let has = |memory: &[u8], key: &[u8]| {
-        let mut places = memory.windows(key.len());
-        places.any(|it| is_turned_over(it, key))
-    };
     if is_root() {
-        assert!(
-            has(&read_by(0, &vault), &wanted),
-            "the search finds nothing"
-        );
+        let wanted = wrap_key_turned_over(&scene.key);
+        assert!(reads(0, &vault, &wanted) > 0, "the search finds nothing");
     }
     let careless_key = turned_over(scene.key.as_bytes());
     for thief in [NOBODY, ANOTHER] {
         let careless = scene.careless(thief).await;
-        let memory = read_by(thief, &careless);
-        assert!(
-            has(&memory, &careless_key),
-            "the search of {thief} finds nothing"
-        );
-        assert_eq!(read_by(thief, &vault).len(), 0, "{thief} reads the vault");
+        let found = reads(thief, &careless, &careless_key);
+        assert!(found > 0, "the search of {thief} finds nothing");
+        let mut reader = reader(thief, &vault);
+        let mut memory = reader.0.stdout.take().expect("what it reads");
+        let read = io::copy(&mut memory, &mut io::sink()).expect("all of it");
+        assert_eq!(read, 0, "{thief} reads the vault");
     }
 }
 
