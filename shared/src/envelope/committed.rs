@@ -50,16 +50,18 @@ pub fn extract(salt: &[u8], key: &[u8]) -> Hkdf<Sha256> {
     Hkdf::new(Some(salt), key)
 }
 
-/// `commitment || ciphertext || tag`.
+/// `header || commitment || ciphertext || tag`.
 ///
 /// # Panics
 /// With a plaintext over 64 GiB, the cipher's own limit.
 pub fn seal(secret: &Hkdf<Sha256>, binding: &Binding<'_>, plaintext: &[u8]) -> Vec<u8> {
     let keys = Keys::derive(secret, binding);
-    let mut sealed = Vec::with_capacity(COMMITMENT + plaintext.len() + TAG);
+    let before = binding.header.len() + COMMITMENT;
+    let mut sealed = Vec::with_capacity(before + plaintext.len() + TAG);
+    sealed.extend_from_slice(binding.header);
     sealed.extend_from_slice(keys.commitment());
     sealed.extend_from_slice(plaintext);
-    let (_, body) = sealed.split_at_mut(COMMITMENT);
+    let (_, body) = sealed.split_at_mut(before);
     let tag = keys
         .cipher()
         .encrypt_inout_detached(
@@ -72,7 +74,8 @@ pub fn seal(secret: &Hkdf<Sha256>, binding: &Binding<'_>, plaintext: &[u8]) -> V
     sealed
 }
 
-/// Opens what [`seal`] made; the commitment is compared, in constant time, before anything is decrypted.
+/// Opens what [`seal`] put behind the header. The commitment is compared, in constant time, before anything is decrypted;
+/// what it does not fit is decrypted all the same, for nothing, so that both refusals take as long.
 pub fn open(
     secret: &Hkdf<Sha256>,
     binding: &Binding<'_>,
@@ -83,18 +86,18 @@ pub fn open(
         .ok_or(Unopened::Tampered)?;
     let (body, tag) = rest.split_last_chunk::<TAG>().ok_or(Unopened::Tampered)?;
     let keys = Keys::derive(secret, binding);
-    if !bool::from(keys.commitment().ct_eq(commitment)) {
+    let is_committed = keys.commitment().ct_eq(commitment);
+    let mut plaintext = Zeroizing::new(body.to_vec());
+    let decrypted = keys.cipher().decrypt_inout_detached(
+        &Nonce::from(*binding.nonce),
+        &keys.associated(binding),
+        plaintext.as_mut_slice().into(),
+        &Tag::from(*tag),
+    );
+    if !bool::from(is_committed) {
         return Err(Unopened::WrongKeyOrContext);
     }
-    let mut plaintext = Zeroizing::new(body.to_vec());
-    keys.cipher()
-        .decrypt_inout_detached(
-            &Nonce::from(*binding.nonce),
-            &keys.associated(binding),
-            plaintext.as_mut_slice().into(),
-            &Tag::from(*tag),
-        )
-        .map_err(|_| Unopened::Tampered)?;
+    decrypted.map_err(|_| Unopened::Tampered)?;
     Ok(plaintext)
 }
 

@@ -63,7 +63,7 @@ pub enum OpenError {
 impl DataKey {
     /// Seals one field of a record, with a nonce drawn here.
     pub fn seal(&self, context: &RecordContext, text: &[u8]) -> Result<Vec<u8>, TextTooLong> {
-        self.seal_with(random::bytes(), context, text)
+        self.seal_with(random::nonce(), context, text)
     }
 
     /// Opens what [`DataKey::seal`] made for the same place.
@@ -91,17 +91,16 @@ impl DataKey {
         text: &[u8],
     ) -> Result<Vec<u8>, TextTooLong> {
         let padded = pad(text)?;
-        let mut header = [KIND, SUITE, PADDED, 0].to_vec();
+        let mut header = Vec::with_capacity(HEADER);
+        header.extend_from_slice(&[KIND, SUITE, PADDED, 0]);
         header.extend_from_slice(&self.generation().to_be_bytes());
         header.extend_from_slice(&nonce);
         let header: &[u8; HEADER] = header.first_chunk().expect("4 + 4 + 12 bytes were written");
-        let mut envelope = header.to_vec();
-        envelope.extend(committed::seal(
+        Ok(committed::seal(
             &committed::extract(&[], self.expose()),
             &binding(header, &context.encode()),
             &padded,
-        ));
-        Ok(envelope)
+        ))
     }
 }
 

@@ -10,7 +10,7 @@
 use shared::{
     envelope::{
         Context,
-        committed::{self, Binding, COMMITMENT, NONCE, TAG, Unopened},
+        committed::{self, Binding, COMMITMENT, TAG, Unopened},
     },
     random,
 };
@@ -50,18 +50,19 @@ impl Kind {
         secret: &[u8],
     ) -> (KeyVersion, Vec<u8>) {
         let version = keyring.current();
-        let mut sealed = [self.number, SUITE, 0, 0].to_vec();
-        sealed.extend_from_slice(&version.number().to_be_bytes());
-        sealed.extend_from_slice(&random::bytes::<NONCE>());
-        let header: &[u8; HEADER] = &sealed.first_chunk().copied().expect("4 + 4 + 12 bytes");
+        let mut header = Vec::with_capacity(HEADER);
+        header.extend_from_slice(&[self.number, SUITE, 0, 0]);
+        header.extend_from_slice(&version.number().to_be_bytes());
+        header.extend_from_slice(&random::nonce());
+        let header: &[u8; HEADER] = header.first_chunk().expect("4 + 4 + 12 bytes");
         let key = keyring
             .slot_key(version)
             .expect("the current version is in the ring");
-        sealed.extend(committed::seal(
+        let sealed = committed::seal(
             &committed::extract(&[], key),
             &self.binding(header, context),
             secret,
-        ));
+        );
         (version, sealed)
     }
 

@@ -178,14 +178,15 @@ impl SealedKeyring {
     }
 
     fn seal(opener: Opener, key: &Key, keys: &str) -> Self {
-        let mut bytes = [KIND, SUITE, 0, 0].to_vec();
-        bytes.extend_from_slice(&random::bytes::<NONCE>());
-        let header: &[u8; HEADER] = &bytes.first_chunk().copied().expect("4 + 12 bytes");
-        bytes.extend(committed::seal(
+        let mut header = Vec::with_capacity(HEADER);
+        header.extend_from_slice(&[KIND, SUITE, 0, 0]);
+        header.extend_from_slice(&random::nonce());
+        let header: &[u8; HEADER] = header.first_chunk().expect("4 + 12 bytes");
+        let bytes = committed::seal(
             &committed::extract(&[], key.as_slice()),
             &binding(header, &opener.context()),
             keys.as_bytes(),
-        ));
+        );
         Self {
             opener,
             sealed: BASE64_URL_SAFE_NO_PAD.encode(bytes),

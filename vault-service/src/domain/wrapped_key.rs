@@ -158,7 +158,7 @@ impl Keyring {
         dek_id: Uuid,
         key: &PlainKey,
     ) -> WrappedKey {
-        self.wrap_with(random::bytes(), salt, (place, dek_id), key)
+        self.wrap_with(random::nonce(), salt, (place, dek_id), key)
     }
 
     /// Opens what [`Keyring::wrap`] made for the same place, under whichever version it names.
@@ -188,19 +188,20 @@ impl Keyring {
         key: &PlainKey,
     ) -> WrappedKey {
         let mek_version = self.current();
-        let mut bytes = [KIND, SUITE, 0, 0].to_vec();
-        bytes.extend_from_slice(&mek_version.number().to_be_bytes());
-        bytes.extend_from_slice(dek_id.as_bytes());
-        bytes.extend_from_slice(&nonce);
-        let header: &[u8; HEADER] = &bytes.first_chunk().copied().expect("4 + 4 + 16 + 12 bytes");
+        let mut header = Vec::with_capacity(HEADER);
+        header.extend_from_slice(&[KIND, SUITE, 0, 0]);
+        header.extend_from_slice(&mek_version.number().to_be_bytes());
+        header.extend_from_slice(dek_id.as_bytes());
+        header.extend_from_slice(&nonce);
+        let header: &[u8; HEADER] = header.first_chunk().expect("4 + 4 + 16 + 12 bytes");
         let master = self
             .wrap_key(mek_version)
             .expect("the current version is in the ring");
-        bytes.extend(committed::seal(
+        let bytes = committed::seal(
             &committed::extract(salt.expose(), master),
             &binding(header, &place.context()),
             key.expose(),
-        ));
+        );
         WrappedKey {
             bytes: bytes.try_into().expect("36 + 32 + 32 + 16 bytes"),
             mek_version,

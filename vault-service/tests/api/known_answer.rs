@@ -72,6 +72,5 @@ fn sealed_salt() -> Vec<u8> {
         context: &Context::of(&[Field::Id(SUBJECT)]),
     };
     let salt: Vec<u8> = (0xa0..0xb0).chain(0xa0..0xb0).collect();
-    let sealed = committed::seal(&committed::extract(&[], &slot_key), &binding, &salt);
-    [header, sealed].concat()
+    committed::seal(&committed::extract(&[], &slot_key), &binding, &salt)
 }
