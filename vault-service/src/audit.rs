@@ -4,7 +4,7 @@
 //! A request whose record is not there in time answers 503 and gives nothing away. Whenever it is unknown whether records
 //! were written, the loop begins another chain, which notes where the one before was.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use shared::{
     postgres::Pool,
@@ -15,7 +15,7 @@ use shared::{
 use time::OffsetDateTime;
 use tokio::{
     sync::{Mutex, mpsc, oneshot},
-    time::timeout,
+    time::{interval, timeout},
 };
 use tokio_postgres::{GenericClient, Transaction};
 use uuid::Uuid;
@@ -35,6 +35,8 @@ use crate::{
 const PATIENCE: Duration = Duration::from_secs(2);
 /// When to come again.
 const RETRY: Duration = Duration::from_secs(2);
+/// How often a head that has moved is left in the log.
+const BETWEEN_HEADS: Duration = Duration::from_secs(10);
 /// Requests that wait at most; a further one is refused at once.
 const WAITING: usize = 1_024;
 /// Records that are written together; a request more or less, which has a hundred at most.
@@ -153,12 +155,14 @@ struct Link {
 pub(crate) async fn run(vault: Arc<Vault>, mut shutdown: Shutdown) {
     let mut queue = vault.audit.waiting.lock().await;
     let mut position = Position::default();
+    let mut pause = interval(BETWEEN_HEADS);
     loop {
         let mut waiting = Vec::new();
         tokio::select! {
             biased;
+            _ = pause.tick() => position.tell(),
             first = queue.recv() => waiting.extend(first),
-            () = shutdown.requested() => return,
+            () = shutdown.requested() => return position.tell(),
         }
         let mut records = 0;
         while records < TOGETHER
@@ -190,9 +194,20 @@ struct Position {
     /// Where its chain was that it did not go on with. What it knows itself counts, whatever the database says: somebody
     /// may have cut that chain off, and made it break by that.
     left: Option<Head>,
+    /// The head that the log has.
+    told: Option<Head>,
 }
 
 impl Position {
+    /// Leaves the head in the log, which is kept where the database is not.
+    fn tell(&mut self) {
+        let head = self.link.map(|link| link.head).or(self.left);
+        if let Some(Head { chain, number, mac }) = head.filter(|_| head != self.told) {
+            tracing::info!(%chain, number, mac = hex::encode(mac), "audit head");
+        }
+        self.told = head;
+    }
+
     /// It is unknown whether the last records are there: the chain is not gone on with.
     fn lost(&mut self) {
         self.left = self.link.take().map(|link| link.head).or(self.left);
@@ -231,11 +246,33 @@ async fn write(
     link.append(&keyring, &transaction, &entries).await?;
     transaction.commit().await?;
     tracing::info!(chain_id = %link.head.chain, "an audit chain begins");
-    *position = Position {
-        link: Some(link),
-        left: None,
-    };
+    (position.link, position.left) = (Some(link), None);
     Ok(())
+}
+
+/// Where the chains are that have moved since a later one noted them; the others are over. A chain says what was noted only
+/// if its first record holds, whose MAC is over that too: whoever can write to the database would otherwise have one pass
+/// for noted, and cut it off.
+async fn moved_heads(
+    transaction: &Transaction<'_>,
+    keyring: &Keyring,
+) -> Result<Vec<Head>, Unexpected> {
+    let mut noted = HashSet::new();
+    for (chain, first) in store::beginnings(transaction).await? {
+        let version = u32::try_from(chain.mek_version).ok();
+        let key = version.and_then(KeyVersion::new);
+        // Of a master key that is gone: what its chains noted is noted once more.
+        let Some(key) = key.and_then(|version| keyring.chain_key(version)) else {
+            continue;
+        };
+        let begun = Chain::begin(key, chain.id, &chain.others, &first.entry);
+        if first.mac == begun.head().mac {
+            noted.extend(Head::read_all(&chain.others));
+        }
+    }
+    let mut heads = store::heads(transaction).await?;
+    heads.retain(|head| !noted.contains(head));
+    Ok(heads)
 }
 
 /// Opens a chain and writes its first record.
@@ -246,7 +283,7 @@ async fn begin(
     now: OffsetDateTime,
 ) -> Result<Link, Unexpected> {
     let (version, id) = (keyring.current(), random::uuid_v7(now));
-    let mut others = store::moved_heads(transaction).await?;
+    let mut others = moved_heads(transaction, keyring).await?;
     let noted = |head: &Head| others.contains(head);
     others.extend(left.filter(|head| !noted(head)));
     let others: Vec<_> = others.iter().flat_map(Head::bytes).collect();

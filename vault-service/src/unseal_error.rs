@@ -10,7 +10,8 @@ use thiserror::Error;
 use time::Duration;
 
 use crate::{
-    domain::policy::Denied,
+    domain::{limits::Reached, policy::Denied},
+    limits::CALLER_LIMITED,
     open_vault::NotOpened,
     refusals::{NOT_ALLOWED, denied},
 };
@@ -26,6 +27,8 @@ const WAIT: Case = Case::new(429, "unseal_limited", "Too many wrong attempts");
 
 #[derive(Debug, Error)]
 pub(crate) enum UnsealError {
+    #[error(transparent)]
+    Limited(#[from] Reached),
     #[error(transparent)]
     Denied(#[from] Denied),
     #[error(transparent)]
@@ -70,12 +73,14 @@ impl Failure for UnsealError {
         OTHER_OPENER,
         UNUSABLE,
         WAIT,
+        CALLER_LIMITED,
         INTERNAL,
         UNAVAILABLE,
     ];
 
     fn case(&self) -> &'static Case {
         match self {
+            Self::Limited(reached) => reached.case(),
             Self::Denied(cause) => denied(*cause),
             Self::NotSpent(why) => why.case(),
             Self::Refused(_) => &REFUSED,
@@ -89,6 +94,7 @@ impl Failure for UnsealError {
     fn retry_after(&self) -> Option<Pause> {
         match self {
             Self::Wait(wait) => Pause::try_from(*wait).ok(),
+            Self::Limited(reached) => Failure::retry_after(reached),
             _ => self.unexpected().and_then(Unexpected::retry_after),
         }
     }

@@ -16,7 +16,8 @@ use crate::{
         attempts::Attempts,
         audit_chain::Entry,
         keyring::Keyring,
-        policy::{Caller, MasterKeyOperation, allow_master_keys},
+        limits::Reached,
+        policy::{Caller, Denied, MasterKeyOperation, allow_master_keys},
         sealed_keyring::{Opener, SealedKeyring},
         share::{NotAShare, Share},
     },
@@ -109,10 +110,11 @@ pub(crate) async fn unseal_vault(
     secret: Secret,
     now: OffsetDateTime,
 ) -> Result<SealStatus, UnsealError> {
+    let operation = MasterKeyOperation::Unseal;
+    let allowed = allowed(vault, caller, operation, now)?;
     let mut progress = vault.unsealing.0.lock().await;
     let _sealed_again = SealedAgain(&vault.keys);
-    let operation = MasterKeyOperation::Unseal;
-    if let Err(denied) = allow_master_keys(caller.service, operation) {
+    if let Err(denied) = allowed {
         let entry = Actor::calling(caller.service, now).did(operation.name(), NOT_ALLOWED.code);
         progress.note_denied(entry);
         tracing::error!(caller = %caller.service, "the vault was asked to open by whom it does not obey");
@@ -139,6 +141,21 @@ pub(crate) async fn unseal_vault(
     record(vault, &mut progress).await?;
     vault.keys.opened();
     outcome.map(|_| status(vault, &progress))
+}
+
+/// Whether the policy lets the service. Whoever it does not let is counted, and fills neither log nor audit: the others are held
+/// up by wrong attempts alone.
+fn allowed(
+    vault: &Vault,
+    caller: Caller,
+    operation: MasterKeyOperation,
+    now: OffsetDateTime,
+) -> Result<Result<(), Denied>, Reached> {
+    let allowed = allow_master_keys(caller.service, operation);
+    if allowed.is_err() {
+        vault.limits.admit(caller.service, 1, &[], now)?;
+    }
+    Ok(allowed)
 }
 
 /// Records what was tried, as soon as the audit has its key.
@@ -266,9 +283,9 @@ pub(crate) async fn seal_vault(
     caller: Caller,
     now: OffsetDateTime,
 ) -> Result<SealStatus, UnsealError> {
-    let mut progress = vault.unsealing.0.lock().await;
     let operation = MasterKeyOperation::Seal;
-    let allowed = allow_master_keys(caller.service, operation);
+    let allowed = allowed(vault, caller, operation, now)?;
+    let mut progress = vault.unsealing.0.lock().await;
     if vault.keys.if_open().is_some() {
         let outcome = if allowed.is_ok() { "ok" } else { "not_allowed" };
         let entry = Actor::calling(caller.service, now).did(operation.name(), outcome);

@@ -41,7 +41,8 @@ pub enum AuditCommand {
     /// Check every record of every chain, and name the first that was changed, removed, moved or added. 0 when all hold,
     /// 1 when one does not. What opens a sealed keyring is read from standard input: the passphrase, or a share a line.
     Verify {
-        /// What `audit head` printed earlier: shows also when the newest records were removed.
+        /// What `audit head` printed earlier, or lines `audit head` of a vault's log: shows also when the newest records were
+        /// removed.
         #[arg(long, value_name = "FILE")]
         head: Option<PathBuf>,
         /// A chain of a master key that was destroyed when no replica had it any more, so that the key of its chains was not kept:
@@ -73,9 +74,8 @@ enum AuditError {
     Unexpected(#[from] Unexpected),
 }
 
-/// A head as it is printed.
+/// A head as it is printed; a line of the log says more.
 #[derive(Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
 struct Printed {
     chain: Uuid,
     number: u64,
@@ -373,7 +373,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_head_is_read_as_it_was_printed_and_no_other_text_is_that_head(
+        fn a_head_is_read_as_it_was_printed_and_says_nothing_that_is_not_in_its_line(
             chain in any::<u128>(), number in any::<u64>(), mac in any::<[u8; 32]>(),
             changes in vec(change(), 1..4), text in "\\PC{0,100}",
         ) {
@@ -382,10 +382,11 @@ mod tests {
             let Head { chain, number, mac } = head(&line).expect("its own line");
             prop_assert_eq!((chain, number, hex::encode(mac)), (printed.chain, printed.number, printed.mac));
             let bytes = changed(line.as_bytes(), &changes);
+            let line = String::from_utf8_lossy(&bytes).to_lowercase().replace('-', "");
             if let Ok(other) = head(&String::from_utf8_lossy(&bytes)) {
-                // White space and the case of digits say nothing.
-                let same = bytes.to_ascii_lowercase().iter().filter(|it| !it.is_ascii_whitespace()).eq(line.as_bytes());
-                prop_assert_eq!((other.chain, other.number, other.mac) == (chain, number, mac), same);
+                for said in [other.chain.simple().to_string(), other.number.to_string(), hex::encode(other.mac)] {
+                    prop_assert!(line.contains(&said), "{} is not in {}", said, line);
+                }
             }
             prop_assert!(head(&text).is_err());
         }

@@ -4,10 +4,7 @@ use std::sync::Arc;
 
 use poem::web::Data;
 use poem_openapi::{Object, OpenApi, param::Query, types::Example};
-use shared::{
-    problem::{Problem, Unexpected},
-    serve::Json,
-};
+use shared::{problem::Problem, serve::Json};
 use time::{OffsetDateTime, macros::datetime};
 use uuid::Uuid;
 
@@ -129,7 +126,8 @@ impl AuditApi {
         before: Query<Option<OffsetDateTime>>,
     ) -> Result<Json<Records>, Problem<ReadAuditError>> {
         let caller = service.caller();
-        let records = read_audit(&vault, caller, subject.0, before.0).await?;
+        let now = vault.clock.now();
+        let records = read_audit(&vault, caller, subject.0, before.0, now).await?;
         let records = records.into_iter().map(Record::from).collect();
         Ok(Json(Records { records }))
     }
@@ -141,9 +139,9 @@ impl AuditApi {
     async fn head(
         &self,
         vault: Data<&Arc<Vault>>,
-        _service: Authenticated,
-    ) -> Result<Json<Heads>, Problem<Unexpected>> {
-        let heads = audit_heads(&vault).await?;
+        service: Authenticated,
+    ) -> Result<Json<Heads>, Problem<ReadAuditError>> {
+        let heads = audit_heads(&vault, service.caller(), vault.clock.now()).await?;
         let heads = heads.into_iter().map(|head| Head {
             chain: head.chain,
             number: head.number,

@@ -1,11 +1,9 @@
 //! Tables `audit_chains` and `audit_records`: what is written once and never changed.
 
-use std::collections::HashSet;
-
 use shared::{postgres::time, problem::Unexpected};
 use time::OffsetDateTime;
 use tokio_postgres::{
-    GenericClient, Row, Transaction,
+    GenericClient, Row,
     types::{ToSql, Type},
 };
 use uuid::Uuid;
@@ -42,23 +40,6 @@ pub(crate) fn head(chain: Uuid, number: i64, mac: &[u8]) -> Option<Head> {
 
 const RECORD: &str =
     "number, at, caller, operation, purpose, subject, dek_id, outcome, request_id, mac";
-
-/// Where the chains are that have moved since a later one noted them; the others are over.
-pub(crate) async fn moved_heads(transaction: &Transaction<'_>) -> Result<Vec<Head>, Unexpected> {
-    let noted = transaction
-        .query_typed("SELECT others FROM audit_chains", &[])
-        .await?;
-    let mut known = HashSet::new();
-    for row in &noted {
-        let others: Vec<u8> = row.try_get("others")?;
-        known.extend(Head::read_all(&others));
-    }
-    let heads = heads(transaction).await?;
-    Ok(heads
-        .into_iter()
-        .filter(|head| !known.contains(head))
-        .collect())
-}
 
 /// The newest record of every chain.
 pub(crate) async fn heads(db: &impl GenericClient) -> Result<Vec<Head>, Unexpected> {
@@ -152,15 +133,29 @@ fn column<'a, T>(records: &[(&'a Entry, u64, Mac)], of: impl Fn(&'a Entry) -> T)
 pub(crate) async fn chains(db: &impl GenericClient) -> Result<Vec<StoredChain>, Unexpected> {
     let sql = "SELECT chain_id, mek_version, others FROM audit_chains ORDER BY opened_at, chain_id";
     let rows = db.query_typed(sql, &[]).await?;
+    rows.iter().map(chain).collect()
+}
+
+/// Every chain with its first record, which it began with.
+pub(crate) async fn beginnings(
+    db: &impl GenericClient,
+) -> Result<Vec<(StoredChain, StoredRecord)>, Unexpected> {
+    let sql = format!(
+        "SELECT chain_id, mek_version, others, {RECORD}
+         FROM audit_chains JOIN audit_records USING (chain_id) WHERE number = 0"
+    );
+    let rows = db.query_typed(&sql, &[]).await?;
     rows.iter()
-        .map(|row| {
-            Ok(StoredChain {
-                id: row.try_get("chain_id")?,
-                mek_version: row.try_get("mek_version")?,
-                others: row.try_get("others")?,
-            })
-        })
+        .map(|row| Ok((chain(row)?, read(row)?)))
         .collect()
+}
+
+fn chain(row: &Row) -> Result<StoredChain, Unexpected> {
+    Ok(StoredChain {
+        id: row.try_get("chain_id")?,
+        mek_version: row.try_get("mek_version")?,
+        others: row.try_get("others")?,
+    })
 }
 
 /// A chain that has records and was never begun, if there is one.

@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use crate::{
     client::{Client, item},
-    program::PROGRAM,
+    program::{PROGRAM, listening, start, stop},
     world::{Vault, World, somebody, vault},
 };
 
@@ -467,6 +467,76 @@ async fn while_the_audit_takes_nothing_nothing_is_given_away_and_nobody_waits_lo
     let shreds = world.db().await;
     let shreds = shreds.query_one("SELECT count(*) FROM shreds", &[]).await;
     assert_eq!(shreds.expect("a count").get::<_, i64>(0), 0);
+}
+
+/// Of the first chain, as `others` of a later one would note it.
+const ITS_HEAD: &str = "(SELECT uuid_send(chain_id) || int8send(number) || mac FROM audit_records ORDER BY number DESC LIMIT 1)";
+
+#[tokio::test]
+async fn a_chain_is_noted_by_the_next_one_whatever_somebody_says_was_noted() {
+    let forged = "'00000000-0000-4000-8000-00000000dead'";
+    for (says, unsays) in [
+        (
+            format!(
+                "INSERT INTO audit_chains (chain_id, mek_version, opened_at, others) VALUES ({forged}, 1, now(), {ITS_HEAD})"
+            ),
+            format!("DELETE FROM audit_chains WHERE chain_id = {forged}"),
+        ),
+        (
+            format!("UPDATE audit_chains SET others = {ITS_HEAD}"),
+            "UPDATE audit_chains SET others = '' WHERE opened_at = (SELECT min(opened_at) FROM audit_chains)".to_owned(),
+        ),
+    ] {
+        let (world, _vault, _) = used().await;
+        let db = world.db().await;
+        db.batch_execute(&says).await.expect(&says);
+        let other = world.start().await;
+        let identity = world.caller(&other, "identity");
+        identity.created(somebody(), "account").await;
+        db.batch_execute(&unsays).await.expect(&unsays);
+        assert_eq!(world.verified(&[]), "7 records in 2 chains hold\n");
+        let cut = "DELETE FROM audit_records WHERE number > 2";
+        assert_eq!(world.change(cut).await, 2);
+        let told = world.broken(&[]);
+        assert!(told.contains("record 4 was there"), "{says}: {told}");
+    }
+}
+
+#[tokio::test]
+async fn the_log_has_heads_that_show_what_was_cut_off() {
+    let world = World::new().await;
+    let (mut program, log) = start(&world);
+    let vault = listening(&log).await;
+    let identity = world.caller(&vault, "identity");
+    let heads = || {
+        let log = fs::read_to_string(&log).expect("the log");
+        let lines = log.lines().filter(|line| line.contains("audit head"));
+        lines.map(str::to_owned).collect::<Vec<_>>()
+    };
+    identity.created(somebody(), "account").await;
+    stack::until("a head", Duration::from_secs(20), async || {
+        let heads = heads().len();
+        (heads == 1).then_some(()).ok_or(heads)
+    })
+    .await
+    .expect("it is told without being asked");
+    identity.created(somebody(), "account").await;
+    stop(&mut program).await;
+    let kept = world.folder().join("heads");
+    fs::write(&kept, heads().join("\n")).expect("a file");
+    let kept = kept.display().to_string();
+    assert_eq!(
+        world.verified(&["--head", &kept]),
+        "3 records in 1 chains hold\n"
+    );
+    let cut = "DELETE FROM audit_records WHERE number > 1";
+    assert_eq!(world.change(cut).await, 1);
+    world.verified(&[]);
+    let told = world.broken(&["--head", &kept]);
+    assert!(
+        told.contains("ends with record 1, and record 2 was there"),
+        "{told}"
+    );
 }
 
 #[tokio::test]

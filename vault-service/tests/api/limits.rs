@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use shared::{
     clock::Clock,
     vault_client::{KeyOf, VaultError},
@@ -65,6 +65,37 @@ async fn a_hundred_requests_at_once_get_no_more_than_the_limit_and_others_are_no
         told.contains(r#"vault_caller_limited_total{caller="identity","#),
         "{told}"
     );
+}
+
+#[tokio::test]
+async fn who_may_not_open_or_close_the_vault_is_counted_and_so_is_who_reads_its_audit() {
+    let (world, vault) = limits(&[("LIMIT_PER_DAY", "100")]).await;
+    let ada = somebody();
+    let identity = world.caller(&vault, "identity");
+    // Six are left.
+    let unknown = vec![item(ada, "account", &[0; 116]); 94];
+    assert_eq!(identity.unwrap(&unknown).await.status, 200);
+    let audit = format!("/v1/audit?subject={ada}");
+    for path in [&audit, "/v1/audit/head"] {
+        assert_eq!(identity.get(path).await.status, 200);
+    }
+    let paths = ["/v1/seal", "/v1/unseal"];
+    for path in paths.repeat(2) {
+        let refused = world.command(&vault, "identity", path, json!({})).await;
+        assert_eq!(refused.problem(), (403, "not_allowed"));
+    }
+    for path in [&audit, "/v1/audit/head"] {
+        let refused = identity.get(path).await;
+        assert!(limited(&refused), "{refused:?}");
+    }
+    for path in paths {
+        let refused = world.command(&vault, "identity", path, json!({})).await;
+        assert!(limited(&refused), "{refused:?}");
+    }
+    let closed = world
+        .command(&vault, "operator", "/v1/seal", json!({}))
+        .await;
+    assert_eq!(closed.status, 200, "{closed:?}");
 }
 
 #[tokio::test]

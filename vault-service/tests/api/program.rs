@@ -171,7 +171,7 @@ impl Drop for Program {
     }
 }
 
-fn start(world: &World) -> (Program, PathBuf) {
+pub(crate) fn start(world: &World) -> (Program, PathBuf) {
     let mut command = Command::new(PROGRAM);
     command.arg("serve").env_clear().envs(&world.environment);
     start_as(command)
@@ -218,7 +218,7 @@ pub(crate) async fn listening(log: &Path) -> Vault {
     }
 }
 
-async fn stop(program: &mut Program) {
+pub(crate) async fn stop(program: &mut Program) {
     let pid = Pid::from_child(&program.0);
     kill_process(pid, Signal::TERM).expect("it runs");
     let status = until("stopped", LIMIT, async || match program.0.try_wait() {

@@ -58,9 +58,10 @@ const NEVER: [(&str, &str); 17] = [
     ),
 ];
 
-/// The name of a public key is the SHA-256 of it (RFC 7638), which looks like a key. It is in logs so that whoever reads
-/// of a rotation finds the key in the published set.
-const KEY_NAME: &str = r#""(before\.)?kid":"[A-Za-z0-9_-]{43}""#;
+/// What looks like a key and is none. The name of a public key is the SHA-256 of it (RFC 7638): whoever reads of a rotation
+/// finds the key in the published set. The MAC of a record of the audit shows later that the record was there.
+const NO_KEY: &str =
+    r#""(before\.)?kid":"[A-Za-z0-9_-]{43}"|"mac":"[0-9a-f]{64}","message":"audit head""#;
 
 /// Ids are in logs; as a label of a metric each of them would be a time series of its own.
 const ID: &str = "[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}";
@@ -123,7 +124,7 @@ fn logs(folder: &Path) -> Result<Searched, Failure> {
 
 struct Patterns {
     never: RegexSet,
-    key_name: Regex,
+    no_key: Regex,
     id: Regex,
 }
 
@@ -131,7 +132,7 @@ impl Patterns {
     fn compiled() -> Result<Self, regex::Error> {
         Ok(Self {
             never: RegexSet::new(NEVER.map(|(_, pattern)| pattern))?,
-            key_name: Regex::new(KEY_NAME)?,
+            no_key: Regex::new(NO_KEY)?,
             id: Regex::new(ID)?,
         })
     }
@@ -139,7 +140,7 @@ impl Patterns {
     fn in_line(&self, line: &[u8], is_metrics: bool) -> impl Iterator<Item = &'static str> {
         let places = self
             .never
-            .matches(&self.key_name.replace_all(line, b"".as_slice()));
+            .matches(&self.no_key.replace_all(line, b"".as_slice()));
         let known = places.into_iter().filter_map(|at| NEVER.get(at));
         let id = (is_metrics && self.id.is_match(line)).then_some("an id in a label");
         known.map(|(what, _)| *what).chain(id)
@@ -257,6 +258,11 @@ mod tests {
         let rotated =
             r#"{"kid":"z34d5T3Mlm4rD5PPd37GRMpHcMNmUQ81GOOKKcnMaGM","message":"rotated"}"#;
         assert_eq!(found(rotated, "identity.log"), [""; 0]);
+        let mac = "ab".repeat(32);
+        let head = format!(r#"{{"mac":"{mac}","message":"audit head","number":4}}"#);
+        assert_eq!(found(&head, "vault.log"), [""; 0]);
+        let other = head.replace("audit head", "another");
+        assert_eq!(found(&other, "vault.log"), ["64 hexadecimal digits"]);
     }
 
     #[test]

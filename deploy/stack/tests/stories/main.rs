@@ -17,6 +17,7 @@ mod first_entry;
 mod forged_tokens;
 mod frozen_postgres;
 mod frozen_vault;
+mod full_disk;
 mod hints;
 mod key_records;
 mod key_rotation;
