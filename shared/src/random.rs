@@ -30,7 +30,9 @@ pub fn fill(buffer: &mut [u8]) {
 }
 
 /// A nonce for AES-GCM-SIV: from the operating system's generator as well, but drawn ahead, because a call into the system
-/// costs a third of what is sealed under it. Nonces are no secrets, so nothing is lost where a thread keeps some.
+/// costs a third of what is sealed under it. Nonces are no secrets, so nothing is lost where a thread keeps some. A machine that
+/// is resumed twice from one snapshot uses some of them twice, which this cipher is made for (RFC 8452 §1): equal texts of the
+/// same place show as equal, and nothing else does.
 ///
 /// # Panics
 /// As [`bytes`].

@@ -145,9 +145,9 @@ impl Follower {
             let (last, number) = (*last, behind.len());
             let slots: Vec<_> = behind
                 .into_iter()
-                .filter_map(|(subject, slot)| resealed(keyring, subject, slot))
+                .filter_map(|(subject, slot)| resealed(keyring, current, subject, slot))
                 .collect();
-            subjects::reseal(&*vault.pool.get().await?, current, &slots).await?;
+            subjects::reseal(&*vault.pool.get().await?, current, &slots, now).await?;
             *after = last;
             *damaged |= slots.len() < number;
         }
@@ -249,11 +249,17 @@ async fn record(
         .await
 }
 
-fn resealed(keyring: &Keyring, subject: Uuid, before: Vec<u8>) -> Option<Resealed> {
+fn resealed(
+    keyring: &Keyring,
+    current: KeyVersion,
+    subject: Uuid,
+    before: Vec<u8>,
+) -> Option<Resealed> {
     let salt = keyring.open_salt(subject, &before);
     let salt = salt.inspect_err(|cause| log_damage(subject, *cause)).ok()?;
-    let (_, after) = keyring.seal_salt(subject, &salt);
-    Some(Resealed {
+    let (version, after) = keyring.seal_salt(subject, &salt);
+    // Noted under another version than it is sealed under it would be lost with that one.
+    (version == current).then_some(Resealed {
         subject,
         before,
         after,

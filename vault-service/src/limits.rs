@@ -81,6 +81,15 @@ impl CallerLimits {
         taken.inspect_err(|reached| tell(caller, reached, people))
     }
 
+    /// Counts a look at the audit.
+    pub(crate) fn admit_look(&self, caller: Service, now: OffsetDateTime) -> Result<(), Reached> {
+        let (taken, people) = self.with(caller, |usage| {
+            let taken = usage.take_look(&self.limits, now);
+            (taken, usage.people())
+        });
+        taken.inspect_err(|reached| tell(caller, reached, people))
+    }
+
     fn with<T>(&self, caller: Service, of: impl FnOnce(&mut Usage) -> T) -> T {
         let usage = self.usage.iter().find(|(service, _)| *service == caller);
         let (_, usage) = usage.expect("there is one for each service");

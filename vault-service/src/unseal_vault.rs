@@ -111,16 +111,18 @@ pub(crate) async fn unseal_vault(
     now: OffsetDateTime,
 ) -> Result<SealStatus, UnsealError> {
     let operation = MasterKeyOperation::Unseal;
-    let allowed = allowed(vault, caller, operation, now)?;
-    let mut progress = vault.unsealing.0.lock().await;
-    let _sealed_again = SealedAgain(&vault.keys);
-    if let Err(denied) = allowed {
+    if let Err(denied) = allowed(vault, caller, operation, now)? {
         let entry = Actor::calling(caller.service, now).did(operation.name(), NOT_ALLOWED.code);
-        progress.note_denied(entry);
         tracing::error!(caller = %caller.service, "the vault was asked to open by whom it does not obey");
-        record(vault, &mut progress).await?;
+        if vault.keys.for_the_audit().is_ok() {
+            vault.audit.append(vec![entry]).await?;
+        } else {
+            vault.unsealing.0.lock().await.note_denied(entry);
+        }
         return Err(denied.into());
     }
+    let mut progress = vault.unsealing.0.lock().await;
+    let _sealed_again = SealedAgain(&vault.keys);
     // Whoever does not wait for the answer has tried, too.
     progress.note(Actor::calling(caller.service, now).did("unseal", "given_up"));
     let outcome = attempt(vault, &mut progress, secret, now).await;
@@ -284,20 +286,22 @@ pub(crate) async fn seal_vault(
     now: OffsetDateTime,
 ) -> Result<SealStatus, UnsealError> {
     let operation = MasterKeyOperation::Seal;
-    let allowed = allowed(vault, caller, operation, now)?;
+    let did = |outcome| Actor::calling(caller.service, now).did(operation.name(), outcome);
+    // Whoever is denied keeps nobody waiting who is not.
+    if let Err(denied) = allowed(vault, caller, operation, now)? {
+        if vault.keys.if_open().is_some() {
+            vault.audit.append(vec![did(NOT_ALLOWED.code)]).await?;
+        }
+        return Err(denied.into());
+    }
     let mut progress = vault.unsealing.0.lock().await;
     if vault.keys.if_open().is_some() {
-        let outcome = if allowed.is_ok() { "ok" } else { "not_allowed" };
-        let entry = Actor::calling(caller.service, now).did(operation.name(), outcome);
-        if let Err(error) = vault.audit.append(vec![entry.clone()]).await {
-            if allowed.is_err() {
-                return Err(error.into());
-            }
-            // Closing gives nothing away and is urgent: it is recorded when the vault is open again.
+        let entry = did("ok");
+        // Closing gives nothing away and is urgent: what is not recorded now is when the vault is open again.
+        if vault.audit.append(vec![entry.clone()]).await.is_err() {
             progress.note(entry);
         }
     }
-    allowed?;
     vault.keys.wipe();
     progress.given.clear();
     tracing::warn!(caller = %caller.service, "the vault is sealed");

@@ -172,6 +172,8 @@ fn unpad(mut padded: Zeroizing<Vec<u8>>) -> Option<Zeroizing<Vec<u8>>> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Instant;
+
     use super::*;
     use proptest::prelude::*;
 
@@ -196,6 +198,33 @@ mod tests {
 
     fn known() -> Vec<u8> {
         hex::decode(KNOWN).expect("the vector is hex")
+    }
+
+    #[test]
+    fn another_place_takes_as_long_to_be_refused_as_changed_bytes() {
+        let sealed = key().seal(&place(), &vec![b'x'; 1 << 18]).expect("it is short");
+        let mut changed = sealed.clone();
+        *changed.last_mut().expect("it is not empty") ^= 1;
+        let elsewhere = RecordContext {
+            revision: 2,
+            ..place()
+        };
+        let shortest = |context, envelope: &[u8], why: Unopened| {
+            let times = (0..30).map(|_| {
+                let began = Instant::now();
+                let opened = key().open(context, envelope);
+                let took = began.elapsed();
+                assert_eq!(opened.err(), Some(why.into()));
+                took
+            });
+            times.min().expect("some were taken")
+        };
+        let other = shortest(&elsewhere, &sealed, Unopened::WrongKeyOrContext);
+        let tampered = shortest(&place(), &changed, Unopened::Tampered);
+        assert!(
+            other < tampered * 2 && tampered < other * 2,
+            "{other:?} and {tampered:?}"
+        );
     }
 
     #[test]

@@ -54,6 +54,7 @@ pub(crate) struct Usage {
     day: Debt,
     people: People,
     rewraps: Debt,
+    looks: Debt,
 }
 
 impl Usage {
@@ -92,6 +93,19 @@ impl Usage {
             .rewraps
             .after(keys, limits.per_second, Duration::SECOND, now);
         self.rewraps = rewraps.map_err(|wait| reached(Limit::PerSecond, wait))?;
+        Ok(())
+    }
+
+    /// Counts a look at the audit. Whoever looks needs no key for it, and nobody who logs in waits for them.
+    pub(crate) fn take_look(
+        &mut self,
+        limits: &Limits,
+        now: OffsetDateTime,
+    ) -> Result<(), Reached> {
+        let looks = self
+            .looks
+            .after(1, limits.per_second, Duration::SECOND, now);
+        self.looks = looks.map_err(|wait| reached(Limit::PerSecond, wait))?;
         Ok(())
     }
 

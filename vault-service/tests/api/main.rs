@@ -36,3 +36,7 @@ mod tombstones;
 mod unwrap_data_keys;
 mod user_tokens;
 mod world;
+
+/// As the program has it: what it leaves in memory is looked for.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;

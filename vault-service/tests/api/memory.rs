@@ -71,7 +71,13 @@ fn search(mut memory: impl Read, turned_over: &[u8]) -> Vec<u64> {
     let mut bytes = untouched.clone();
     let mut before = 0;
     let mut found = Vec::new();
-    while let Ok(read @ 1..) = memory.read(&mut bytes[overlap..]) {
+    loop {
+        let read = match memory.read(&mut bytes[overlap..]) {
+            // A mapping that has gone meanwhile ends with an error.
+            Ok(0) => break,
+            Err(why) if why.kind() != ErrorKind::Interrupted => break,
+            read => read.unwrap_or_default(),
+        };
         let piece = &bytes[..overlap + read];
         if *piece != untouched[..piece.len()] {
             let places = (before..).zip(piece.windows(overlap).skip(1));

@@ -108,6 +108,30 @@ async fn a_salt_that_goes_while_it_is_sealed_anew_does_not_come_back() {
 }
 
 #[tokio::test]
+async fn no_salt_is_sealed_anew_under_a_master_key_that_is_being_destroyed() {
+    let world = world().await;
+    let vault = world.start().await;
+    let ada = somebody();
+    world
+        .caller(&vault, "identity")
+        .created(ada, "account")
+        .await;
+    rotated(&world, &vault).await;
+    let (other, pid) = another(&world).await;
+    let destroyed = "BEGIN; UPDATE master_keys SET destroyed_at = now() WHERE version = 2";
+    other.batch_execute(destroyed).await.expect("locked");
+    sql(&world, "UPDATE subjects SET mek_version = 1").await;
+    world.held_up_by(pid).await;
+    other.batch_execute("COMMIT").await.expect("destroyed");
+    // It has looked at it and left it alone, when it is asked for the next thing.
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let noted = "SELECT mek_version FROM subjects WHERE subject = $1";
+    let db = world.db().await;
+    let noted = db.query_typed_one(noted, &[(&ada, Type::UUID)]).await;
+    assert_eq!(noted.expect("a slot").get::<_, i64>(0), 1);
+}
+
+#[tokio::test]
 async fn what_wraps_is_not_destroyed_whatever_the_database_says() {
     let world = world().await;
     let vault = world.start().await;

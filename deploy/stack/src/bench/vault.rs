@@ -123,15 +123,16 @@ pub(crate) async fn measure(
 async fn judge_cryptography(table: &mut Table) -> Result<(), Failure> {
     let measured = cryptography::measured().await?;
     let of = |wanted: &str| measured.iter().find(|(name, _)| name == wanted);
-    if let (Some((_, wrong_key)), Some((_, tampered))) = (of(WRONG_KEY), of(TAMPERED)) {
-        let share = wrong_key / tampered;
-        table.judge(
-            "a wrong key beside tampered bytes",
-            format!("{share:.2} times"),
-            "0.9 to 1.1",
-            (0.9..=1.1).contains(&share),
-        );
-    }
+    let (Some((_, wrong_key)), Some((_, tampered))) = (of(WRONG_KEY), of(TAMPERED)) else {
+        return Err(Failure::new("the refusals were not measured"));
+    };
+    let share = wrong_key / tampered;
+    table.judge(
+        "a wrong key beside tampered bytes",
+        format!("{share:.2} times"),
+        "0.9 to 1.1",
+        (0.9..=1.1).contains(&share),
+    );
     for (name, nanos) in &measured {
         let measured = format!("{:.2} µs", nanos / 1_000.0);
         let what = format!("cryptography of one {name}");
