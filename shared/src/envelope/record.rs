@@ -202,7 +202,9 @@ mod tests {
 
     #[test]
     fn another_place_takes_as_long_to_be_refused_as_changed_bytes() {
-        let sealed = key().seal(&place(), &vec![b'x'; 1 << 18]).expect("it is short");
+        let sealed = key()
+            .seal(&place(), &vec![b'x'; 1 << 18])
+            .expect("it is short");
         let mut changed = sealed.clone();
         *changed.last_mut().expect("it is not empty") ^= 1;
         let elsewhere = RecordContext {
