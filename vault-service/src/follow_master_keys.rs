@@ -147,9 +147,14 @@ impl Follower {
                 .into_iter()
                 .filter_map(|(subject, slot)| resealed(keyring, current, subject, slot))
                 .collect();
-            subjects::reseal(&*vault.pool.get().await?, current, &slots, now).await?;
+            let done = subjects::reseal(&*vault.pool.get().await?, current, &slots, now).await?;
             *after = last;
             *damaged |= slots.len() < number;
+            if done == 0 && !slots.is_empty() {
+                // It wraps no more, or others are at it: not every two seconds in vain.
+                tracing::warn!(version = %current, "no slot of these was sealed anew");
+                *damaged = true;
+            }
         }
         Ok(())
     }

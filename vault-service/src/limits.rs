@@ -101,7 +101,7 @@ fn tell(caller: Service, reached: &Reached, people: usize) {
     let (caller, limit) = (caller.name(), reached.limit.name());
     metrics::counter!("vault_caller_limited_total", "caller" => caller, "limit" => limit)
         .increment(1);
-    tracing::warn!(caller, limit, people, "a service asks for too many keys");
+    tracing::warn!(caller, limit, people, "a service asks for too much");
 }
 
 /// Begins every count with what the audit says of the time before this start.

@@ -114,11 +114,7 @@ pub(crate) async fn unseal_vault(
     if let Err(denied) = allowed(vault, caller, operation, now)? {
         let entry = Actor::calling(caller.service, now).did(operation.name(), NOT_ALLOWED.code);
         tracing::error!(caller = %caller.service, "the vault was asked to open by whom it does not obey");
-        if vault.keys.for_the_audit().is_ok() {
-            vault.audit.append(vec![entry]).await?;
-        } else {
-            vault.unsealing.0.lock().await.note_denied(entry);
-        }
+        record_denied(vault, entry).await?;
         return Err(denied.into());
     }
     let mut progress = vault.unsealing.0.lock().await;
@@ -158,6 +154,20 @@ fn allowed(
         vault.limits.admit(caller.service, 1, &[], now)?;
     }
     Ok(allowed)
+}
+
+/// Records what somebody was denied, or keeps it until the audit takes records.
+async fn record_denied(vault: &Vault, entry: Entry) -> Result<(), Unexpected> {
+    let is_open = vault.keys.for_the_audit().is_ok();
+    let recorded = if is_open {
+        vault.audit.append(vec![entry.clone()]).await
+    } else {
+        Ok(())
+    };
+    if !is_open || recorded.is_err() {
+        vault.unsealing.0.lock().await.note_denied(entry);
+    }
+    recorded
 }
 
 /// Records what was tried, as soon as the audit has its key.
@@ -289,9 +299,8 @@ pub(crate) async fn seal_vault(
     let did = |outcome| Actor::calling(caller.service, now).did(operation.name(), outcome);
     // Whoever is denied keeps nobody waiting who is not.
     if let Err(denied) = allowed(vault, caller, operation, now)? {
-        if vault.keys.if_open().is_some() {
-            vault.audit.append(vec![did(NOT_ALLOWED.code)]).await?;
-        }
+        tracing::error!(caller = %caller.service, "the vault was asked to close by whom it does not obey");
+        record_denied(vault, did(NOT_ALLOWED.code)).await?;
         return Err(denied.into());
     }
     let mut progress = vault.unsealing.0.lock().await;

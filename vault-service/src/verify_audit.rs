@@ -1,7 +1,7 @@
 //! `vault-service audit …`: whether the audit is whole, and where it is.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap, HashSet},
     fs,
     io::{self, Write as _},
     path::{Path, PathBuf},
@@ -144,9 +144,11 @@ fn read_heads(file: &Path) -> Result<Vec<Head>, AuditError> {
     read().map_err(|why| AuditError::Heads(file.to_owned(), why))
 }
 
+/// Whatever collects logs may have put something in front.
 fn head(line: &str) -> Result<Head, String> {
     let wrong = || format!("is no line of `audit head`: {line}");
-    let Printed { chain, number, mac } = serde_json::from_str(line).map_err(|_| wrong())?;
+    let (_, json) = line.split_at(line.find('{').unwrap_or_default());
+    let Printed { chain, number, mac } = serde_json::from_str(json).map_err(|_| wrong())?;
     let mac = hex::decode(mac)
         .ok()
         .and_then(|mac| Mac::try_from(mac).ok());
@@ -219,12 +221,13 @@ async fn verify(
 ) -> Result<Verified, AuditError> {
     let db = pool.get_for_long().await?;
     let chains = store::chains(&*db).await?;
-    let mut noted: HashMap<Uuid, Vec<Head>> = HashMap::new();
+    let mut noted: HashMap<Uuid, Noted> = HashMap::new();
     let others = chains
         .iter()
         .flat_map(|chain| Head::read_all(&chain.others));
     for head in others.chain(kept) {
-        noted.entry(head.chain).or_default().push(head);
+        let of_chain = noted.entry(head.chain).or_default();
+        of_chain.entry(head.number).or_default().insert(head.mac);
     }
     let keys = ChainKeys::of(keyring, &db).await?;
     let mut verified = Verified::default();
@@ -259,12 +262,15 @@ async fn verify(
     }
 }
 
+/// What was noted of a chain, by number: the log of a month has some hundred thousand heads of one.
+type Noted = BTreeMap<u64, HashSet<Mac>>;
+
 /// How many records the chain has, all of them good: by its key, or without one, as far as was noted of them.
 async fn verify_chain(
     key: Option<ChainKey<'_>>,
     db: &Connection,
     stored: &StoredChain,
-    noted: &[Head],
+    noted: &Noted,
 ) -> Result<u64, AuditError> {
     let mut look = Look::default();
     loop {
@@ -289,15 +295,12 @@ async fn verify_chain(
         let more = "has more records than it has numbers".to_owned();
         return Err(broken(stored.id, more));
     }
-    match noted.iter().find(|head| head.number > newest) {
-        Some(head) => Err(broken(
+    match noted.last_key_value() {
+        Some((last, _)) if *last > newest => Err(broken(
             stored.id,
-            format!(
-                "ends with record {newest}, and record {} was there",
-                head.number
-            ),
+            format!("ends with record {newest}, and record {last} was there"),
         )),
-        None => Ok(newest + 1),
+        _ => Ok(newest + 1),
     }
 }
 
@@ -306,13 +309,13 @@ fn check(
     stored: &StoredChain,
     record: &StoredRecord,
     head: Option<Head>,
-    noted: &[Head],
+    noted: &Noted,
 ) -> Result<(), AuditError> {
     let wrong = |what: &str| broken(stored.id, format!("record {} is {what}", record.number));
     let head = head.filter(|head| record.mac == head.mac);
     let head = head.ok_or_else(|| wrong("not the one that was written"))?;
-    let another = |it: &Head| it.number == head.number && it.mac != head.mac;
-    if noted.iter().any(another) {
+    let mut of_record = noted.get(&head.number).into_iter().flatten();
+    if of_record.any(|mac| *mac != head.mac) {
         return Err(wrong("another than was noted"));
     }
     Ok(())

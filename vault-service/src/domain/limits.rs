@@ -25,6 +25,7 @@ pub(crate) enum Limit {
     PerSecond,
     PerDay,
     PeoplePerHour,
+    LooksPerSecond,
 }
 
 impl Limit {
@@ -34,13 +35,14 @@ impl Limit {
             Self::PerSecond => "per_second",
             Self::PerDay => "per_day",
             Self::PeoplePerHour => "people_per_hour",
+            Self::LooksPerSecond => "looks_per_second",
         }
     }
 }
 
 /// A limit is reached, and nothing was counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-#[error("This service has asked for too many keys; they are counted one by one.")]
+#[error("This service has asked for too much; keys are counted one by one.")]
 pub(crate) struct Reached {
     pub(crate) limit: Limit,
     /// When what was asked fits again.
@@ -105,7 +107,7 @@ impl Usage {
         let looks = self
             .looks
             .after(1, limits.per_second, Duration::SECOND, now);
-        self.looks = looks.map_err(|wait| reached(Limit::PerSecond, wait))?;
+        self.looks = looks.map_err(|wait| reached(Limit::LooksPerSecond, wait))?;
         Ok(())
     }
 

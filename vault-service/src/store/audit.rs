@@ -136,7 +136,7 @@ pub(crate) async fn chains(db: &impl GenericClient) -> Result<Vec<StoredChain>, 
     rows.iter().map(chain).collect()
 }
 
-/// Every chain with its first record, which it began with.
+/// Every chain with its first record, which it began with, if that is one that can be read.
 pub(crate) async fn beginnings(
     db: &impl GenericClient,
 ) -> Result<Vec<(StoredChain, StoredRecord)>, Unexpected> {
@@ -145,9 +145,10 @@ pub(crate) async fn beginnings(
          FROM audit_chains JOIN audit_records USING (chain_id) WHERE number = 0"
     );
     let rows = db.query_typed(&sql, &[]).await?;
-    rows.iter()
-        .map(|row| Ok((chain(row)?, read(row)?)))
-        .collect()
+    let readable = rows
+        .iter()
+        .filter_map(|row| Some((chain(row).ok()?, read(row).ok()?)));
+    Ok(readable.collect())
 }
 
 fn chain(row: &Row) -> Result<StoredChain, Unexpected> {

@@ -124,32 +124,34 @@ pub(crate) struct Resealed {
 }
 
 /// Puts slots in the place of those that they were made from, where these are still there, and while that master key wraps:
-/// the lock makes this and a destruction wait for each other, however long a replica has been paused meanwhile.
+/// the lock makes this and a destruction wait for each other, however long a replica has been paused meanwhile. Returns
+/// how many were put.
 pub(crate) async fn reseal(
     db: &impl GenericClient,
     version: KeyVersion,
     slots: &[Resealed],
     now: OffsetDateTime,
-) -> Result<(), Unexpected> {
+) -> Result<u64, Unexpected> {
     let subjects: Vec<_> = slots.iter().map(|slot| slot.subject).collect();
     let before: Vec<_> = slots.iter().map(|slot| slot.before.as_slice()).collect();
     let after: Vec<_> = slots.iter().map(|slot| slot.after.as_slice()).collect();
-    db.execute_typed(
-        &format!(
-            "UPDATE subjects SET sealed_salt = new.after, mek_version = wraps.version
-             FROM unnest($1, $2, $3) AS new (subject, before, after),
-                  (SELECT version FROM master_keys WHERE version = $4 AND {} FOR SHARE) AS wraps
-             WHERE subjects.subject = new.subject AND sealed_salt = new.before",
-            wraps("$5")
-        ),
-        &[
-            (&subjects, Type::UUID_ARRAY),
-            (&before, Type::BYTEA_ARRAY),
-            (&after, Type::BYTEA_ARRAY),
-            (&i64::from(version.number()), Type::INT8),
-            (&now, Type::TIMESTAMPTZ),
-        ],
-    )
-    .await?;
-    Ok(())
+    let resealed = db
+        .execute_typed(
+            &format!(
+                "UPDATE subjects SET sealed_salt = new.after, mek_version = wraps.version
+                 FROM unnest($1, $2, $3) AS new (subject, before, after),
+                      (SELECT version FROM master_keys WHERE version = $4 AND {} FOR SHARE) AS wraps
+                 WHERE subjects.subject = new.subject AND sealed_salt = new.before",
+                wraps("$5")
+            ),
+            &[
+                (&subjects, Type::UUID_ARRAY),
+                (&before, Type::BYTEA_ARRAY),
+                (&after, Type::BYTEA_ARRAY),
+                (&i64::from(version.number()), Type::INT8),
+                (&now, Type::TIMESTAMPTZ),
+            ],
+        )
+        .await?;
+    Ok(resealed)
 }

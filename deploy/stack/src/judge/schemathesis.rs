@@ -22,6 +22,8 @@ const CONFIGURATION: &str = include_str!("schemathesis.toml");
 const SEED: &str = "20261124";
 /// Random requests for each operation; borders and examples come on top.
 const EXAMPLES: &str = "40";
+/// What Python 3.11 says when two threads parse at the same time (issue 106905 of `CPython`). It says nothing about the answers.
+const LOST_COUNT: &str = "AST constructor recursion depth mismatch";
 /// For one document.
 const LIMIT: Duration = Duration::from_mins(3);
 /// Of what it says about failures.
@@ -59,7 +61,14 @@ async fn with_cheap_logins(stack: &mut Stack, program: &Path) -> Result<String, 
     }
     let (mut counts, mut complaints) = (Vec::new(), Vec::new());
     for service in [Service::Identity, Service::Journal, Service::Vault] {
-        match try_operations(stack, program, &folder, &ada, service).await {
+        let mut tried = try_operations(stack, program, &folder, &ada, service).await;
+        if tried
+            .as_ref()
+            .is_err_and(|it| it.to_string().contains(LOST_COUNT))
+        {
+            tried = try_operations(stack, program, &folder, &ada, service).await;
+        }
+        match tried {
             Ok(count) => counts.push(format!("{} {count}", service.name())),
             Err(failure) => complaints.push(format!("{}: {failure}", service.name())),
         }

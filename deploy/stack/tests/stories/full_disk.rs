@@ -40,7 +40,8 @@ async fn database(stack: &Stack) -> Client {
     database
 }
 
-/// Fills the table of the audit until there is no room. What filled it is not there, and its room is, after a `VACUUM`.
+/// Fills the table of the audit until there is no room: eight rows to a page, which leave none for another. What filled it
+/// is not there, and its room is, after a `VACUUM`.
 async fn fill(database: &Client) {
     let nothing_vacuums = "ALTER TABLE audit_records SET (autovacuum_enabled = off)";
     database.batch_execute(nothing_vacuums).await.unwrap();
@@ -111,7 +112,8 @@ async fn what_cannot_be_recorded_for_a_full_disk_is_not_opened_and_nobody_waits(
         }
     }
     assert_eq!(refused, 5, "the disk was not full");
-    assert_eq!(opened(&database).await, before + given);
+    // What came too late for its answer may be on record as well.
+    assert!(opened(&database).await >= before + given);
 
     database
         .batch_execute("VACUUM audit_records")
