@@ -123,8 +123,15 @@ async fn no_salt_is_sealed_anew_under_a_master_key_that_is_being_destroyed() {
     sql(&world, "UPDATE subjects SET mek_version = 1").await;
     world.held_up_by(pid).await;
     other.batch_execute("COMMIT").await.expect("destroyed");
-    // It has looked at it and left it alone, when it is asked for the next thing.
-    tokio::time::sleep(Duration::from_secs(3)).await;
+    // When it says again which master keys it has, it is through with the slots.
+    sql(&world, "UPDATE replicas SET versions = '{}'").await;
+    until("its next turn", LIMIT, async || {
+        let announced = announced(&world).await;
+        let told = format!("{announced:?}");
+        (announced == [[1, 2]]).then_some(()).ok_or(told)
+    })
+    .await
+    .expect("in time");
     let noted = "SELECT mek_version FROM subjects WHERE subject = $1";
     let db = world.db().await;
     let noted = db.query_typed_one(noted, &[(&ada, Type::UUID)]).await;
